@@ -1,0 +1,1 @@
+"""The embedded provider, and the demonstration that runs on it."""

@@ -1,0 +1,1 @@
+"""The mitmproxy door: the only folder that imports mitmproxy."""

@@ -1,0 +1,1 @@
+"""Where to, and with which key?"""

@@ -1,0 +1,1 @@
+"""Counters that may be shared."""

@@ -1,0 +1,1 @@
+"""Pure translation: data in, data out."""
