@@ -4,5 +4,5 @@ import sys
 
 __version__ = "0.1.0"
 
-if sys.version_info < (3, 12):
-    sys.exit("llmitm needs Python 3.12 or newer; this is Python %d.%d" % sys.version_info[:2])
+if sys.version_info < (3, 12):  # noqa: UP036  an old Python may still import the sources
+    sys.exit("llmitm needs Python 3.12 or newer; this is Python " + sys.version.split()[0])
