@@ -1,0 +1,156 @@
+"""The commands: arguments and printing only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmitm import __version__
+
+app = typer.Typer(
+    name="llmitm",
+    help="LLM in the middle: an LLM gateway that you can see through.",
+    no_args_is_help=False,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+certs_app = typer.Typer(help="Certificates for [server] tls_cert and tls_key.", no_args_is_help=True)
+test_app = typer.Typer(
+    help="Sends real requests through the gateway and says truly which gateway and key answered.",
+    invoke_without_command=True,
+)
+app.add_typer(config_app, name="config")
+app.add_typer(certs_app, name="certs")
+app.add_typer(test_app, name="test")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file (else CONFIG_PATH, else config.toml)."),
+]
+Port = Annotated[int | None, typer.Option("--port", "-p", help="Port, in place of [server] port.")]
+Host = Annotated[str | None, typer.Option("--host", help="Address, in place of [server] host.")]
+
+
+def _chosen(ctx: typer.Context, config: Path | None) -> Path | None:
+    """`--config` counts before and after the subcommand; after wins."""
+    parent = ctx.find_root().params.get("config")
+    return config or (Path(parent) if parent else None)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    config: Config = None,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"llmitm {__version__}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+@app.command()
+def serve(ctx: typer.Context, config: Config = None, port: Port = None, host: Host = None) -> None:
+    """Run the gateway in the foreground, without mitmproxy's terminal."""
+    from llmitm.edge import serve as served
+    from llmitm.edge.start import world_or_exit
+
+    raise SystemExit(served.run(world_or_exit(_chosen(ctx, config), host=host, port=port)))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running and print curl lines.")] = False,
+    port: Annotated[int, typer.Option("--port", "-p", help="Port of the gateway; 0 takes a free one.")] = 0,
+) -> None:
+    """Show the gateway at work: an embedded provider behind it, no key, no network."""
+    from llmitm.demo import show
+
+    raise SystemExit(show.run(keep=keep, port=port))
+
+
+@config_app.command("check")
+def config_check(
+    ctx: typer.Context,
+    path: Annotated[Path | None, typer.Argument(help="The file, in place of --config.")] = None,
+    config: Config = None,
+) -> None:
+    """Say what would run, secrets masked. Exit status 2 where the file cannot be used."""
+    from llmitm.config.describe import describe
+    from llmitm.config.load import find, load
+    from llmitm.errors import ConfigError
+
+    try:
+        loaded = load(find(path or _chosen(ctx, config), os.environ), env=os.environ)
+    except ConfigError as error:
+        print(f"llmitm: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(describe(loaded))
+
+
+@certs_app.command("new")
+def certs_new(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Host names and addresses to be valid for.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("certs"),
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long it is valid.")] = 365,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Make a self-signed certificate and key for trying TLS out."""
+    from llmitm.cli import certs
+
+    try:
+        cert, key = certs.write_pair(
+            out, tuple(names or ("localhost", "127.0.0.1", "::1")), days, force=force
+        )
+    except (OSError, ValueError) as error:
+        print(f"llmitm: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(f'Wrote {cert} and {key}. In config.toml:\n\n[server]\ntls_cert = "{cert}"\ntls_key = "{key}"\n')
+    print(f"Clients must trust {cert}, for example: curl --cacert {cert} https://localhost:8811/health")
+
+
+@test_app.callback()
+def test_default(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        _probe(ctx, "all", None, None)
+
+
+@test_app.command("all")
+def test_all(ctx: typer.Context, config: Config = None) -> None:
+    """One request for each provider that has a test_model."""
+    _probe(ctx, "all", None, config)
+
+
+@test_app.command("gateway")
+def test_gateway(ctx: typer.Context, config: Config = None) -> None:
+    """Two full rotations over the Cloudflare gateways."""
+    _probe(ctx, "gateway", None, config)
+
+
+@test_app.command("provider")
+def test_provider(ctx: typer.Context, name: str, config: Config = None) -> None:
+    """One request with every credential of one provider."""
+    _probe(ctx, "provider", name, config)
+
+
+def _probe(ctx: typer.Context, what: str, name: str | None, config: Path | None) -> None:
+    from llmitm.cli import probe
+
+    raise SystemExit(probe.run(_chosen(ctx, config), what, name))
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,394 @@
+"""The addon that makes mitmproxy a gateway: start, stop, who comes in, and what the client leg shows.
+
+Hooks of mitmproxy fail open, so nothing here is needed to stop a request: the mode's target is a dead
+address, and only the journey, reached through our layer, can send anything upstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from mitmproxy import ctx, hooks, http
+from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Client
+from mitmproxy.proxy import layer as mlayer
+from mitmproxy.proxy.layers.tls import ClientTLSLayer, TlsData
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
+
+from llmitm import journey
+from llmitm.edge import fast, masks, replay
+from llmitm.edge.layer import GatewayLayer
+from llmitm.edge.legs import Legs, Tee, make_killable
+from llmitm.edge.tls import Certificate
+from llmitm.exchange import ClientRequest, ResponseHead, Unwatched
+from llmitm.world import World
+
+log = logging.getLogger("llmitm")
+
+DEAD_TARGET: Final = "http://127.0.0.1:9"
+HOLD_BYTES: Final = 1_048_576
+"""Announced bodies up to this size are held by mitmproxy, so that its own hooks see them whole."""
+VAULTS: Final = 2000
+"""How many recent client legs can be replayed with the key that they came with."""
+FORBIDDEN: Final = {
+    "stream_large_bodies": None,
+    "store_streamed_bodies": False,
+    "body_size_limit": None,
+    "validate_inbound_headers": True,
+}
+"""Options of mitmproxy that would break a rule of ours, with the only value they may have."""
+_UNWATCHED: Final = Unwatched()
+
+
+class Door:
+    """Hosts journeys in mitmproxy."""
+
+    name = "llmitm-door"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.hold_limit_bytes = world.config.server.body_limit_bytes
+        self.certificate: Certificate | None = None
+        self._mode: ProxyMode | None = None
+        self._is_seen = True
+        self._vaults: OrderedDict[str, masks.Vault] = OrderedDict()
+        self._tees: dict[str, tuple[Tee, Tee]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._prefix = secrets.token_hex(4)
+        self._count = 0
+        self._is_stopping = False
+        self._is_loaded = False
+        server = world.config.server
+        if server.tls_cert is not None and server.tls_key is not None:
+            self.certificate = Certificate(server.tls_cert, server.tls_key, http2=server.http2)
+
+    # -- starting and stopping
+
+    def load(self, loader: Loader) -> None:
+        if self._is_loaded:
+            return
+        self._is_loaded = True
+        _hide_secrets(self.world)
+        if ctx.options.mode == ["regular"]:
+            # Nobody asked for mitmproxy's own port: it shall never be open.
+            for task in asyncio.all_tasks():
+                if task.get_name() == "setup_servers" and not task.done():
+                    task.cancel()
+            ctx.master.addons.get("proxyserver").servers._instances.clear()
+
+    def running(self) -> None:
+        if self._mode is not None:
+            return
+        server = self.world.config.server
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        self._mode = ReverseMode.parse(f"reverse:{DEAD_TARGET}@{host}:{server.port}")
+        others = [mode for mode in ctx.options.mode if mode != "regular"]
+        for option, only in FORBIDDEN.items():
+            if getattr(ctx.options, option, only) != only:
+                self._give_up(f"option {option} cannot be used with llmitm; leave it at {only!r}")
+        ctx.options.update(
+            mode=[*others, self._mode.full_spec],
+            server=True,
+            connection_strategy="lazy",
+            keep_host_header=True,
+            block_global=False,
+        )
+        replay.install(self)
+        fast.install(self)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(number, self.stop)
+            except (NotImplementedError, RuntimeError):  # Windows, or not the main thread
+                pass
+        self._spawn(self._announce())
+
+    async def _announce(self) -> None:
+        """Waits until our port is open; gives up where it cannot be."""
+        servers = ctx.master.addons.get("proxyserver").servers
+        instance = None
+        while instance is None or (not instance.is_running and instance.last_exception is None):
+            await asyncio.sleep(0.01)
+            instance = servers._instances.get(self._mode)
+        server = self.world.config.server
+        if instance.last_exception is not None:
+            self._give_up(f"cannot listen on {server.host}:{server.port}: {_reason(instance.last_exception)}")
+        for warning in self.world.config.warnings:
+            log.warning("%s", warning)
+        scheme = "https" if self.certificate else "http"
+        bound = instance.listen_addrs[0]
+        self.world.port = bound[1]
+        names = ", ".join(self.world.config.endpoints) or "none"
+        log.info("listening on %s://%s:%s, endpoints: %s", scheme, server.host, bound[1], names)
+        if self.certificate is not None:
+            self._spawn(self.certificate.watch())
+
+    def _give_up(self, message: str) -> None:
+        print(f"llmitm: {message}", file=sys.stderr)
+        raise SystemExit(1)
+
+    def stop(self) -> None:
+        """Drains: stops accepting, lets what runs end, then shuts the master down. A second call cuts."""
+        if self._is_stopping:
+            ctx.master.shutdown()
+            return
+        self._is_stopping = True
+        self._spawn(self._drain())
+
+    async def _drain(self) -> None:
+        world = self.world
+        world.is_draining = True
+        limit_s = world.config.server.shutdown_timeout_s
+        proxyserver = ctx.master.addons.get("proxyserver")
+        for instance in proxyserver.servers:
+            for listener in getattr(instance, "_servers", ()):
+                listener.close()
+        deadline_s = time.monotonic() + limit_s
+        if world.in_flight:
+            log.info("stopping: %d in flight, at most %g s", world.in_flight, limit_s)
+        while world.in_flight and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.02)
+        if world.in_flight:
+            log.warning("stopped with %d still in flight", world.in_flight)
+        else:
+            # let the last answers reach their sockets
+            await asyncio.sleep(0.05)
+        ctx.master.shutdown()
+
+    def done(self) -> None:
+        # Synchronous: an async `done` would end mitmproxy's script watcher.
+        for task in self._tasks:
+            task.cancel()
+        fast.remove(self)
+        asyncio.get_running_loop().create_task(self.world.close())
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def configure(self, updated: set[str]) -> None:
+        self._is_seen = self._someone_sees()
+
+    def _someone_sees(self) -> bool:
+        """Whether anybody looks at flows: only then are upstream legs made."""
+        addons, options = ctx.master.addons, ctx.options
+        if addons.get("view") is not None:
+            return True
+        if addons.get("dumper") is not None and getattr(options, "flow_detail", 0) > 0:
+            return True
+        for name in ("save_stream_file", "hardump", "server_replay", "intercept", "map_local", "map_remote"):
+            if getattr(options, name, None):
+                return True
+        for name in ("modify_body", "modify_headers", "client_replay"):
+            if getattr(options, name, None):
+                return True
+        return len(getattr(options, "scripts", ())) > 1 or self.world.is_watched
+
+    # -- who comes in
+
+    def client_connected(self, client: Client) -> None:
+        if client.proxy_mode != self._mode or self._is_stopping:
+            client.error = "llmitm serves its own port only"
+
+    def client_disconnected(self, client: Client) -> None:
+        # mitmproxy leaks the socket where it closes a connection with unread data
+        handler = ctx.master.addons.get("proxyserver").connections.get(client.id)
+        io = handler.transports.get(client) if handler is not None else None
+        if io is not None and io.writer is not None:
+            io.writer.close()
+
+    def next_layer(self, data: mlayer.NextLayer) -> None:
+        context = data.context
+        if context.client.proxy_mode != self._mode:
+            return
+        handler = ctx.master.addons.get("proxyserver").connections[context.client.id]
+        has_tls = any(isinstance(above, ClientTLSLayer) for above in context.layers)
+        if self.certificate is not None and not has_tls:
+            data.layer = ClientTLSLayer(context)
+        else:
+            data.layer = GatewayLayer(context, self, handler)
+
+    def tls_start_client(self, data: TlsData) -> None:
+        if self.certificate is not None and data.context.client.proxy_mode == self._mode:
+            data.ssl_conn = self.certificate.connection()
+
+    # -- the client leg
+
+    def requestheaders(self, leg: http.HTTPFlow) -> None:
+        if not self._is_client_leg(leg):
+            return
+        make_killable(leg)
+        leg.metadata["llmitm.leg"] = "client"
+        leg.metadata["llmitm.exchange"] = self.next_id()
+        data = leg.request.data
+        if leg.client_conn.sockname:
+            data.host, data.port = leg.client_conn.sockname[:2]
+        data.scheme = b"https" if leg.client_conn.tls else b"http"
+        length = leg.request.headers.get("content-length", "")
+        announced = int(length) if length.isdecimal() else None
+        is_chunked = "transfer-encoding" in leg.request.headers
+        is_small = announced is not None and announced <= HOLD_BYTES
+        has_body = announced or is_chunked or leg.request.is_http2
+        if has_body and not is_small and not self.wants_request(leg):
+            sent, _ = self._tees_of(leg)
+            leg.request.stream = self._show_sent(leg, sent) if self._is_seen else True
+
+    def request(self, leg: http.HTTPFlow) -> None:
+        if self._is_client_leg(leg) and leg.request.stream and leg.id in self._tees:
+            leg.request.data.content = self._tees[leg.id][0].content()
+
+    def response(self, leg: http.HTTPFlow) -> None:
+        self._keep_content(leg)
+
+    def error(self, leg: http.HTTPFlow) -> None:
+        self._keep_content(leg)
+
+    def _keep_content(self, leg: http.HTTPFlow) -> None:
+        tees = self._tees.pop(leg.id, None)
+        if tees is None:
+            return
+        sent, got = tees
+        if leg.request.stream and leg.request.data.content is None:
+            leg.request.data.content = sent.content()
+        if leg.response is not None and leg.response.stream:
+            leg.response.data.content = got.content()
+            if leg.response.timestamp_end is None:
+                leg.response.timestamp_end = time.time()
+        if sent.is_cut or got.is_cut:
+            leg.comment = "Only the beginning of the body is kept."
+
+    def _is_client_leg(self, leg: http.HTTPFlow) -> bool:
+        return leg.client_conn.proxy_mode == self._mode and leg.metadata.get("llmitm.leg") != "upstream"
+
+    def _tees_of(self, leg: http.HTTPFlow) -> tuple[Tee, Tee]:
+        tees = self._tees.get(leg.id)
+        if tees is None:
+            tees = self._tees[leg.id] = (Tee(), Tee())
+        return tees
+
+    def _show_sent(self, leg: http.HTTPFlow, tee: Tee) -> Any:
+        def pass_on(piece: bytes) -> bytes:
+            if tee.add(piece):
+                leg.request.data.content = tee.content()
+                self.refresh(leg)
+            return piece
+
+        return pass_on
+
+    # -- what the layer asks (layer.Host)
+
+    def carry(
+        self, request: ClientRequest, client_flow: http.HTTPFlow
+    ) -> AsyncIterator[ResponseHead | bytes]:
+        watch = Legs(self, client_flow) if self._is_seen else _UNWATCHED
+        return journey.carry(request, self.world, watch)
+
+    def next_id(self) -> str:
+        self._count += 1
+        return f"llmitm-{self._prefix}-{self._count:x}"
+
+    def stream_response(self, client_flow: http.HTTPFlow, response: http.Response) -> Any:
+        if not self._is_seen:
+            return True
+        before = client_flow.response
+        client_flow.response = response
+        held = self.wants_response(client_flow)
+        client_flow.response = before
+        if held:
+            return False
+        _, tee = self._tees_of(client_flow)
+
+        def pass_on(piece: bytes) -> bytes:
+            if tee.add(piece):
+                response.data.content = tee.content()
+                self.refresh(client_flow)
+            return piece
+
+        return pass_on
+
+    def vault_of(self, client_flow: http.HTTPFlow) -> masks.Vault | None:
+        return self._vaults.get(client_flow.id)
+
+    def keep_vault(self, client_flow: http.HTTPFlow, vault: masks.Vault) -> None:
+        if self._is_seen and (vault.headers or vault.query):
+            self._vaults[client_flow.id] = vault
+            if len(self._vaults) > VAULTS:
+                self._vaults.popitem(last=False)
+
+    # -- what legs ask
+
+    def wants_request(self, leg: http.HTTPFlow) -> bool:
+        """Whether somebody needs the request's body whole: an interceptor or a server replay."""
+        if not self._is_seen:
+            return False
+        return bool(getattr(ctx.options, "server_replay", None)) or self._intercepts(leg)
+
+    def wants_response(self, leg: http.HTTPFlow) -> bool:
+        return self._is_seen and self._intercepts(leg)
+
+    def _intercepts(self, leg: http.HTTPFlow) -> bool:
+        addon = ctx.master.addons.get("intercept")
+        return addon is not None and bool(addon.should_intercept(leg))
+
+    async def trigger(self, hook: hooks.Hook) -> None:
+        await ctx.master.addons.handle_lifecycle(hook)
+
+    def refresh(self, leg: http.HTTPFlow) -> None:
+        ctx.master.addons.trigger(hooks.UpdateHook([leg]))
+
+    def redact(self, text: str) -> str:
+        return self.world.redact(text)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        import errno
+        import os
+
+        known = {errno.EADDRINUSE: "the port is in use; choose another ([server] port, or PORT)"}
+        return known.get(error.errno, os.strerror(error.errno))
+    return str(error)
+
+
+def _hide_secrets(world: World) -> None:
+    """Passes every log record of the process, and what the dumper prints, through the redaction filter."""
+    stock = logging.getLogRecordFactory()
+    formatter = logging.Formatter()
+
+    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        made = stock(*args, **kwargs)
+        if made.name != "llmitm":  # our own log is redacted where it is written
+            made.msg, made.args = world.redact(made.getMessage()), ()
+            if made.exc_info:
+                made.msg += "\n" + world.redact(formatter.formatException(made.exc_info))
+                made.exc_info = None
+        return made
+
+    logging.setLogRecordFactory(record)
+    dumper = ctx.master.addons.get("dumper")
+    if dumper is not None:
+        dumper.outfp = _RedactedOutput(dumper.outfp, world)
+
+
+class _RedactedOutput:
+    """A text stream that redacts what is written to it."""
+
+    def __init__(self, out: Any, world: World) -> None:
+        self._out = out
+        self._world = world
+
+    def write(self, text: str) -> int:
+        self._out.write(self._world.redact(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)

@@ -1,0 +1,151 @@
+"""HTTP/1 towards clients: mitmproxy's server with the bounds and manners of a gateway.
+
+What is refused here never becomes an exchange: heads that are too large, malformed or ambiguous, and
+everything that two parsers could read in two ways. What is mended: request trailers (dropped instead of
+hanging the client), unbounded pipelining and chunk heads, and error pages (JSON in the client's dialect).
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http import http1
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import HttpEvent, ReceiveHttp, RequestEndOfMessage, ResponseProtocolError
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+
+from llmitm.edge import refusals
+from llmitm.exchange import Headers
+
+HEAD_LIMIT_BYTES: Final = 65_536
+FIELD_LIMIT: Final = 200
+AHEAD_LIMIT_BYTES: Final = 262_144
+"""How much a client may send ahead of the answer it waits for, and how long a chunk's head may grow."""
+
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.[01]\Z")
+_FIELD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*\Z")
+
+
+class BadHead(Exception):
+    """A request head that is refused, with the status and sentence for it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def check_head(lines: list[bytes]) -> None:
+    """Raises `BadHead` for a head that is malformed or that peers could read differently.
+
+    `lines` are the request line and the fields, without their line ends. Sources: RFC 9112 sections 2.2,
+    3, 5.1, 5.2 and 6; RFC 9110 section 5.6.2.
+    """
+    request_line = _REQUEST_LINE.match(lines[0])
+    if request_line is None:
+        raise BadHead(400, "The request line is not valid HTTP/1.1.")
+    if request_line[1] == b"CONNECT":
+        raise BadHead(405, "This is a gateway, not a forward proxy: CONNECT is not served.")
+    if not request_line[2].startswith(b"/") and request_line[2] != b"*":
+        raise BadHead(400, "The request target must be a path, such as /v1/models.")
+    if len(lines) - 1 > FIELD_LIMIT:
+        raise BadHead(431, f"The request has more than {FIELD_LIMIT} header fields.")
+    hosts = 0
+    for line in lines[1:]:
+        if _FIELD.match(line) is None:
+            raise BadHead(400, "A header field of the request is malformed.")
+        name, _, value = line.partition(b":")
+        lower = name.lower()
+        if lower == b"host":
+            hosts += 1
+        elif lower == b"transfer-encoding" and value.strip(b" \t").lower() != b"chunked":
+            raise BadHead(501, "The only transfer coding that is understood is chunked.")
+    if hosts > 1 or (hosts == 0 and lines[0].endswith(b"HTTP/1.1")):
+        raise BadHead(400, "The request must have exactly one Host header.")
+
+
+class GatewayHttp1Server(Http1Server):
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._is_refused = False
+
+    def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
+        if isinstance(event, events.DataReceived):
+            while len(self.buf) >= 2 and bytes(self.buf)[:2] == b"\r\n":
+                self.buf.maybe_extract_at_most(2)  # RFC 9112 section 2.2: ignore empty lines before it
+            pending = bytes(self.buf)[: HEAD_LIMIT_BYTES + 4]
+            end = re.search(rb"\r?\n\r?\n", pending)
+            if end is None:
+                if len(self.buf) > HEAD_LIMIT_BYTES:
+                    yield from self._refuse(431, "The request's header is larger than 64 KiB.")
+                    return
+            else:
+                head = pending[: end.start()]
+                try:
+                    if head:
+                        lines = head.split(b"\n")
+                        check_head([line.removesuffix(b"\r") for line in lines])
+                        http1.read_request_head([line.removesuffix(b"\r") for line in lines])
+                except BadHead as bad:
+                    yield from self._refuse(bad.status, bad.message, pending)
+                    return
+                except ValueError:
+                    yield from self._refuse(400, "The request is not valid HTTP.", pending)
+                    return
+        elif isinstance(event, events.ConnectionClosed):
+            # the stock server logs what it had read so far, which may hold a key
+            yield commands.CloseConnection(self.conn)
+            return
+        yield from super().read_headers(event)
+
+    def read_body(self, event: events.Event) -> CommandGenerator[None]:
+        try:
+            yield from super().read_body(event)
+        except NotImplementedError:
+            # Trailers: RFC 9110 section 6.5.1 lets a recipient discard them.
+            assert self.stream_id is not None
+            yield ReceiveHttp(RequestEndOfMessage(self.stream_id))
+            yield from self.mark_done(request=True)
+        if self.state == self.read_body and len(self.buf) > AHEAD_LIMIT_BYTES:
+            yield commands.CloseConnection(self.conn)
+
+    def wait(self, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, events.DataReceived) and len(self.buf) > AHEAD_LIMIT_BYTES:
+            yield commands.CloseConnection(self.conn)
+            return
+        yield from super().wait(event)
+
+    def send(self, event: HttpEvent) -> CommandGenerator[None]:
+        if not isinstance(event, ResponseProtocolError):
+            yield from super().send(event)
+            return
+        if not self.conn.state & ConnectionState.CAN_WRITE:
+            return
+        if not self.response:
+            status, code, message = refusals.told(event.code)
+            target, fields = b"/", ()
+            if self.request is not None:
+                target, fields = self.request.data.path, self.request.headers.fields
+            content = refusals.body(status, code, message, target, fields)
+            yield commands.SendData(self.conn, refusals.http1(status, _reason(status), content))
+        yield commands.CloseConnection(self.conn)
+
+    def _refuse(self, status: int, message: str, head: bytes = b"") -> CommandGenerator[None]:
+        fields: Headers = ()
+        target = next(iter(head.split(b"\n", 1)[0].split(b" ")[1:2]), b"/")
+        content = refusals.body(status, "invalid_request", message, target, fields)
+        yield commands.SendData(self.conn, refusals.http1(status, _reason(status), content))
+        yield commands.CloseConnection(self.conn)
+        self.state = self.done
+
+
+def _reason(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""

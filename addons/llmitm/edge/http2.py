@@ -1,0 +1,134 @@
+"""HTTP/2 towards clients: mitmproxy's server with real flow control and JSON errors.
+
+The stock server opens every window to 2 GiB and acknowledges what it has not yet handed on, so one slow
+side makes the whole process hold the other side's data. Here a stream's window is 1 MiB and is opened
+again only as the journey takes the pieces; downloads wait while more than a bound is unsent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import h2.errors
+import h2.events
+import h2.exceptions
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import HttpEvent, ReceiveHttp, ResponseProtocolError
+from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState
+
+from llmitm.edge import refusals
+
+WINDOW_BYTES: Final = 1_048_576
+CONNECTION_WINDOW_BYTES: Final = 16_777_216
+STREAM_LIMIT: Final = 200
+UNSENT_LIMIT_BYTES: Final = 1_048_576
+
+
+@dataclass
+class Credit(HttpEvent):
+    """The journey took `count_bytes` of this stream's upload: its window may open by as much."""
+
+    count_bytes: int
+
+
+class GatewayHttp2Server(Http2Server):
+    def __init__(self, context: Context, is_streamed: Callable[[int], bool]) -> None:
+        """`is_streamed` says whether a stream's upload is handed on while it comes."""
+        super().__init__(context)
+        self._is_streamed = is_streamed
+        self._room: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._owed: defaultdict[int, int] = defaultdict(int)
+        """Bytes of streamed uploads that came and were not acknowledged yet."""
+        settings = self.h2_conn.local_settings
+        settings.initial_window_size = WINDOW_BYTES
+        settings.max_concurrent_streams = STREAM_LIMIT
+        settings.acknowledge()
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            connection = self.h2_conn
+            super(type(connection), connection).initiate_connection()
+            connection.increment_flow_control_window(
+                CONNECTION_WINDOW_BYTES - connection.inbound_flow_control_window
+            )
+            yield commands.SendData(self.conn, connection.data_to_send())
+            return
+        if isinstance(event, Credit):
+            self._acknowledge(event.stream_id, event.count_bytes)
+            if data := self.h2_conn.data_to_send():
+                yield commands.SendData(self.conn, data)
+            return
+        if (
+            isinstance(event, ResponseProtocolError)
+            and not self.is_closed(event.stream_id)
+            and self.is_open_for_us(event.stream_id)
+            and not self.h2_conn.streams[event.stream_id].state_machine.headers_sent
+        ):
+            yield from self._refuse(event)
+        else:
+            yield from super()._handle_event(event)
+        self._wake()
+
+    def handle_h2_event(self, event: h2.events.Event) -> CommandGenerator[bool]:
+        if (
+            isinstance(event, h2.events.DataReceived)
+            and self.streams.get(event.stream_id) is StreamState.HEADERS_RECEIVED
+            and event.stream_id is not None
+            and self._is_streamed(event.stream_id)
+        ):
+            if event.data:
+                self._owed[event.stream_id] += len(event.data)
+                yield ReceiveHttp(self.ReceiveData(event.stream_id, event.data))
+            padding = (event.flow_controlled_length or 0) - len(event.data or b"")
+            if padding > 0:
+                self.h2_conn.acknowledge_received_data(padding, event.stream_id)
+            return False
+        return (yield from super().handle_h2_event(event))
+
+    async def room(self, stream_id: int) -> None:
+        """Waits while more than a bound of this stream's answer is unsent."""
+        while sum(len(item.data) for item in self.h2_conn.stream_buffers.get(stream_id, ())) > (
+            UNSENT_LIMIT_BYTES
+        ):
+            signal = self._room[stream_id]
+            signal.clear()
+            await signal.wait()
+
+    def forget(self, stream_id: int) -> None:
+        """The stream's journey is over: what it did not take counts as taken, for the other streams' sake."""
+        self._room.pop(stream_id, None)
+        self._acknowledge(stream_id, self._owed.get(stream_id, 0))
+        self._owed.pop(stream_id, None)
+
+    def _acknowledge(self, stream_id: int, count_bytes: int) -> None:
+        count_bytes = min(count_bytes, self._owed.get(stream_id, 0))
+        if count_bytes > 0:
+            self._owed[stream_id] -= count_bytes
+            try:
+                self.h2_conn.acknowledge_received_data(count_bytes, stream_id)
+            except h2.exceptions.ProtocolError:
+                pass  # the connection was closed meanwhile
+
+    def _wake(self) -> None:
+        for signal in self._room.values():
+            signal.set()
+
+    def _refuse(self, event: ResponseProtocolError) -> CommandGenerator[None]:
+        status, code, message = refusals.told(event.code)
+        content = refusals.body(status, code, message, b"/", ())
+        self.h2_conn.send_headers(
+            event.stream_id,
+            [
+                (b":status", b"%d" % status),
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(content)),
+            ],
+        )
+        self.h2_conn.send_data(event.stream_id, content, end_stream=True)
+        yield commands.SendData(self.conn, self.h2_conn.data_to_send())

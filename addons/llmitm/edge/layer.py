@@ -1,0 +1,524 @@
+"""The seam: mitmproxy's HTTP layer with journeys where it would put upstream connections.
+
+mitmproxy parses the client's side and runs the hooks of the client leg. Where it asks for a connection
+to the upstream, it gets a `JourneyConnection`, which starts a task for each request, feeds it the body,
+and pushes the answer back through the connection handler as events. Nothing here connects anywhere.
+
+Every entry point catches everything: an exception that escaped would leave the client hanging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from mitmproxy import flow, http
+from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import (
+    ErrorCode,
+    GetHttpConnection,
+    GetHttpConnectionCompleted,
+    HttpConnection,
+    HttpEvent,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
+
+from llmitm.edge import masks
+from llmitm.edge.http1 import GatewayHttp1Server
+from llmitm.edge.http2 import Credit, GatewayHttp2Server
+from llmitm.errors import ClientGone, Refused, UpstreamFailed, too_large
+from llmitm.exchange import ClientRequest, ResponseHead
+
+log = logging.getLogger("llmitm")
+
+AHEAD_BYTES: Final = 262_144
+"""How much of an upload waits here before the client is made to wait."""
+LINGER_S: Final = 10.0
+"""How long a client may go on sending a body that was answered before its end."""
+VIRTUAL_ADDRESS: Final = ("llmitm.invalid", 0)
+
+
+class Host(Protocol):
+    """What the layer asks of the addon that put it there."""
+
+    hold_limit_bytes: int
+
+    def carry(
+        self, request: ClientRequest, client_flow: http.HTTPFlow
+    ) -> AsyncIterator[ResponseHead | bytes]:
+        """Runs the journey."""
+
+    def next_id(self) -> str:
+        """An id for a new exchange."""
+
+    def stream_response(self, client_flow: http.HTTPFlow, response: http.Response) -> Any:
+        """What `response.stream` shall be: False holds the answer back for whoever intercepts it."""
+
+    def vault_of(self, client_flow: http.HTTPFlow) -> masks.Vault | None:
+        """The vault of a flow that is replayed, while it is known."""
+
+    def keep_vault(self, client_flow: http.HTTPFlow, vault: masks.Vault) -> None: ...
+
+
+@dataclass
+class Pushed(events.Event):
+    """Parts of an answer on their way from a journey to the client's stream."""
+
+    stream_id: int
+    parts: tuple[HttpEvent, ...]
+
+
+class _Left(Exception):
+    """There is nobody to push to any more."""
+
+
+class Upload:
+    """The body of a client's request: an `exchange.Body` that the layer feeds."""
+
+    def __init__(self, length: int | None, held: bytes | None, credit: Credit | None = None) -> None:
+        self.held = held
+        self.length = length
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._ended = held is not None
+        self._error: BaseException | None = None
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self.taken_bytes = 0
+        """How much the journey took since the last credit."""
+        self.on_taken: Any = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended
+
+    def put(self, data: bytes) -> None:
+        if self._error is None:
+            self._queue.append(data)
+            self._queued_bytes += len(data)
+            if self._queued_bytes > AHEAD_BYTES:
+                self._room.clear()
+            self._arrived.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._arrived.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Nobody reads on: what waits is thrown away, and what comes too."""
+        self._error = error
+        self._queue.clear()
+        self._room.set()
+        self._arrived.set()
+
+    async def drain(self) -> None:
+        """mitmproxy awaits this before it reads on from the client: the back-pressure."""
+        await self._room.wait()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self.held is not None:
+            if self.held:
+                yield self.held
+            return
+        while True:
+            while self._queue:
+                piece = self._queue.popleft()
+                self._queued_bytes -= len(piece)
+                if self._queued_bytes <= AHEAD_BYTES:
+                    self._room.set()
+                if self.on_taken is not None:
+                    await self.on_taken(len(piece), not self._queue)
+                yield piece
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def whole(self, limit_bytes: int) -> bytes:
+        if self.held is None:
+            if self.length is not None and self.length > limit_bytes:
+                raise too_large(limit_bytes)
+            collected = bytearray()
+            async for piece in self.pieces():
+                collected += piece
+                if len(collected) > limit_bytes:
+                    raise too_large(limit_bytes)
+            self.held = bytes(collected)
+        elif len(self.held) > limit_bytes:
+            raise too_large(limit_bytes)
+        return self.held
+
+
+class Trip:
+    """One exchange on its way through the layer: the task, its upload, and the pushing of its answer."""
+
+    def __init__(self, layer: GatewayLayer, stream: GatewayStream, request: http.Request) -> None:
+        self.layer = layer
+        self.stream = stream
+        self.stream_id = stream.stream_id
+        self.request = request
+        self.upload: Upload
+        self.task: asyncio.Task[None] | None = None
+        self._is_head_sent = False
+
+    def start(self, upload: Upload) -> None:
+        self.upload = upload
+        handler = self.layer.handler
+        http2 = self.layer.http2
+        if http2 is not None and upload.held is None:
+            upload.on_taken = self._give_credit
+        task = asyncio.get_running_loop().create_task(self._run(), name=f"journey {self.stream_id}")
+        self.task = task
+        if not task.done():
+            # HTTP/2 streams share one connection: their back-pressure is flow control, never the reading.
+            gate: Any = upload if http2 is None else None
+            handler.transports[self] = ConnectionIO(handler=task, writer=gate)  # type: ignore[index]
+        task.add_done_callback(self._over)
+
+    def cancel(self) -> None:
+        self.upload.fail(ClientGone())
+        if self.task is not None:
+            self.task.cancel("client left")
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        handler, layer = self.layer.handler, self.layer
+        handler.transports.pop(self, None)  # type: ignore[call-overload]
+        self.upload.fail(ClientGone())
+        layer.trips.pop(self.stream_id, None)
+        if layer.http2 is not None:
+            layer.http2.forget(self.stream_id)
+        stream = self.stream
+        if stream.state_errored in (stream.client_state, stream.server_state):
+            layer.streams.pop(self.stream_id, None)
+        elif not self.upload.is_over and layer.http2 is None:
+            # Answered before the end of its body: HTTP/1 cannot go on until the client has sent it all.
+            asyncio.get_running_loop().call_later(LINGER_S, self._close_lingering)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a journey's task broke", exc_info=error)
+
+    def _close_lingering(self) -> None:
+        if not self.upload.is_over and (io := self.layer.handler.transports.get(self.layer.context.client)):
+            if io.handler is not None:
+                io.handler.cancel("request body not sent in time")
+
+    async def _give_credit(self, count_bytes: int, is_empty: bool) -> None:
+        self.upload.taken_bytes += count_bytes
+        if is_empty or self.upload.taken_bytes >= AHEAD_BYTES:
+            taken, self.upload.taken_bytes = self.upload.taken_bytes, 0
+            await self.layer.handler.server_event(Pushed(self.stream_id, (Credit(self.stream_id, taken),)))
+
+    async def _run(self) -> None:
+        with self.layer.handler.timeout_watchdog.disarm():
+            try:
+                await self._answer()
+            except _Left:
+                pass
+            except asyncio.CancelledError:
+                raise
+            except UpstreamFailed as error:
+                await self._break_off(error.message)
+            except Exception:
+                # The outermost door. Nothing was sent upstream that the journey did not decide to send.
+                log.exception("exchange broke inside the gateway")
+                await self._break_off("The gateway failed.")
+
+    async def _answer(self) -> None:
+        async with aclosing(self.layer.host.carry(self._client_request(), self.stream.flow)) as steps:  # type: ignore[type-var]
+            async for step in steps:
+                if isinstance(step, ResponseHead):
+                    if step.whole is not None:
+                        await self._push_whole(step, step.whole)
+                        # the generator runs on to its own end: it has books to write
+                    else:
+                        await self._push_head(step)
+                elif step:
+                    await self._push(ResponseData(self.stream_id, step))
+                    await self._drain()
+                    if self._is_killed():
+                        raise UpstreamFailed_killed()
+        if self._is_head_sent:
+            await self._push(ResponseEndOfMessage(self.stream_id), last=True)
+
+    def _client_request(self) -> ClientRequest:
+        request = self.request.data
+        headers, target = masks.restore(request.headers.fields, request.path, self.stream.vault)
+        client = self.layer.context.client
+        return ClientRequest(
+            id=self.stream.flow.metadata.get("llmitm.exchange") or self.layer.host.next_id(),
+            method=request.method.decode("ascii", "replace"),
+            target=target,
+            headers=headers,
+            body=self.upload,
+            client=client.peername[0] if client.peername else "",
+            scheme="https" if client.tls else "http",
+            http_version=request.http_version.decode("ascii", "replace"),
+        )
+
+    def _response(self, head: ResponseHead) -> http.Response:
+        now_s = time.time()
+        version = self.request.data.http_version
+        return http.Response(
+            http_version=b"HTTP/1.1" if version != b"HTTP/2.0" else version,
+            status_code=head.status,
+            reason=head.reason,
+            headers=http.Headers(head.headers),
+            content=None,
+            trailers=None,
+            timestamp_start=now_s,
+            timestamp_end=None,
+        )
+
+    async def _push_whole(self, head: ResponseHead, content: bytes) -> None:
+        response = self._response(head)
+        if head.header(b"content-length") is None and head.status not in (204, 304):
+            response.headers["content-length"] = str(len(content))
+        stream_id = self.stream_id
+        if content and self.request.data.method != b"HEAD":
+            await self._push(
+                ResponseHeaders(stream_id, response, end_stream=False),
+                ResponseData(stream_id, content),
+                ResponseEndOfMessage(stream_id),
+                last=True,
+            )
+        else:
+            await self._push(
+                ResponseHeaders(stream_id, response, end_stream=True),
+                ResponseEndOfMessage(stream_id),
+                last=True,
+            )
+        await self._drain()
+
+    async def _push_head(self, head: ResponseHead) -> None:
+        response = self._response(head)
+        is_http1 = self.layer.http2 is None
+        if is_http1 and head.header(b"content-length") is None:
+            if self.request.data.http_version == b"HTTP/1.1":
+                response.headers["transfer-encoding"] = "chunked"
+            else:
+                response.headers["connection"] = "close"
+        response.stream = self.layer.host.stream_response(self.stream.flow, response)
+        await self._push(ResponseHeaders(self.stream_id, response, end_stream=False))
+        self._is_head_sent = True
+
+    async def _break_off(self, message: str) -> None:
+        """Ends the client's leg in the open: an error status where none was sent yet, else a cut."""
+        try:
+            await self._push(
+                ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR), last=True
+            )
+        except _Left:
+            pass
+
+    def _is_killed(self) -> bool:
+        error = self.stream.flow.error
+        return error is not None and error.msg == flow.Error.KILLED_MESSAGE
+
+    async def _push(self, *parts: HttpEvent, last: bool = False) -> None:
+        """Hands parts to the client's stream, in order.
+
+        Raises:
+            _Left: the stream is gone or was ended by somebody else.
+        """
+        layer, stream = self.layer, self.stream
+        if layer.streams.get(self.stream_id) is not stream:
+            raise _Left
+        await layer.handler.server_event(Pushed(self.stream_id, parts))
+        while stream._paused is not None:  # a hook runs, or somebody holds the flow
+            await asyncio.sleep(0 if not stream.flow.intercepted else 0.02)
+        if last:
+            return
+        if stream.state_errored in (stream.client_state, stream.server_state):
+            raise _Left
+
+    async def _drain(self) -> None:
+        """Waits until the client has taken most of what was written."""
+        if self.layer.http2 is not None:
+            await self.layer.http2.room(self.stream_id)
+            return
+        io = self.layer.handler.transports.get(self.layer.context.client)
+        if io is not None and io.writer is not None:
+            try:
+                await io.writer.drain()
+            except OSError:
+                raise _Left from None
+
+
+def UpstreamFailed_killed() -> UpstreamFailed:
+    from llmitm.errors import Failure
+
+    return UpstreamFailed(Failure.KILLED)
+
+
+class JourneyConnection(HttpConnection):
+    """Stands where the HTTP layer expects its upstream connection."""
+
+    def __init__(self, context: Context, server: Server, layer: GatewayLayer) -> None:
+        super().__init__(context, server)
+        self.layer = layer
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        layer = self.layer
+        if isinstance(event, RequestHeaders):
+            stream = layer.streams[event.stream_id]
+            assert isinstance(stream, GatewayStream)
+            trip = Trip(layer, stream, event.request)
+            layer.trips[event.stream_id] = trip
+            if event.end_stream:
+                trip.start(Upload(0, b""))
+            elif event.request.stream:
+                trip.start(Upload(_announced_length(event.request), None))
+            else:
+                trip.upload = Upload(None, b"")
+        elif isinstance(event, RequestData):
+            if (at := layer.trips.get(event.stream_id)) is not None:
+                if at.task is None:
+                    at.upload = Upload(len(event.data), event.data)
+                else:
+                    at.upload.put(event.data)
+        elif isinstance(event, RequestEndOfMessage):
+            if (at := layer.trips.get(event.stream_id)) is not None:
+                if at.task is None:
+                    at.start(at.upload)
+                else:
+                    at.upload.end()
+        elif isinstance(event, RequestProtocolError):
+            if (at := layer.trips.get(event.stream_id)) is not None:
+                at.cancel()
+        yield from ()
+
+
+def _announced_length(request: http.Request) -> int | None:
+    value = request.headers.get("content-length", "")
+    return int(value) if value.isdecimal() else None
+
+
+class GatewayStream(HttpStream):
+    """One request and its answer on the client's side. Credentials are masked before any hook sees it."""
+
+    vault: masks.Vault
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> CommandGenerator[None]:
+        layer = self.context.layers[self.context.layers.index(self) - 1]
+        assert isinstance(layer, GatewayLayer)
+        host = layer.host
+        known = host.vault_of(event.replay_flow) if event.replay_flow else None
+        if event.replay_flow:
+            self.vault = known or masks.Vault()
+        else:
+            data = event.request.data
+            fields, path, self.vault = masks.hide(data.headers.fields, data.path)
+            data.headers.fields = fields
+            data.path = path
+        yield from super().state_wait_for_request_headers(event)
+
+    def check_body_size(self, request: bool) -> CommandGenerator[bool]:
+        """Only bounds what is held for an interceptor; what is streamed has no limit here."""
+        if request and len(self.request_body_buf) > self._hold_limit_bytes():
+            self.flow.error = flow.Error("request body too large")
+            yield http_error_hook(self.flow)
+            yield from self._tell_too_large()
+            return True
+        return False
+
+    def _hold_limit_bytes(self) -> int:
+        layer = self.context.layers[self.context.layers.index(self) - 1]
+        assert isinstance(layer, GatewayLayer)
+        return layer.host.hold_limit_bytes
+
+    def _tell_too_large(self) -> CommandGenerator[None]:
+        from mitmproxy.proxy.layers.http import SendHttp
+
+        yield SendHttp(
+            ResponseProtocolError(self.stream_id, "request body too large", ErrorCode.REQUEST_TOO_LARGE),
+            self.context.client,
+        )
+        self.client_state = self.state_errored
+        self.flow.live = False
+
+
+def http_error_hook(client_flow: http.HTTPFlow) -> commands.Command:
+    from mitmproxy.proxy.layers.http import HttpErrorHook
+
+    return HttpErrorHook(client_flow)
+
+
+class GatewayLayer(HttpLayer):
+    """The HTTP layer of a connection to the gateway."""
+
+    def __init__(self, context: Context, host: Host, handler: ConnectionHandler) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self.host = host
+        self.handler = handler
+        self.http2: GatewayHttp2Server | None = None
+        self.trips: dict[int, Trip] = {}
+        self._virtual: Server | None = None
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        try:
+            if isinstance(event, Pushed):
+                yield from self._hand_on(event)
+                return
+            if isinstance(event, events.Start) and self.context.client not in self.connections:
+                if self.context.client.alpn == b"h2":
+                    self.http2 = GatewayHttp2Server(self.context.fork(), self._is_streamed)
+                    self.connections[self.context.client] = self.http2
+                else:
+                    self.connections[self.context.client] = GatewayHttp1Server(self.context.fork())
+            yield from super()._handle_event(event)
+        except Exception:
+            log.exception("the HTTP layer broke; the client's connection is closed")
+            for trip in list(self.trips.values()):
+                trip.cancel()
+            yield commands.CloseConnection(self.context.client)
+
+    def _hand_on(self, event: Pushed) -> CommandGenerator[None]:
+        stream = self.streams.get(event.stream_id)
+        for part in event.parts:
+            if isinstance(part, Credit):
+                yield from self.event_to_child(self.connections[self.context.client], part)
+            elif stream is not None and self.streams.get(event.stream_id) is stream:
+                yield from self.event_to_child(stream, part)
+
+    def _is_streamed(self, stream_id: int) -> bool:
+        trip = self.trips.get(stream_id)
+        return trip is not None and trip.task is not None and not trip.task.done()
+
+    def make_stream(self, stream_id: int) -> CommandGenerator[None]:
+        stream = GatewayStream(self.context.fork(), stream_id)
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> CommandGenerator[None]:
+        stream = self.command_sources.pop(event)
+        server = self._virtual
+        if server is None:
+            server = self._virtual = Server(address=VIRTUAL_ADDRESS)
+            server.state = ConnectionState.OPEN
+            self.connections[server] = JourneyConnection(self.context.fork(), server, self)
+        yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (server, None)))
+
+
+__all__ = ["GatewayLayer", "Host", "Refused", "Trip"]

@@ -1,0 +1,315 @@
+"""Attempts as flows: each upstream leg runs through mitmproxy's own hooks, so that it is shown, paused,
+edited, answered, killed, saved and replayed like any other flow.
+
+Legs hold no credentials: the attempt's own are put on by the sender afterwards, and what the client sent
+is masked before a hook sees it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mitmproxy import flow, http
+from mitmproxy.connection import Client, ConnectionState, Server
+from mitmproxy.proxy.layers.http import (
+    HttpErrorHook,
+    HttpRequestHeadersHook,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
+)
+
+from llmitm.edge import masks
+from llmitm.exchange import (
+    Attempt,
+    Body,
+    HeldBody,
+    Killed,
+    ResponseHead,
+    UpstreamRequest,
+)
+
+SHOWN_BYTES: Final = 2_097_152
+"""How much of a streamed body a leg keeps to be shown."""
+REFRESH_S: Final = 0.5
+
+
+class Tee:
+    """Keeps the beginning of a streamed body, for show."""
+
+    __slots__ = ("_kept", "_refreshed_s", "is_cut")
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._refreshed_s = 0.0
+        self.is_cut = False
+
+    def add(self, piece: bytes) -> bool:
+        """Keeps what fits. True now and then: when it is time to show what there is so far."""
+        free = SHOWN_BYTES - len(self._kept)
+        if free <= 0:
+            self.is_cut = True
+            return False
+        self._kept += piece[:free]
+        self.is_cut = len(piece) > free
+        now_s = time.monotonic()
+        if now_s - self._refreshed_s < REFRESH_S:
+            return False
+        self._refreshed_s = now_s
+        return True
+
+    def content(self) -> bytes:
+        return bytes(self._kept)
+
+
+class _TeedBody:
+    """A body on its way, with its beginning kept."""
+
+    __slots__ = ("_body", "tee")
+
+    def __init__(self, body: Body, tee: Tee) -> None:
+        self._body = body
+        self.tee = tee
+
+    @property
+    def held(self) -> bytes | None:
+        return self._body.held
+
+    @property
+    def length(self) -> int | None:
+        return self._body.length
+
+    async def pieces(self) -> Any:
+        async for piece in self._body.pieces():
+            self.tee.add(piece)
+            yield piece
+
+    async def whole(self, limit_bytes: int) -> bytes:
+        return await self._body.whole(limit_bytes)
+
+
+def make_killable(leg: flow.Flow) -> None:
+    """Lets a kill wake whoever waits for the flow: stock `kill` leaves a paused flow waiting for ever."""
+    if "kill" in vars(leg):
+        return
+    stock_kill = leg.kill
+
+    def kill() -> None:
+        stock_kill()
+        if leg._resume_event is not None:
+            leg._resume_event.set()
+
+    leg.kill = kill  # type: ignore[method-assign]
+
+
+def is_killed(leg: flow.Flow) -> bool:
+    return leg.error is not None and leg.error.msg == flow.Error.KILLED_MESSAGE
+
+
+class Legs:
+    """An `exchange.Watch` that shows each attempt as a flow beside the client's."""
+
+    def __init__(self, stage: Any, client_flow: http.HTTPFlow) -> None:
+        """`stage` is the addon: it triggers hooks and knows who intercepts."""
+        self._stage = stage
+        self._client_flow = client_flow
+        self._leg: http.HTTPFlow | None = None
+        self._tee = Tee()
+        self._sent: Tee | None = None
+        self._is_told = False
+
+    async def before_send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamRequest | ResponseHead:
+        leg, vault = self._make(attempt, request)
+        self._leg, self._tee, self._sent, self._is_told = leg, Tee(), None, False
+        held = request.body.held
+        if held is None and self._stage.wants_request(leg):
+            held = await request.body.whole(self._stage.hold_limit_bytes)
+        leg.request.data.content = held
+        shown = (leg.request.data.headers.fields, leg.request.data.path)
+        before = (leg.request.method, leg.request.url, shown, held)
+        await self._trigger(HttpRequestHeadersHook(leg))
+        await self._trigger(HttpRequestHook(leg))
+        if leg.response is not None:
+            return await self._answered(leg)
+        data = leg.request.data
+        after = (leg.request.method, leg.request.url, (data.headers.fields, data.path), data.content)
+        if after == before:
+            if held is not None:
+                return request if request.body.held is not None else _with(request, HeldBody(held))
+            self._sent = Tee()
+            return _with(request, _TeedBody(request.body, self._sent))
+        fields, path = masks.restore(data.headers.fields, data.path, vault)
+        scheme_and_host = leg.request.url.split("//", 1)
+        origin = scheme_and_host[0] + "//" + scheme_and_host[1].split("/", 1)[0]
+        return UpstreamRequest(
+            method=leg.request.method,
+            url=origin + path.decode("latin-1"),
+            headers=tuple(pair for pair in fields if pair[0].lower() != b"host"),
+            body=request.body if held is None else HeldBody(data.content or b""),
+        )
+
+    async def on_head(self, attempt: Attempt, head: ResponseHead) -> tuple[ResponseHead, bool]:
+        leg = self._leg
+        assert leg is not None
+        self._keep_sent(leg)
+        leg.response = _response(head)
+        await self._trigger(HttpResponseHeadersHook(leg))
+        wants_whole = head.whole is None and self._stage.wants_response(leg)
+        if head.whole is not None:
+            # complete already: it can be paused and edited at no cost
+            leg.response.data.content = head.whole
+            head = await self._finish(leg, head)
+        return head, wants_whole
+
+    def on_piece(self, attempt: Attempt, piece: bytes) -> None:
+        leg = self._leg
+        assert leg is not None and leg.response is not None
+        if is_killed(leg):
+            raise Killed
+        if self._tee.add(piece):
+            leg.response.data.content = self._tee.content()
+            self._stage.refresh(leg)
+
+    async def on_whole(self, attempt: Attempt, head: ResponseHead, body: bytes) -> ResponseHead:
+        leg = self._leg
+        assert leg is not None and leg.response is not None
+        leg.response.data.content = body
+        return await self._finish(leg, head)
+
+    async def on_end(self, attempt: Attempt, error: str | None) -> None:
+        leg = self._leg
+        if leg is None or self._is_told:
+            return
+        self._keep_sent(leg)
+        if leg.response is not None and leg.response.data.content is None:
+            leg.response.data.content = self._tee.content()
+            leg.response.timestamp_end = time.time()
+        elif leg.response is not None:
+            leg.response.data.content = self._tee.content() or leg.response.data.content
+            leg.response.timestamp_end = time.time()
+        if self._tee.is_cut:
+            leg.comment = f"Only the first {SHOWN_BYTES} bytes of the body are kept."
+        self._is_told = True
+        leg.live = False
+        if error is None:
+            await self._stage.trigger(HttpResponseHook(leg))
+        else:
+            if leg.error is None:
+                leg.error = flow.Error(self._stage.redact(error))
+            await self._stage.trigger(HttpErrorHook(leg))
+
+    def _make(self, attempt: Attempt, request: UpstreamRequest) -> tuple[http.HTTPFlow, masks.Vault]:
+        url = urlsplit(request.url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        host = url.hostname or ""
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        fields, path, vault = masks.hide(request.headers, target.encode("latin-1", "replace"))
+        server = Server(address=(host, port))
+        server.state = ConnectionState.OPEN
+        server.timestamp_start = time.time()
+        client: Client = self._client_flow.client_conn
+        leg = http.HTTPFlow(client, server, live=True)
+        authority = url.netloc.rpartition("@")[2].encode("idna" if not url.netloc.isascii() else "ascii")
+        leg.request = http.Request(
+            host=host,
+            port=port,
+            method=request.method.encode(),
+            scheme=url.scheme.encode(),
+            authority=b"",
+            path=path,
+            http_version=b"HTTP/1.1",
+            headers=http.Headers(((b"Host", authority), *fields)),
+            content=None,
+            trailers=None,
+            timestamp_start=time.time(),
+            timestamp_end=time.time(),
+        )
+        leg.metadata |= {
+            "llmitm.leg": "upstream",
+            "llmitm.exchange": attempt.exchange_id,
+            "llmitm.attempt": attempt.number,
+            "llmitm.endpoint": attempt.endpoint,
+            "llmitm.provider": attempt.provider,
+            "llmitm.client_flow": self._client_flow.id,
+            "llmitm.url": f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
+        }
+        if attempt.credential:
+            leg.metadata["llmitm.credential"] = attempt.credential
+        if attempt.gateway:
+            leg.metadata["llmitm.gateway"] = attempt.gateway
+        linked: list[str] = self._client_flow.metadata.setdefault("llmitm.upstream_flows", [])
+        linked.append(leg.id)
+        make_killable(leg)
+        return leg, vault
+
+    async def _trigger(self, hook: Any) -> None:
+        """Runs a hook on the leg, waits while it is held, and gives up where it was killed."""
+        leg: http.HTTPFlow = hook.flow
+        await self._stage.trigger(hook)
+        await leg.wait_for_resume()
+        if is_killed(leg):
+            self._is_told = True
+            leg.live = False
+            await self._stage.trigger(HttpErrorHook(leg))
+            raise Killed
+
+    async def _answered(self, leg: http.HTTPFlow) -> ResponseHead:
+        """An addon answered in the upstream's place."""
+        assert leg.response is not None
+        leg.response.timestamp_end = time.time()
+        head = ResponseHead(
+            status=leg.response.status_code,
+            reason=leg.response.data.reason,
+            headers=leg.response.headers.fields,
+            whole=leg.response.raw_content or b"",
+        )
+        await self._trigger(HttpResponseHeadersHook(leg))
+        return await self._finish(leg, head)
+
+    async def _finish(self, leg: http.HTTPFlow, head: ResponseHead) -> ResponseHead:
+        """The response hook of a leg whose body is whole; returns it as it stands afterwards."""
+        assert leg.response is not None
+        leg.response.timestamp_end = time.time()
+        before = (leg.response.status_code, leg.response.headers.fields, leg.response.data.content)
+        await self._trigger(HttpResponseHook(leg))
+        self._is_told = True
+        leg.live = False
+        data = leg.response.data
+        if (data.status_code, data.headers.fields, data.content) == before:
+            return ResponseHead(
+                status=head.status, reason=head.reason, headers=head.headers, whole=data.content or b""
+            )
+        content = data.content or b""
+        headers = tuple(pair for pair in data.headers.fields if pair[0].lower() != b"content-length")
+        return ResponseHead(
+            status=data.status_code,
+            reason=data.reason,
+            headers=(*headers, (b"content-length", b"%d" % len(content))),
+            whole=content,
+        )
+
+    def _keep_sent(self, leg: http.HTTPFlow) -> None:
+        if self._sent is not None and leg.request.data.content is None:
+            leg.request.data.content = self._sent.content()
+
+
+def _with(request: UpstreamRequest, body: Body) -> UpstreamRequest:
+    return UpstreamRequest(method=request.method, url=request.url, headers=request.headers, body=body)
+
+
+def _response(head: ResponseHead) -> http.Response:
+    return http.Response(
+        http_version=b"HTTP/1.1",
+        status_code=head.status,
+        reason=head.reason,
+        headers=http.Headers(head.headers),
+        content=None,
+        trailers=None,
+        timestamp_start=time.time(),
+        timestamp_end=None,
+    )
+
+
+__all__ = ["Legs", "Tee", "is_killed", "make_killable"]

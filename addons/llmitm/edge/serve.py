@@ -1,0 +1,43 @@
+"""`llmitm serve`: the same addons in a master with nothing else in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from mitmproxy import options
+from mitmproxy.addons import clientplayback, core, next_layer, proxyserver, tlsconfig
+from mitmproxy.master import Master
+
+from llmitm.edge.door import Door
+from llmitm.world import World
+
+QUIET = ("tornado", "asyncio", "hpack", "mitmproxy")
+
+
+def run(world: World) -> int:
+    """Serves until SIGTERM or SIGINT has drained it. Returns the exit status."""
+    try:
+        asyncio.run(_serve(world))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _serve(world: World) -> None:
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    master = Master(options.Options(mode=["regular"]), with_termlog=True)
+    master.addons.add(
+        core.Core(),
+        clientplayback.ClientPlayback(),
+        proxyserver.Proxyserver(),
+        next_layer.NextLayer(),
+        tlsconfig.TlsConfig(),
+    )
+    master.options.update(server=False)
+    master.addons.add(Door(world))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, master.shutdown)
+    await master.run()

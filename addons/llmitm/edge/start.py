@@ -1,0 +1,30 @@
+"""From the environment to a world, or to an exit that says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from llmitm import world
+from llmitm.config.load import find, load
+from llmitm.errors import ConfigError
+from llmitm.record.log import open_log
+
+
+def world_or_exit(
+    path: Path | None = None, *, host: str | None = None, port: int | None = None
+) -> world.World:
+    """Reads the configuration (`path`, else CONFIG_PATH, else config.toml) and builds the world from it.
+
+    Exits with status 2 and every problem on standard error where it cannot be used.
+    """
+    try:
+        config = load(find(path, os.environ), env=os.environ, host=host, port=port)
+    except ConfigError as error:
+        print(f"llmitm: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    made = world.build(config)
+    settings = config.log
+    open_log(made.redact, level=settings.level, form=settings.format, file=settings.file)
+    return made

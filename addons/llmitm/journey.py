@@ -1,0 +1,310 @@
+"""The whole trip of an exchange, on one screen: accept -> route -> send -> back -> record.
+
+A journey takes a request value and yields a response head and then the pieces of its body. It knows
+nothing of who hosts it. Two rules shape it:
+
+- Accept once per exchange, never per attempt.
+- Nothing is yielded before an upstream has answered, so that until then a failure has a real status;
+  after it a failure is told as an error event where the body is an event stream, and the body is cut.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from llmitm import __version__
+from llmitm.accept import endpoints, keys
+from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
+from llmitm.exchange import (
+    Attempt,
+    ClientRequest,
+    Dialect,
+    Headers,
+    Killed,
+    ResponseHead,
+    UpstreamRequest,
+    Watch,
+)
+from llmitm.record.entry import Entry, entry
+from llmitm.route import plan
+from llmitm.send.headers import forwardable_request
+from llmitm.translate.failures import write_error, write_error_event
+from llmitm.world import World
+
+log = logging.getLogger("llmitm")
+
+type Steps = AsyncIterator[ResponseHead | bytes]
+
+PROMPT_BYTES: Final = 65_536
+"""Announced bodies up to this size are read whole before they are sent: one write instead of several."""
+
+
+async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
+    """Carries one client request to an upstream and its answer back.
+
+    Yields one `ResponseHead`, then pieces of the body unless the head holds it whole.
+
+    Raises:
+        UpstreamFailed: the answer broke off after its head had been yielded.
+    """
+    with entry(request, world.clock, world.sinks) as kept:
+        world.in_flight += 1
+        world.exchanges += 1
+        told = _Told(request, kept, world)
+        try:
+            if request.path == b"/health":
+                kept.is_quiet = True
+                steps = _health(world)
+            else:
+                steps = _trip(request, world, watch, kept)
+            async for step in steps:
+                yield told.step(step)
+        except ClientGone:
+            raise
+        except (Refused, UpstreamFailed, Killed) as error:
+            async for step in told.failure(error):
+                yield step
+        except Exception as error:
+            # Ours. The client learns that, the log learns what; nothing more is sent upstream.
+            log.exception("exchange %s broke", request.id)
+            kept.error = f"{type(error).__name__}: {error}"
+            async for step in told.failure(Refused(500, "internal_error", "The gateway failed.")):
+                yield step
+        finally:
+            world.in_flight -= 1
+
+
+async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry) -> Steps:
+    config = world.config
+    match = endpoints.find(request.target, config)
+    kept.endpoint = match.name
+    admission = keys.admit(
+        request.headers, request.query, match.endpoint, match.name, config, world.clock.now_s()
+    )
+    kept.auth_key = admission.name
+    if _is_upgrade(request):
+        raise Refused(501, "not_supported", "WebSocket upgrades are not served yet.")
+    kept.request_bytes = request.body.length or 0
+    length = request.body.length
+    if request.body.held is None and length is not None and length <= PROMPT_BYTES:
+        await request.body.whole(PROMPT_BYTES)
+
+    planned = await plan.plan(
+        plan.Asked(
+            id=request.id,
+            endpoint=match.name,
+            rest=_with_query(match.rest, admission.query),
+            dialect=endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers),
+            headers=request.headers,
+            drop_headers=admission.drop_headers,
+            body=request.body,
+        ),
+        config,
+        world.store,
+    )
+    kept.model = planned.attempt.model
+    outgoing = UpstreamRequest(
+        method=request.method,
+        url=planned.attempt.url,
+        headers=forwardable_request(planned.headers, planned.attempt.drop_headers),
+        body=planned.body,
+    )
+    async for step in attempt(planned.attempt, outgoing, world, watch, kept):
+        yield step
+
+
+async def attempt(
+    chosen: Attempt, outgoing: UpstreamRequest, world: World, watch: Watch, kept: Entry
+) -> Steps:
+    """Makes one attempt and hands its answer on as it comes.
+
+    Raises:
+        UpstreamFailed, Killed: no answer, or a broken one.
+    """
+    noted = kept.note(chosen)
+    error: str | None = None
+    try:
+        sent = await watch.before_send(chosen, outgoing)
+        if isinstance(sent, ResponseHead):
+            noted.status = sent.status
+            yield sent
+            return
+        reply = await world.sender.send(chosen, sent)
+        try:
+            head, wants_whole = await watch.on_head(chosen, reply.head)
+            noted.status = head.status
+            if wants_whole and head.whole is None:
+                body = await _read_all(reply.read, world.config.server.body_limit_bytes)
+                head = await watch.on_whole(chosen, head, body)
+            yield head
+            if head.whole is None:
+                while piece := await reply.read():
+                    watch.on_piece(chosen, piece)
+                    yield piece
+        finally:
+            await reply.close()
+    except GeneratorExit:
+        error = "The client left."
+        raise
+    except BaseException as problem:
+        error = noted.error = str(problem) or type(problem).__name__
+        raise
+    finally:
+        await watch.on_end(chosen, error)
+
+
+async def _read_all(read, limit_bytes: int) -> bytes:  # type: ignore[no-untyped-def]
+    collected = bytearray()
+    while piece := await read():
+        collected += piece
+        if len(collected) > limit_bytes:
+            raise UpstreamFailed(Failure.MALFORMED, "the answer is larger than body_limit_mb")
+    return bytes(collected)
+
+
+async def resend(
+    request: ClientRequest, world: World, watch: Watch, *, origin: str, endpoint: str, credential: str | None
+) -> Steps:
+    """Plays an upstream leg again: straight to `origin`, through its endpoint's proxy, with its credential.
+
+    `credential` is the name it had; None where the client's own key went through.
+    """
+    with entry(request, world.clock, world.sinks) as kept:
+        kept.endpoint = endpoint
+        told = _Told(request, kept, world)
+        try:
+            chosen = plan.again(
+                request.id, origin + request.target.decode("latin-1"), endpoint, credential, world.config
+            )
+            outgoing = UpstreamRequest(
+                method=request.method,
+                url=chosen.url,
+                headers=forwardable_request(request.headers, chosen.drop_headers),
+                body=request.body,
+            )
+            async for step in attempt(chosen, outgoing, world, watch, kept):
+                yield told.step(step)
+        except (Refused, UpstreamFailed, Killed) as error:
+            async for step in told.failure(error):
+                yield step
+
+
+def _with_query(rest: bytes, query: bytes) -> bytes:
+    """`rest` with the query that goes on: where our own key stood in it, it was taken out."""
+    path, mark, _ = rest.partition(b"?")
+    return path + b"?" + query if query or mark else path
+
+
+async def _health(world: World) -> Steps:
+    body = orjson.dumps({"status": "draining" if world.is_draining else "ok", "version": __version__})
+    yield ResponseHead(
+        status=200,
+        reason=b"OK",
+        headers=((b"content-type", b"application/json"), (b"cache-control", b"no-store")),
+        whole=body,
+    )
+
+
+def _is_upgrade(request: ClientRequest) -> bool:
+    return (request.header(b"upgrade") or b"").lower() == b"websocket"
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the client has been told so far, and how it is told of a failure."""
+
+    request: ClientRequest
+    kept: Entry
+    world: World
+    head: ResponseHead | None = None
+    tail: bytes = b"\n\n"
+    """The last bytes of the body: an error event must not join a line that broke off."""
+
+    def step(self, step: ResponseHead | bytes) -> ResponseHead | bytes:
+        kept = self.kept
+        if isinstance(step, ResponseHead):
+            if self.world.is_draining:
+                step = replace(step, headers=(*step.headers, (b"connection", b"close")))
+            if self.request.header(b"x-debug") in (b"true", b"1"):
+                step = replace(step, headers=(*step.headers, *self._debug()))
+            self.head = step
+            kept.status = step.status
+            if step.whole is not None:
+                kept.first_byte_s = self.world.clock.tick_s()
+                kept.response_bytes += len(step.whole)
+        else:
+            if kept.first_byte_s is None:
+                kept.first_byte_s = self.world.clock.tick_s()
+            kept.response_bytes += len(step)
+            self.tail = step[-4:]
+        return step
+
+    async def failure(self, error: Exception) -> Steps:
+        """The error as an answer; as an error event and a cut where the answer had begun."""
+        status, code, message, headers = _words(error)
+        self.kept.error = self.kept.error or str(error) or message
+        dialect = endpoints.dialect_of(self.request.path, self.request.headers)
+        if self.head is None:
+            yield self.step(
+                refusal(dialect, status, code, message, self.request.id, headers),
+            )
+            return
+        is_events = (self.head.header(b"content-type") or b"").startswith(b"text/event-stream")
+        if is_events and self.head.header(b"content-encoding") is None:
+            seam = b"" if self.tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
+            yield self.step(seam + write_error_event(dialect, status, code, message, self.request.id))
+        raise UpstreamFailed(Failure.TRUNCATED, message) from error
+
+    def _debug(self) -> Headers:
+        last = self.kept.attempts[-1] if self.kept.attempts else None
+        if last is None:
+            return ()
+        named = {
+            b"x-debug-provider": last.provider,
+            b"x-debug-model": self.kept.model,
+            b"x-debug-credential": last.credential,
+            b"x-debug-gateway": last.gateway,
+            b"x-debug-attempts": str(len(self.kept.attempts)),
+            b"x-debug-path": f"{self.kept.endpoint}>{last.provider}",
+        }
+        return tuple((name, _header_value(value)) for name, value in named.items() if value)
+
+
+def _header_value(text: str) -> bytes:
+    """Names come from people: what a header cannot carry is percent-encoded."""
+    return "".join(sign if " " <= sign <= "~" else f"%{ord(sign):X}" for sign in text).encode()
+
+
+def _words(error: Exception) -> tuple[int, str, str, Headers]:
+    match error:
+        case Refused():
+            return error.status, error.code, error.message, error.headers
+        case UpstreamFailed():
+            return error.status, error.failure.value, error.message, ()
+        case _:
+            return 502, "stopped", "The request was stopped by an operator.", ()
+
+
+def refusal(
+    dialect: Dialect, status: int, code: str, message: str, request_id: str, headers: Headers = ()
+) -> ResponseHead:
+    """An error of ours as a whole answer in the client's dialect."""
+    body = write_error(dialect, status, code, message, request_id)
+    return ResponseHead(
+        status=status,
+        reason=b"",
+        headers=(
+            (b"content-type", b"application/json"),
+            (b"x-request-id", request_id.encode()),
+            *headers,
+        ),
+        whole=body,
+    )
+
+
+__all__ = ["attempt", "carry", "refusal", "resend"]

@@ -1,0 +1,61 @@
+"""The few things that all stations share. Built once, handed on by argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llmitm.clock import Clock, SystemClock
+from llmitm.config.schema import Config
+from llmitm.exchange import Sender
+from llmitm.record.entry import Sink
+from llmitm.record.log import request_line
+from llmitm.secret import Redactor
+from llmitm.state.memory import MemoryStore
+from llmitm.state.store import Store
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    config: Config
+    """One frozen snapshot. A reload swaps it whole; an exchange keeps the one it began with."""
+    clock: Clock
+    store: Store
+    sender: Sender
+    redact: Redactor
+    sinks: tuple[Sink, ...] = (request_line,)
+    is_draining: bool = False
+    in_flight: int = 0
+    exchanges: int = 0
+    is_watched: bool = False
+    """True where somebody beside mitmproxy's own addons wants to see upstream legs."""
+    port: int | None = None
+    """The port that is listened on, once it is."""
+    started_s: float = field(default=0.0)
+
+    async def close(self) -> None:
+        await self.sender.close()
+        await self.store.close()
+
+
+def build(config: Config, *, clock: Clock | None = None) -> World:
+    """The world of a running gateway."""
+    from llmitm.send.upstream import Timeouts, Upstream
+
+    clock = clock or SystemClock()
+    redact = Redactor()
+    redact.learn(*config.secrets())
+    times = config.timeouts
+    timeouts = Timeouts(
+        connect_s=times.connect_s,
+        first_byte_s=times.first_byte_s,
+        idle_s=times.idle_s,
+        exchange_s=times.exchange_s,
+    )
+    return World(
+        config=config,
+        clock=clock,
+        store=MemoryStore(clock),
+        sender=Upstream(timeouts, clock),
+        redact=redact,
+        started_s=clock.now_s(),
+    )

@@ -1,0 +1,53 @@
+set positional-arguments
+
+python := ".venv/bin/python"
+
+# what there is to run
+default:
+    @just --list
+
+# make .venv with everything, pinned and checked by hash
+setup:
+    python3 -m venv .venv
+    .venv/bin/pip install -q --no-deps -e .
+    .venv/bin/pip install -q -r requirements-dev.txt
+
+# the gateway in mitmdump's terminal
+run *args:
+    .venv/bin/mitmdump -s addons/gateway.py "$@"
+
+# the gateway in mitmweb
+web *args:
+    .venv/bin/mitmweb -s addons/gateway.py "$@"
+
+# the gateway alone
+serve *args:
+    .venv/bin/llmitm serve "$@"
+
+# see it work, without a key or a network
+demo *args:
+    .venv/bin/llmitm demo "$@"
+
+# all tests
+test *args:
+    {{python}} -m pytest "$@"
+
+# formatting, lint and types
+check:
+    .venv/bin/ruff format --check .
+    .venv/bin/ruff check .
+    .venv/bin/mypy
+
+# put the sources into shape
+fmt:
+    .venv/bin/ruff format .
+    .venv/bin/ruff check --fix .
+
+# requests/s, added latency, CPU per chunk and memory beside stock mitmdump, as ratios
+bench *args:
+    {{python}} tests/bench/bench.py "$@"
+
+# pin the dependencies anew (needs uv)
+pin:
+    uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.txt
+    uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml --group dev -o requirements-dev.txt
