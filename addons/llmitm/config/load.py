@@ -1,0 +1,491 @@
+"""From a file and the environment to a `Config`, or to every problem at once.
+
+The only place that reads the environment, secret files and the configuration file. What was read is
+checked in three steps, and the problems of all that can be checked are told together: the file's syntax,
+the shape of each table (schema.py), and what tables ask of one another (here).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import tomli
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from pydantic import BaseModel, ValidationError
+
+from llmitm.config.schema import (
+    SIGNED,
+    Config,
+    Credential,
+    Provider,
+    ProviderOptions,
+)
+from llmitm.errors import ConfigError, Problem
+from llmitm.secret import Secret
+
+DEFAULT_PATH: Final = Path("config.toml")
+
+_SEED_SERVER: Final = ("host_port", "https_server", "https_port", "tls_cert_path", "tls_key_path")
+"""Top-level keys of snake's configuration files."""
+
+_NAMED: Final = {
+    ("endpoints",),
+    ("providers",),
+    ("routing", "aliases"),
+    ("routing", "fallbacks"),
+    ("routing", "context_fallbacks"),
+    ("model_prices",),
+    ("retry", "rest_s"),
+}
+"""Tables whose keys are names that people choose."""
+
+_FREE: Final = {"headers", "params"}
+"""Tables that are passed on as they stand."""
+
+_SECRETS: Final = {
+    "api_key",
+    "api_keys",
+    "token",
+    "key",
+    "proxy_url",
+    "password_hash",
+    "jwt_secret",
+    "url",
+    "headers",
+}
+
+
+def find(option: Path | None, env: Mapping[str, str]) -> Path:
+    """The file to read: the option, else CONFIG_PATH, else config.toml here."""
+    if option is not None:
+        return option
+    return Path(env["CONFIG_PATH"]) if env.get("CONFIG_PATH") else DEFAULT_PATH
+
+
+def load(path: Path, *, env: Mapping[str, str], host: str | None = None, port: int | None = None) -> Config:
+    """Reads and checks a configuration.
+
+    `host` and `port` come from the command line and win over PORT, which wins over the file. Where there
+    is no file, ACCOUNT_ID and GATEWAY_ID in the environment (or in `.env` here) make a Cloudflare endpoint.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    source = str(path)
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        environment = {**_dotenv(path.parent / ".env"), **env}
+        raw = _from_environment(environment)
+        if raw is None:
+            raise ConfigError(
+                source,
+                [
+                    Problem(
+                        "",
+                        "no such file; copy config.toml.example to config.toml and edit it, or name another "
+                        "with --config or CONFIG_PATH",
+                    )
+                ],
+            ) from None
+        source = "environment (ACCOUNT_ID, GATEWAY_ID)"
+    except OSError as error:
+        raise ConfigError(source, [Problem("", f"cannot be read: {error.strerror}")]) from None
+    else:
+        raw = _parse(text, source)
+
+    problems: list[Problem] = []
+    raw = _underscored(raw, ())
+    _move_seed_keys(raw, problems)
+    _apply_overrides(raw, env, host, port, problems)
+    raw = _resolve(raw, "", None, env, path.parent, problems)
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems += _problems(error, raw)
+        raise ConfigError(source, problems) from None
+    config = _completed(config, source, path.parent, problems)
+    if problems:
+        raise ConfigError(source, problems)
+    return config
+
+
+def _parse(text: bytes, source: str) -> dict[str, Any]:
+    try:
+        return tomli.loads(text.decode("utf-8").removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise ConfigError(source, [Problem(f"line {line}", "not valid UTF-8")]) from None
+    except tomli.TOMLDecodeError as error:
+        message = error.msg[:1].lower() + error.msg[1:]
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(source, [Problem(place, f"not valid TOML: {message}")]) from None
+
+
+def _underscored(value: Any, path: tuple[str, ...]) -> Any:
+    """Keys of the schema with underscores for hyphens; names that people chose as they are."""
+    if isinstance(value, list):
+        return [_underscored(one, path) for one in value]
+    if not isinstance(value, dict) or (path and path[-1] in _FREE):
+        return value
+    chosen = path in _NAMED or (len(path) == 2 and path[0] == "model_prices")
+    named = {(name if chosen else name.replace("-", "_")): one for name, one in value.items()}
+    return {
+        name: _underscored(one, (*path, name) if not (chosen and path in _NAMED) else ("*",))
+        for name, one in named.items()
+    }
+
+
+def _move_seed_keys(raw: dict[str, Any], problems: list[Problem]) -> None:
+    """snake's top-level keys become [server] keys, with the meaning they have there."""
+    seed = {name: raw.pop(name) for name in _SEED_SERVER if name in raw}
+    if not seed:
+        return
+    server = raw.setdefault("server", {})
+    if not isinstance(server, dict):
+        return
+    is_https = seed.get("https_server", False)
+    if not isinstance(is_https, bool):
+        problems.append(Problem("https_server", "true or false is expected"))
+        return
+    wanted = seed.get("https_port", 443) if is_https else seed.get("host_port", 3000)
+    server.setdefault("port", wanted)
+    if is_https:
+        server.setdefault("tls_cert", seed.get("tls_cert_path", "cert.pem"))
+        server.setdefault("tls_key", seed.get("tls_key_path", "key.pem"))
+
+
+def _apply_overrides(
+    raw: dict[str, Any],
+    env: Mapping[str, str],
+    host: str | None,
+    port: int | None,
+    problems: list[Problem],
+) -> None:
+    server = raw.setdefault("server", {})
+    if not isinstance(server, dict):
+        return
+    named = env.get("PORT", "").strip()
+    if port is None and named:
+        if named.isdecimal() and int(named) <= 65535:
+            port = int(named)
+        else:
+            problems.append(Problem("PORT", f"a port is expected, not {named!r}"))
+    if port is not None:
+        server["port"] = port
+    if host is not None:
+        server["host"] = host
+    level = env.get("LLMITM_LOG", "").strip()
+    if level:
+        log = raw.setdefault("log", {})
+        if isinstance(log, dict):
+            log["level"] = level.lower()
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """`NAME=value` lines of a .env file; quotes round a value are taken off."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found: dict[str, str] = {}
+    for line in lines:
+        match = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z", line)
+        if match:
+            value = match[2]
+            if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            else:
+                value = re.sub(r"\s+#.*\Z", "", value)
+            found[match[1]] = value
+    return found
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any] | None:
+    account, gateway = env.get("ACCOUNT_ID"), env.get("GATEWAY_ID")
+    if not account or not gateway:
+        return None
+    one: dict[str, Any] = {"account_id": account, "gateway_id": gateway}
+    if env.get("CF_AIG_TOKEN"):
+        one["token"] = env["CF_AIG_TOKEN"]
+    port = env.get("HOST_PORT", "3000")
+    return {"server": {"port": int(port) if port.isdecimal() else port}, "gateways": [one]}
+
+
+def _resolve(
+    value: Any,
+    path: str,
+    key: str | None,
+    env: Mapping[str, str],
+    folder: Path,
+    problems: list[Problem],
+) -> Any:
+    """Replaces `env:NAME` and `file:PATH` where secrets stand by a `Secret` that remembers them."""
+    match value:
+        case dict():
+            return {
+                name: _resolve(
+                    one,
+                    f"{path}.{name}" if path else name,
+                    key if key == "headers" else name,
+                    env,
+                    folder,
+                    problems,
+                )
+                for name, one in value.items()
+            }
+        case list():
+            return [
+                _resolve(one, f"{path}[{at}]", key, env, folder, problems) for at, one in enumerate(value)
+            ]
+        case str() if key in _SECRETS and value.startswith("env:"):
+            name = value.removeprefix("env:")
+            if name not in env:
+                problems.append(Problem(path, f"the environment variable {name} is not set"))
+                return Secret("unset", value)
+            return Secret(env[name], value)
+        case str() if key in _SECRETS and value.startswith("file:"):
+            place = Path(value.removeprefix("file:")).expanduser()
+            try:
+                return Secret((folder / place).read_text("utf-8").strip(), value)
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
+                problems.append(Problem(path, f"the file {place} cannot be read: {why}"))
+                return Secret("unset", value)
+    return value
+
+
+_SENTENCES: Final = {
+    "missing": "is missing",
+    "int_parsing": "a whole number is expected",
+    "int_type": "a whole number is expected",
+    "int_from_float": "a whole number is expected",
+    "float_parsing": "a number is expected",
+    "float_type": "a number is expected",
+    "bool_parsing": "true or false is expected",
+    "bool_type": "true or false is expected",
+    "string_type": "a string is expected",
+    "tuple_type": "an array is expected",
+    "model_type": "a table is expected",
+    "model_attributes_type": "a table is expected",
+    "mapping_type": "a table is expected",
+    "dict_type": "a table is expected",
+    "path_type": "a path is expected",
+    "string_too_short": "must not be empty",
+}
+
+
+def _problems(error: ValidationError, raw: Any) -> list[Problem]:
+    found = []
+    for one in error.errors(include_url=False, include_input=False):
+        place, model = _placed(one["loc"])
+        kind = one["type"]
+        if kind == "extra_forbidden":
+            message = _unknown(str(one["loc"][-1]), model)
+        else:
+            message = _SENTENCES.get(kind) or _lowered(one["msg"])
+        found.append(Problem(place, message))
+    return found
+
+
+def _lowered(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _placed(loc: Sequence[int | str]) -> tuple[str, type[BaseModel]]:
+    """The place as it reads in the file, and the table that it stands in."""
+    place = ""
+    model: type[BaseModel] = Config
+    for at, part in enumerate(loc):
+        if isinstance(part, int):
+            place += f"[{part}]"
+            continue
+        if part.startswith(("tuple[", "str", "function-")):
+            continue  # a branch of a union, not a key
+        place += f".{part}" if place else part
+        if at < len(loc) - 1:
+            model = _inner(model, part) or model
+    return place, model
+
+
+def _inner(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The table type behind a key, through tuples, mappings and options."""
+    field = model.model_fields.get(name)
+    if field is None:
+        return None
+    waiting = [field.annotation]
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+        waiting += getattr(kind, "__args__", ())
+    return None
+
+
+def _unknown(name: str, model: type[BaseModel]) -> str:
+    known = [field for field in model.model_fields if not (model is Config and field in ("source", "warnings"))]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"unknown key; did you mean {near[0]}?"
+    return f"unknown key; possible are {', '.join(sorted(known))}"
+
+
+def _completed(config: Config, source: str, folder: Path, problems: list[Problem]) -> Config:
+    """Fills in what follows from the rest, and checks what tables ask of one another."""
+    server = config.server
+    providers = {
+        name: _with_credentials(name, provider, problems) for name, provider in config.providers.items()
+    }
+    endpoints = dict(config.endpoints)
+    if server.default_endpoint is None and "default" not in endpoints:
+        from llmitm.config.schema import Endpoint
+
+        if config.gateways:
+            endpoints["default"] = Endpoint(kind="cloudflare")
+        elif providers:
+            endpoints["default"] = Endpoint(kind="gateway")
+    places: dict[str, Any] = {}
+    for name in ("tls_cert", "tls_key"):
+        if (given := getattr(server, name)) is not None:
+            places[name] = folder / given.expanduser()
+    completed = config.model_copy(
+        update={
+            "providers": providers,
+            "endpoints": endpoints,
+            "server": server.model_copy(update=places),
+            "source": source,
+        }
+    )
+    _check_endpoints(completed, problems)
+    _check_tls(completed, problems)
+    warnings = _check_auth(completed, problems)
+    return completed.model_copy(update={"warnings": tuple(warnings)})
+
+
+def _with_credentials(name: str, provider: Provider, problems: list[Problem]) -> Provider:
+    place = f"providers.{name}"
+    if name in SIGNED and provider.base_url is None:
+        problems.append(Problem(place, f"{name} needs signed requests, which are not built yet"))
+    inherited = {
+        field: getattr(provider, field)
+        for field in ProviderOptions.model_fields
+        if field in provider.model_fields_set
+    }
+    made: list[Credential] = []
+    for key in provider.api_keys:
+        made.append(Credential(**inherited, api_key=key, name=Credential.name_of(name, key)))
+    for one in provider.credentials:
+        own = {field: getattr(one, field) for field in one.model_fields_set}
+        own["name"] = own.get("name") or Credential.name_of(name, one.api_key)
+        made.append(Credential(**{**inherited, **own}))
+    seen: set[str] = set()
+    for one in made:
+        if one.name in seen:
+            problems.append(Problem(place, f"two credentials are called {one.name}; give one another name"))
+        seen.add(one.name)
+    return provider.model_copy(update={"credentials": tuple(made)})
+
+
+def _check_endpoints(config: Config, problems: list[Problem]) -> None:
+    for name, endpoint in config.endpoints.items():
+        place = f"endpoints.{name}"
+        if endpoint.provider is not None and endpoint.provider not in config.providers:
+            near = difflib.get_close_matches(endpoint.provider, config.providers, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problems.append(
+                Problem(f"{place}.provider", f"there is no [providers.{endpoint.provider}]{hint}")
+            )
+        elif endpoint.kind == "forward":
+            base = endpoint.target_base or config.server.target_base
+            if base is None and endpoint.provider is not None:
+                base = config.providers[endpoint.provider].base(endpoint.provider)
+            if base is None:
+                problems.append(
+                    Problem(f"{place}.target_base", "is missing, and [server] target_base is not set either")
+                )
+        if endpoint.kind == "cloudflare" and not config.gateways:
+            problems.append(Problem(place, "kind cloudflare needs at least one [[gateways]]"))
+        if endpoint.kind == "gateway" and not config.providers:
+            problems.append(Problem(place, "kind gateway needs at least one [providers.NAME]"))
+    default = config.server.default_endpoint
+    if default is not None and default not in config.endpoints:
+        problems.append(Problem("server.default_endpoint", f"there is no [endpoints.{default}]"))
+    for at, gateway in enumerate(config.gateways):
+        if gateway.form == "rest" and gateway.token is None:
+            problems.append(Problem(f"gateways[{at}].token", "is missing: form rest authenticates with it"))
+    names: set[str] = set()
+    for at, key in enumerate(config.auth_keys or ()):
+        if key.name in names:
+            problems.append(Problem(f"auth_keys[{at}].name", f"another key is called {key.name} too"))
+        names.add(key.name)
+
+
+def _check_tls(config: Config, problems: list[Problem]) -> None:
+    cert, key = config.server.tls_cert, config.server.tls_key
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        missing, there = ("tls_cert", "tls_key") if cert is None else ("tls_key", "tls_cert")
+        problems.append(Problem(f"server.{missing}", f"is missing, while {there} is set"))
+        return
+    certificate = private = None
+    try:
+        certificate = x509.load_pem_x509_certificates(cert.read_bytes())[0]
+    except OSError as error:
+        problems.append(
+            Problem(
+                "server.tls_cert",
+                f"{cert} cannot be read: {error.strerror}; `llmitm certs new` makes one for trying out",
+            )
+        )
+    except (ValueError, IndexError):
+        problems.append(Problem("server.tls_cert", f"{cert} holds no PEM certificate"))
+    try:
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+    except OSError as error:
+        problems.append(Problem("server.tls_key", f"{key} cannot be read: {error.strerror}"))
+    except (ValueError, TypeError):
+        problems.append(Problem("server.tls_key", f"{key} holds no PEM key without a passphrase"))
+    if certificate is not None and private is not None:
+        form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        if certificate.public_key().public_bytes(*form) != private.public_key().public_bytes(*form):
+            problems.append(Problem("server.tls_key", f"{key} does not belong to the certificate {cert}"))
+
+
+def _check_auth(config: Config, problems: list[Problem]) -> list[str]:
+    """Fail closed: what spends our credentials is not offered to a network without keys."""
+    warnings = []
+    server = config.server
+    if config.auth_keys is None and not server.is_loopback:
+        spending = [name for name, one in config.endpoints.items() if one.injects]
+        if spending and not server.allow_anonymous:
+            problems.append(
+                Problem(
+                    "server.host",
+                    f"{server.host} is not a loopback address, and endpoints with credentials "
+                    f"({', '.join(spending)}) would be open to everyone; add [[auth_keys]], or set "
+                    "allow_anonymous = true",
+                )
+            )
+        elif spending:
+            warnings.append(
+                f"anyone who reaches {server.host}:{server.port} can spend the credentials of: "
+                + ", ".join(spending)
+            )
+        else:
+            warnings.append(
+                f"anyone who reaches {server.host}:{server.port} can send requests through this machine; "
+                "they need keys of their own"
+            )
+    if config.auth_keys is not None and not config.auth_keys:
+        warnings.append("auth_keys is empty: nobody is admitted")
+    waiting = [name for name, one in config.endpoints.items() if one.kind == "gateway"]
+    if waiting:
+        warnings.append(f"endpoints of kind gateway are not served yet: {', '.join(waiting)}")
+    return warnings

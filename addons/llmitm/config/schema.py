@@ -1,0 +1,575 @@
+"""Every key of the configuration, with its default. Values are frozen once they are loaded.
+
+Hyphens in keys are read as underscores; names that people choose (endpoints, providers, models, header
+names, environment variables) stay as they are. Keys of later work are validated here and used there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from llmitm.exchange import Dialect
+from llmitm.secret import Secret
+
+RESERVED: Final = frozenset({"v1", "v1beta", "health", "ready", "metrics", "admin", "api", "ws"})
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+
+FORMATS: Final[Mapping[str, Dialect]] = {
+    "openai-chat": Dialect.OPENAI_CHAT,
+    "openai": Dialect.OPENAI_CHAT,
+    "openai-compat": Dialect.OPENAI_CHAT,
+    "openai-responses": Dialect.OPENAI_RESPONSES,
+    "anthropic-messages": Dialect.ANTHROPIC_MESSAGES,
+    "anthropic": Dialect.ANTHROPIC_MESSAGES,
+    "claude": Dialect.ANTHROPIC_MESSAGES,
+    "gemini": Dialect.GEMINI,
+    "google": Dialect.GEMINI,
+}
+WELL_KNOWN: Final[Mapping[str, tuple[str, Dialect]]] = {
+    "openai": ("https://api.openai.com/v1", Dialect.OPENAI_CHAT),
+    "anthropic": ("https://api.anthropic.com", Dialect.ANTHROPIC_MESSAGES),
+    "claude": ("https://api.anthropic.com", Dialect.ANTHROPIC_MESSAGES),
+    "gemini": ("https://generativelanguage.googleapis.com", Dialect.GEMINI),
+    "google": ("https://generativelanguage.googleapis.com", Dialect.GEMINI),
+    "google-ai-studio": ("https://generativelanguage.googleapis.com", Dialect.GEMINI),
+    "groq": ("https://api.groq.com/openai/v1", Dialect.OPENAI_CHAT),
+    "mistral": ("https://api.mistral.ai/v1", Dialect.OPENAI_CHAT),
+    "deepseek": ("https://api.deepseek.com/v1", Dialect.OPENAI_CHAT),
+    "xai": ("https://api.x.ai/v1", Dialect.OPENAI_CHAT),
+    "grok": ("https://api.x.ai/v1", Dialect.OPENAI_CHAT),
+    "openrouter": ("https://openrouter.ai/api/v1", Dialect.OPENAI_CHAT),
+    "together": ("https://api.together.xyz/v1", Dialect.OPENAI_CHAT),
+    "cerebras": ("https://api.cerebras.ai/v1", Dialect.OPENAI_CHAT),
+    "cohere": ("https://api.cohere.ai/compatibility/v1", Dialect.OPENAI_CHAT),
+}
+SIGNED: Final = ("vertex", "google-vertex-ai", "bedrock", "aws-bedrock")
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    # braces would be read as a template
+    return PydanticCustomError("llmitm", "{message}", {"message": message})
+
+
+class SecretField:
+    """Reads a string, already resolved by the loader, into a `Secret`."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: Any) -> Secret:
+            if isinstance(value, Secret):
+                return value
+            if isinstance(value, str):
+                return Secret(value)
+            raise _wrong("a string is expected")
+
+        return core_schema.no_info_plain_validator_function(read)
+
+
+SecretText = Annotated[Secret, SecretField]
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, Secret) and not value.reveal().strip():
+        raise _wrong("must not be empty")
+    if isinstance(value, Secret) and any(ord(sign) < 32 or ord(sign) == 127 for sign in value.reveal()):
+        raise _wrong("must not hold control characters")
+    return value
+
+
+def _proxy(value: Any) -> Any:
+    if isinstance(value, str):
+        value = Secret(value)
+    if not isinstance(value, Secret):
+        raise _wrong("a string is expected")
+    text = value.reveal()
+    if text == "":
+        return value
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in PROXY_SCHEMES and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _wrong(
+            f'a proxy URL is expected: {", ".join(PROXY_SCHEMES)}://[user:password@]host:port, or "" for none'
+        )
+    return value
+
+
+def _base(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise _wrong("a string is expected")
+    try:
+        parts = urlsplit(value)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or not value.isascii() or any(sign <= " " for sign in value):
+        raise _wrong("an absolute URL is expected, such as https://api.example.com/v1")
+    if parts.query or parts.fragment or "@" in parts.netloc or value.endswith("?"):
+        raise _wrong("must not hold a query, a fragment or user information")
+    return value.rstrip("/")
+
+
+Key = Annotated[SecretText, Field(), BeforeValidator(lambda value: _key(_as_secret(value)))]
+ProxyUrl = Annotated[SecretText, BeforeValidator(_proxy)]
+BaseUrl = Annotated[str, BeforeValidator(_base)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Glob = Annotated[str, Field(min_length=1)]
+Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _as_secret(value: Any) -> Any:
+    if isinstance(value, str):
+        return Secret(value)
+    if isinstance(value, Secret):
+        return value
+    raise _wrong("a string is expected")
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=False, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class Server(Table):
+    host: str = "127.0.0.1"
+    port: Port = 8811
+    target_base: BaseUrl | None = None
+    default_endpoint: str | None = None
+    proxy_url: ProxyUrl | None = None
+    proxy_env: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    http2: bool = False
+    body_limit_mb: Annotated[float, Field(gt=0, le=4096)] = 32
+    allow_anonymous: bool = False
+    shutdown_timeout_s: SecondsOrOff = 30
+    trusted_proxies: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+
+    @property
+    def body_limit_bytes(self) -> int:
+        return int(self.body_limit_mb * 1_048_576)
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        value = value.strip().removeprefix("[").removesuffix("]")
+        if not value or any(sign in value for sign in " /@"):
+            raise _wrong("an address or host name is expected, such as 127.0.0.1 or ::1")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ipaddress.ip_network(one, strict=False)
+            except ValueError:
+                raise _wrong("addresses or networks are expected, such as 10.0.0.0/8") from None
+        return value
+
+
+class Endpoint(Table):
+    kind: Literal["forward", "cloudflare", "gateway"] = "forward"
+    target_base: BaseUrl | None = None
+    proxy_url: ProxyUrl | None = None
+    provider: str | None = None
+    simulate_stream: bool = False
+    strict: bool = False
+    allowed_models: tuple[Glob, ...] = ()
+
+    @property
+    def injects(self) -> bool:
+        """Whether requests are sent with credentials of ours."""
+        return self.kind != "forward" or self.provider is not None
+
+
+class Gateway(Table):
+    account_id: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")]
+    gateway_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    token: Key | None = None
+    weight: Count = 1
+    form: Literal["compat", "native", "rest"] = "compat"
+    unified_billing: bool = False
+
+
+class Cloudflare(Table):
+    base_url: BaseUrl = "https://gateway.ai.cloudflare.com"
+    rest_base_url: BaseUrl = "https://api.cloudflare.com"
+
+
+class Model(Table):
+    id: Glob
+    alias: Glob | None = None
+
+
+class Cloak(Table):
+    mode: Literal["always", "never", "auto"] = "always"
+    strict_mode: bool = False
+    system_prompt: str | None = None
+    sensitive_words: tuple[Glob, ...] = ()
+    cache_user_id: bool = False
+    headers: Mapping[str, str] = {}
+
+
+def _models(value: Any) -> Any:
+    if isinstance(value, list):
+        return [{"id": one} if isinstance(one, str) else one for one in value]
+    return value
+
+
+class ProviderOptions(Table):
+    """What a provider and each of its credentials may say."""
+
+    format: str | None = None
+    wire_api: Literal["chat", "responses"] = "chat"
+    base_url: BaseUrl | None = None
+    models: Annotated[tuple[Model, ...], BeforeValidator(_models)] = ()
+    excluded_models: tuple[Glob, ...] = ()
+    prefix: str | None = None
+    headers: Mapping[str, SecretText] = {}
+    proxy_url: ProxyUrl | None = None
+    test_model: str | None = None
+    weight: Annotated[int, Field(ge=1, le=10_000)] = 1
+    disabled: bool = False
+    strict: bool = False
+    api_version: str | None = None
+    tls_ca: Path | None = None
+    tls_client_cert: Path | None = None
+    cloak: Cloak | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str | None) -> str | None:
+        if value is not None and value not in FORMATS:
+            if value in SIGNED:
+                raise _wrong(f"{value} needs signed requests, which are not built yet")
+            raise _wrong(f"one of {', '.join(FORMATS)} is expected")
+        return value
+
+    @field_validator("test_model")
+    @classmethod
+    def _no_empty_model(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class Credential(ProviderOptions):
+    """One upstream key. Once loaded, options that it does not set are its provider's."""
+
+    api_key: Key
+    name: str = ""
+
+    @staticmethod
+    def name_of(provider: str, key: Secret) -> str:
+        return f"{provider}-{hashlib.sha256(key.reveal().encode()).hexdigest()[:8]}"
+
+
+class Provider(ProviderOptions):
+    api_keys: tuple[Key, ...] = ()
+    credentials: tuple[Credential, ...] = ()
+    """Once loaded, those of `api_keys` stand in it too, each with a name."""
+
+    def dialect(self, name: str) -> Dialect:
+        """The dialect it speaks: its format, else what is known of its name, else openai-chat."""
+        if self.format is not None:
+            found = FORMATS[self.format]
+        elif self.base_url is not None:
+            found = {
+                "anthropic": Dialect.ANTHROPIC_MESSAGES,
+                "claude": Dialect.ANTHROPIC_MESSAGES,
+                "gemini": Dialect.GEMINI,
+                "google": Dialect.GEMINI,
+            }.get(name, Dialect.OPENAI_CHAT)
+        else:
+            found = WELL_KNOWN.get(name, ("", Dialect.OPENAI_CHAT))[1]
+        if found is Dialect.OPENAI_CHAT and self.wire_api == "responses":
+            return Dialect.OPENAI_RESPONSES
+        return found
+
+    def base(self, name: str) -> str | None:
+        """Its base URL, or that of the well-known provider of its name; None where neither is known."""
+        return self.base_url or WELL_KNOWN.get(name, (None, None))[0]
+
+
+class AuthKey(Table):
+    name: Annotated[str, Field(min_length=1)]
+    key: Key | None = None
+    key_hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    expires_at: datetime | None = None
+    allowed_models: tuple[Glob, ...] = ()
+    allowed_endpoints: tuple[Glob, ...] = ()
+    rpm: Count | None = None
+    tpm: Count | None = None
+    concurrency: Count | None = None
+    budget_usd: Money | None = None
+    budget_period: Literal["daily", "weekly", "monthly", "total"] | None = None
+    disabled: bool = False
+
+    @field_validator("expires_at", mode="before")
+    @classmethod
+    def _moment(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                raise _wrong("a date or an RFC 3339 time is expected") from None
+        if isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if isinstance(value, datetime) and value.tzinfo is None:
+            value = value.replace(tzinfo=UTC)
+        if not isinstance(value, datetime):
+            raise _wrong("a date or an RFC 3339 time is expected")
+        return value
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key is None) == (self.key_hash is None):
+            raise _wrong("exactly one of key and key_hash is expected")
+        return self
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the key."""
+        if self.key is not None:
+            return hashlib.sha256(self.key.reveal().encode()).digest()
+        assert self.key_hash is not None
+        return bytes.fromhex(self.key_hash.removeprefix("sha256:"))
+
+
+class PoolMember(Table):
+    model: Glob
+    weight: Count = 1
+
+
+class Routing(Table):
+    strategy: Literal["round-robin", "fill-first", "least-in-flight", "latency", "cost", "sticky"] = (
+        "round-robin"
+    )
+    force_model_prefix: bool = False
+    aliases: Mapping[str, str | tuple[PoolMember, ...]] = {}
+    fallbacks: Mapping[str, tuple[Glob, ...]] = {}
+    context_fallbacks: Mapping[str, tuple[Glob, ...]] = {}
+    hedge_after_ms: Count | None = None
+
+
+class Breaker(Table):
+    failures: Count = 5
+    window_s: Seconds = 60
+    open_s: Seconds = 30
+
+
+class Retry(Table):
+    max_attempts: Count | None = None
+    budget_ratio: Annotated[float, Field(ge=0, le=1)] = 0.25
+    base_ms: SecondsOrOff = 200
+    cap_s: Seconds = 5
+    cooldowns: bool = True
+    rest_s: Mapping[str, SecondsOrOff] = {}
+    breaker: Breaker = Breaker()
+
+
+class Timeouts(Table):
+    connect_s: Seconds = 5
+    first_byte_s: Seconds = 120
+    idle_s: Seconds = 120
+    exchange_s: Seconds = 600
+    header_s: Seconds = 15
+
+
+class Streaming(Table):
+    heartbeat_s: SecondsOrOff = 15
+    heartbeat_after_s: SecondsOrOff = 30
+    non_stream_keepalive_s: SecondsOrOff = 0
+    bootstrap: bool = True
+    ask_usage: bool = True
+    extract_think: bool = False
+    pace_ms: SecondsOrOff = 20
+
+
+class RateLimit(Table):
+    rpm: Count | None = None
+    tpm: Count | None = None
+    concurrency: Count | None = None
+    per_key_rpm: Count | None = None
+    per_key_tpm: Count | None = None
+
+
+class PayloadMatch(Table):
+    name: Glob
+    protocol: str | None = None
+    endpoint: Glob | None = None
+
+
+class PayloadRule(Table):
+    models: tuple[PayloadMatch, ...]
+    params: Mapping[str, Any]
+    when: Literal["after", "before"] = "after"
+
+
+class PayloadFilter(Table):
+    models: tuple[PayloadMatch, ...]
+    params: tuple[Glob, ...]
+    when: Literal["after", "before"] = "after"
+
+
+class Payload(Table):
+    default: tuple[PayloadRule, ...] = ()
+    override: tuple[PayloadRule, ...] = ()
+    filter: tuple[PayloadFilter, ...] = ()
+
+
+class Hooks(Table):
+    modules: tuple[Path, ...] = ()
+
+
+class Ledger(Table):
+    enabled: bool = True
+    url: SecretText | None = None
+    bodies: bool = False
+    retention_days: Count | None = None
+    max_mb: Count | None = None
+    flush_ms: Count = 500
+
+
+class State(Table):
+    url: SecretText = Secret("memory://")
+
+
+class Dashboard(Table):
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 8812
+    username: str = "admin"
+    password_hash: SecretText | None = None
+    jwt_secret: SecretText | None = None
+    jwt_ttl_secs: Count = 3600
+    request_log_capacity: Count = 10_000
+
+
+class Log(Table):
+    level: Literal["trace", "debug", "info", "warn", "warning", "error"] = "info"
+    format: Literal["auto", "human", "json"] = "auto"
+    file: Path | None = None
+    rotate: str | None = None
+
+
+class Config(Table):
+    """The whole configuration: one frozen snapshot."""
+
+    server: Server = Server()
+    endpoints: Mapping[str, Endpoint] = {}
+    gateways: tuple[Gateway, ...] = ()
+    cloudflare: Cloudflare = Cloudflare()
+    providers: Mapping[str, Provider] = {}
+    auth_keys: tuple[AuthKey, ...] | None = None
+    """None: nobody is asked for a key. Empty: nobody is admitted."""
+    routing: Routing = Routing()
+    retry: Retry = Retry()
+    timeouts: Timeouts = Timeouts()
+    streaming: Streaming = Streaming()
+    rate_limit: RateLimit = RateLimit()
+    payload: Payload = Payload()
+    passthrough_headers: tuple[str, ...] = ()
+    hooks: Hooks = Hooks()
+    model_prices: Mapping[str, Mapping[str, Money]] = {}
+    ledger: Ledger = Ledger()
+    state: State = State()
+    dashboard: Dashboard = Dashboard()
+    log: Log = Log()
+
+    source: Annotated[str, Field(exclude=True)] = "defaults"
+    """The file it came from, or what stood in for one."""
+    warnings: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+
+    @field_validator("endpoints")
+    @classmethod
+    def _names(cls, value: Mapping[str, Endpoint]) -> Mapping[str, Endpoint]:
+        for name in value:
+            if name in RESERVED:
+                raise _wrong(f"{name} is a reserved name; choose another")
+            if not _NAME.match(name):
+                raise _wrong(f"{name!r} cannot be a path segment: letters, digits, . _ ~ - are possible")
+        return value
+
+    @property
+    def default_endpoint(self) -> str | None:
+        """Where unprefixed /v1 and /v1beta paths go; None: nowhere."""
+        return self.server.default_endpoint or ("default" if "default" in self.endpoints else None)
+
+    def target_of(self, name: str) -> str:
+        """Base URL of a forward endpoint: its own, its provider's, or the server's."""
+        endpoint = self.endpoints[name]
+        if endpoint.target_base is not None:
+            return endpoint.target_base
+        if endpoint.provider is not None:
+            base = self.providers[endpoint.provider].base(endpoint.provider)
+            if base is not None:
+                return base
+        assert self.server.target_base is not None, "checked when it was loaded"
+        return self.server.target_base
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret in it, for the redaction filter. Proxy URLs count with their passwords too."""
+        found: list[Secret] = []
+        _collect(self, found)
+        for secret in tuple(found):
+            if "://" in secret.reveal():
+                try:
+                    password = urlsplit(secret.reveal()).password
+                except ValueError:
+                    password = None
+                found.remove(secret)  # the URL itself is wanted in messages; its password is not
+                if password:
+                    found.append(Secret(password))
+        return tuple(found)
+
+
+def _collect(value: Any, found: list[Secret]) -> None:
+    match value:
+        case Secret():
+            found.append(value)
+        case BaseModel():
+            for name in type(value).model_fields:
+                _collect(getattr(value, name), found)
+        case Mapping():
+            for one in value.values():
+                _collect(one, found)
+        case tuple() | list():
+            for one in value:
+                _collect(one, found)
