@@ -329,7 +329,9 @@ def _inner(model: type[BaseModel], name: str) -> type[BaseModel] | None:
 
 
 def _unknown(name: str, model: type[BaseModel]) -> str:
-    known = [field for field in model.model_fields if not (model is Config and field in ("source", "warnings"))]
+    known = [
+        field for field in model.model_fields if not (model is Config and field in ("source", "warnings"))
+    ]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"unknown key; did you mean {near[0]}?"

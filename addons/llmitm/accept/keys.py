@@ -1,0 +1,122 @@
+"""May this client come in? Finds its key wherever an SDK puts it, and says what must not travel on. Pure.
+
+Fails closed: what cannot be understood is refused, and keys are compared by digest in constant time, each
+request with all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from llmitm.config.schema import AuthKey, Config, Endpoint
+from llmitm.errors import Refused
+from llmitm.exchange import Headers
+
+OWN: Final = b"x-llmitm-key"
+PLACES: Final = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
+"""Where SDKs put the key of the provider that they think they talk to."""
+OURS: Final = b"sk-proxy-"
+"""Keys that begin so are ours: one that is not known is refused, never passed on."""
+
+_QUERY_KEY: Final = re.compile(rb"(?:\A|(?<=&))key=([^&]*)(?:&|\Z)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A client that may come in."""
+
+    name: str | None
+    """Name of its auth key; None where none is asked for."""
+    drop_headers: frozenset[bytes]
+    """Lower-case names of headers that do not travel on."""
+    query: bytes
+    """The query without a key of ours."""
+
+
+def admit(
+    headers: Headers, query: bytes, endpoint: Endpoint, endpoint_name: str, config: Config, now_s: float
+) -> Admission:
+    """Decides from the head alone.
+
+    Raises:
+        Refused: 400 for keys that contradict each other, 401 for one that is missing, unknown or expired,
+            403 for one that may not use this endpoint.
+    """
+    own = [value.strip() for name, value in headers if name.lower() == OWN]
+    others = [(name.lower(), _bare(value)) for name, value in headers if name.lower() in PLACES]
+    in_query = [unquote_to_bytes(found[1]) for found in _QUERY_KEY.finditer(query)]
+    presented = {value for _, value in others} | set(in_query)
+    for value in presented | set(own):
+        if value.startswith(OURS) and _known(value, config) is None:
+            raise _unknown()
+
+    if config.auth_keys is None:
+        return Admission(name=None, drop_headers=frozenset({OWN}), query=query)
+
+    if own:
+        if len(set(own)) > 1:
+            raise _contradicting()
+        key = _checked(own[0], endpoint_name, config, now_s)
+        # the other keys belong to the upstream, but where they repeat ours they stay here
+        ours = {name for name, value in others if value == own[0]}
+        return Admission(
+            name=key.name,
+            drop_headers=frozenset({OWN} | ours),
+            query=_without_key(query) if own[0] in in_query else query,
+        )
+    if not endpoint.injects:
+        raise Refused(
+            401,
+            "missing_key",
+            "This endpoint passes your provider key on, so the gateway's key must come in x-llmitm-key.",
+        )
+    if not presented:
+        raise Refused(401, "missing_key", "No key was sent; send one as Authorization: Bearer, or x-api-key.")
+    if len(presented) > 1:
+        raise _contradicting()
+    key = _checked(next(iter(presented)), endpoint_name, config, now_s)
+    return Admission(name=key.name, drop_headers=PLACES | {OWN}, query=_without_key(query))
+
+
+def _bare(value: bytes) -> bytes:
+    scheme, space, rest = value.strip().partition(b" ")
+    return rest.strip() if space and scheme.lower() == b"bearer" else value.strip()
+
+
+def _without_key(query: bytes) -> bytes:
+    return _QUERY_KEY.sub(b"", query).rstrip(b"&")
+
+
+def _known(value: bytes, config: Config) -> AuthKey | None:
+    digest = hashlib.sha256(value).digest()
+    found = None
+    for key in config.auth_keys or ():
+        if hmac.compare_digest(key.digest, digest):
+            found = key
+    return found
+
+
+def _checked(value: bytes, endpoint_name: str, config: Config, now_s: float) -> AuthKey:
+    key = _known(value, config)
+    if key is None or key.disabled:
+        raise _unknown()
+    if key.expires_at is not None and key.expires_at <= datetime.fromtimestamp(now_s, UTC):
+        raise Refused(401, "expired_key", "This key has expired.")
+    if key.allowed_endpoints and not any(fnmatchcase(endpoint_name, glob) for glob in key.allowed_endpoints):
+        raise Refused(403, "endpoint_not_allowed", "This key may not use this endpoint.")
+    return key
+
+
+def _unknown() -> Refused:
+    return Refused(401, "invalid_key", "This key is not known to the gateway.")
+
+
+def _contradicting() -> Refused:
+    return Refused(400, "contradicting_keys", "Several different keys were sent; send one.")
