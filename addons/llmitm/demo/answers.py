@@ -1,0 +1,160 @@
+"""What the demonstration provider says, and the shape in which an answer goes on the wire.
+
+Everything is made from the request alone: the same request gets the same bytes. Words are what it
+counts as tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from llmitm.demo.ask import Ask, Tool
+
+CREATED_S = 1_767_225_600
+"""When every answer was made, in seconds since the epoch: 2026-01-01."""
+DONE = b"data: [DONE]\n\n"
+_MOST_PIECES = 256
+_CALL_PIECES = 4
+
+type Fields = tuple[tuple[str, str], ...]
+"""Names and values of headers, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer as it goes on the wire, unless a fault changes it."""
+
+    status: int = 200
+    headers: Fields = ()
+    pieces: Iterable[bytes] = ()
+    """The body. In an event stream every piece is one whole event."""
+    length: int | None = None
+    """Of the body in bytes; None where it is sent in chunks."""
+    is_stream: bool = False
+    """Each piece is an event: faults count in events then, else in bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call of a tool."""
+
+    number: int
+    name: str
+    arguments: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        return orjson.dumps(self.arguments).decode()
+
+    @property
+    def pieces(self) -> list[str]:
+        """The arguments' JSON in several deltas: what must be joined is then seen to be."""
+        text = self.text
+        size = -(-len(text) // _CALL_PIECES)
+        return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is said: a text, or calls of tools."""
+
+    text: str
+    calls: tuple[Call, ...]
+    output_words: int
+
+    def choice_text(self, index: int) -> str:
+        """The text of one of several choices; they differ, so that mixing them up shows."""
+        return self.text if index == 0 else f"{self.text} (choice {index + 1})"
+
+
+def answer_to(ask: Ask) -> Answer:
+    """A call of the first tool if the user's text speaks of a "tool", of every tool if of "every tool"."""
+    wants = "tool" in ask.said.lower() and ask.tool_result is None
+    if ask.tools and (ask.must_call or wants):
+        called = ask.tools if "every tool" in ask.said.lower() else ask.tools[:1]
+        calls = tuple(
+            Call(number=number, name=tool.name, arguments=_arguments(tool, ask.said))
+            for number, tool in enumerate(called)
+        )
+        words = sum(len(call.text.split()) for call in calls)
+        return Answer(text="", calls=calls, output_words=words)
+    if ask.tool_result is not None:
+        text = f"The demo provider read this result: {ask.tool_result}"
+    else:
+        text = f"The demo provider heard you say: {ask.said}"
+    return Answer(text=text, calls=(), output_words=len(text.split()))
+
+
+def _arguments(tool: Tool, said: str) -> dict[str, Any]:
+    """Arguments that fit the tool's schema; its strings hold what the user said."""
+    properties = tool.schema.get("properties")
+    if not isinstance(properties, dict) or not properties:
+        return {"text": said}
+    return {name: _example(schema, said) for name, schema in properties.items()}
+
+
+def _example(schema: object, said: str) -> object:
+    if not isinstance(schema, dict):
+        return said
+    if isinstance(options := schema.get("enum"), list) and options:
+        return options[0]
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((one for one in kind if one != "null"), "null")
+    match str(kind).lower():
+        case "integer" | "number":
+            return 7
+        case "boolean":
+            return True
+        case "array":
+            return [_example(schema.get("items"), said)]
+        case "object":
+            return {name: _example(inner, said) for name, inner in (schema.get("properties") or {}).items()}
+        case "null":
+            return None
+        case _:
+            return said
+
+
+def split_words(text: str) -> list[str]:
+    """The text in word-sized pieces, 256 at most; joined they are the text again."""
+    words = re.findall(r"\S+\s*|^\s+", text) or [text]
+    per_piece = -(-len(words) // _MOST_PIECES)
+    if per_piece == 1:
+        return words
+    return ["".join(words[at : at + per_piece]) for at in range(0, len(words), per_piece)]
+
+
+def sse(data: object, event: str | None = None) -> bytes:
+    """One server-sent event."""
+    head = b"" if event is None else b"event: " + event.encode() + b"\n"
+    return head + b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def whole(data: object, *, status: int = 200, headers: Fields = ()) -> Reply:
+    """A JSON answer in one piece."""
+    body = orjson.dumps(data)
+    return Reply(
+        status=status,
+        headers=(("content-type", "application/json"), *headers),
+        pieces=(body,),
+        length=len(body),
+    )
+
+
+def stream(events: Iterable[bytes], *, headers: Fields = ()) -> Reply:
+    """An event stream."""
+    return Reply(
+        headers=(
+            ("content-type", "text/event-stream; charset=utf-8"),
+            ("cache-control", "no-cache"),
+            *headers,
+        ),
+        pieces=events,
+        is_stream=True,
+    )

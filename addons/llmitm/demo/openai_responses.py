@@ -1,0 +1,137 @@
+"""The demonstration provider's OpenAI Responses. Its errors are those of `openai_chat`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llmitm.demo.answers import CREATED_S, Answer, Call, Reply, answer_to, split_words, sse, stream, whole
+from llmitm.demo.ask import Ask
+from llmitm.demo.openai_chat import error, headers
+
+
+def error_event(status: int, message: str) -> bytes:
+    """An error in a stream: flat on the event, not nested as in a body."""
+    inner = error(status, message)["error"]
+    event = {"type": "error", "code": inner["code"], "message": message, "param": None, "sequence_number": 0}
+    return sse(event, "error")
+
+
+def reply(ask: Ask, data: dict[str, Any]) -> Reply:
+    answer = answer_to(ask)
+    if ask.stream:
+        return stream(_events(ask, data, answer), headers=headers(ask.seed))
+    return whole(_snapshot(ask, data, answer, done=True), headers=headers(ask.seed))
+
+
+def _items(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
+    if answer.calls:
+        return [_call_item(ask, call, done=True) for call in answer.calls]
+    return [{**_message_item(ask), "status": "completed", "content": [_part(answer.text)]}]
+
+
+def _message_item(ask: Ask) -> dict[str, Any]:
+    return {
+        "id": f"msg_{ask.seed}",
+        "type": "message",
+        "status": "in_progress",
+        "role": "assistant",
+        "content": [],
+        "phase": "final_answer",
+    }
+
+
+def _part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _call_item(ask: Ask, call: Call, *, done: bool) -> dict[str, Any]:
+    return {
+        "id": f"fc_{ask.seed[:38]}{call.number:02}",
+        "type": "function_call",
+        "status": "completed" if done else "in_progress",
+        "call_id": f"call_{ask.seed[:22]}{call.number:02}",
+        "name": call.name,
+        "arguments": call.text if done else "",
+    }
+
+
+def _snapshot(ask: Ask, data: dict[str, Any], answer: Answer, *, done: bool) -> dict[str, Any]:
+    usage = {
+        "input_tokens": ask.input_words,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": answer.output_words,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": ask.input_words + answer.output_words,
+    }
+    return {
+        "id": f"resp_{ask.seed}",
+        "object": "response",
+        "created_at": CREATED_S,
+        "completed_at": CREATED_S if done else None,
+        "status": "completed" if done else "in_progress",
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": data.get("instructions"),
+        "max_output_tokens": data.get("max_output_tokens"),
+        "model": ask.model,
+        "output": _items(ask, answer) if done else [],
+        "parallel_tool_calls": data.get("parallel_tool_calls", True),
+        "previous_response_id": data.get("previous_response_id"),
+        "reasoning": {"effort": None, "summary": None},
+        "service_tier": "default",
+        "store": data.get("store", True),
+        "temperature": data.get("temperature", 1.0),
+        "text": data.get("text") or {"format": {"type": "text"}, "verbosity": "medium"},
+        "tool_choice": data.get("tool_choice", "auto"),
+        "tools": data.get("tools") or [],
+        "top_p": data.get("top_p", 1.0),
+        "truncation": data.get("truncation", "disabled"),
+        "usage": usage if done else None,
+        "user": None,
+        "metadata": data.get("metadata") or {},
+    }
+
+
+def _events(ask: Ask, data: dict[str, Any], answer: Answer) -> Iterator[bytes]:
+    for number, event in enumerate(_plain_events(ask, data, answer)):
+        kind = event.pop("type")
+        yield sse({"type": kind, "sequence_number": number, **event}, kind)
+
+
+def _plain_events(ask: Ask, data: dict[str, Any], answer: Answer) -> Iterator[dict[str, Any]]:
+    begun = _snapshot(ask, data, answer, done=False)
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    if answer.calls:
+        for call in answer.calls:
+            yield from _call_events(ask, call)
+    else:
+        yield from _text_events(ask, answer.text)
+    yield {"type": "response.completed", "response": _snapshot(ask, data, answer, done=True)}
+
+
+def _text_events(ask: Ask, text: str) -> Iterator[dict[str, Any]]:
+    item = _message_item(ask)
+    part = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    yield {"type": "response.output_item.added", "output_index": 0, "item": item}
+    yield {"type": "response.content_part.added", **part, "part": _part("")}
+    for piece in split_words(text):
+        yield {"type": "response.output_text.delta", **part, "delta": piece, "logprobs": []}
+    yield {"type": "response.output_text.done", **part, "text": text, "logprobs": []}
+    yield {"type": "response.content_part.done", **part, "part": _part(text)}
+    complete = {**item, "status": "completed", "content": [_part(text)]}
+    yield {"type": "response.output_item.done", "output_index": 0, "item": complete}
+
+
+def _call_events(ask: Ask, call: Call) -> Iterator[dict[str, Any]]:
+    item = _call_item(ask, call, done=False)
+    place = {"item_id": item["id"], "output_index": call.number}
+    yield {"type": "response.output_item.added", "output_index": call.number, "item": item}
+    for piece in call.pieces:
+        yield {"type": "response.function_call_arguments.delta", **place, "delta": piece}
+    done = {**place, "name": call.name, "arguments": call.text}
+    yield {"type": "response.function_call_arguments.done", **done}
+    complete = _call_item(ask, call, done=True)
+    yield {"type": "response.output_item.done", "output_index": call.number, "item": complete}
