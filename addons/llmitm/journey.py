@@ -17,7 +17,7 @@ from typing import Final
 
 import orjson
 
-from llmitm import __version__
+from llmitm import __version__, mapped, paced
 from llmitm.accept import endpoints, keys
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
 from llmitm.exchange import (
@@ -25,6 +25,7 @@ from llmitm.exchange import (
     ClientRequest,
     Dialect,
     Headers,
+    HeldBody,
     Killed,
     ResponseHead,
     UpstreamRequest,
@@ -33,6 +34,7 @@ from llmitm.exchange import (
 from llmitm.record.entry import Entry, entry
 from llmitm.route import plan
 from llmitm.send.headers import forwardable_request
+from llmitm.translate import peek
 from llmitm.translate.failures import write_error, write_error_event
 from llmitm.world import World
 
@@ -89,33 +91,74 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
     kept.auth_key = admission.name
     if _is_upgrade(request):
         raise Refused(501, "not_supported", "WebSocket upgrades are not served yet.")
-    kept.request_bytes = request.body.length or 0
-    length = request.body.length
-    if request.body.held is None and length is not None and length <= PROMPT_BYTES:
-        await request.body.whole(PROMPT_BYTES)
-
-    planned = await plan.plan(
-        plan.Asked(
-            id=request.id,
-            endpoint=match.name,
-            rest=_with_query(match.rest, admission.query),
-            dialect=endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers),
-            headers=request.headers,
-            drop_headers=admission.drop_headers,
-            body=request.body,
-        ),
-        config,
-        world.store,
+    asked = plan.Asked(
+        id=request.id,
+        endpoint=match.name,
+        rest=_with_query(match.rest, admission.query),
+        dialect=endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers),
+        drop_headers=admission.drop_headers,
     )
-    kept.model = planned.attempt.model
-    outgoing = UpstreamRequest(
+    length = request.body.length
+    if match.endpoint.kind == "forward":
+        if length is not None and length <= PROMPT_BYTES:
+            await request.body.whole(PROMPT_BYTES)
+        kept.request_bytes = length or 0
+        planned = await plan.plan(asked, config, world.store)
+        async for step in attempt(planned.attempt, _outgoing(request, planned), world, watch, kept):
+            yield step
+        return
+
+    body = await request.body.whole(config.server.body_limit_bytes)
+    kept.request_bytes = len(body)
+    seen = peek.peek(body) if body else None
+    kept.model = seen.model if seen else None
+    planned = await plan.plan(replace(asked, model=kept.model), config, world.store)
+    if planned.model is not None:
+        body = peek.replace_member(body, "model", planned.model)
+    is_chat = asked.rest.partition(b"?")[0].endswith(b"/chat/completions")
+    is_simulated = bool(match.endpoint.simulate_stream and is_chat and seen and seen.stream)
+    if is_simulated:
+        body = peek.unstream(body)
+    outgoing = _outgoing(request, planned, body, decodable=is_chat)
+    steps = mapped.mapped(
+        attempt(planned.attempt, outgoing, world, watch, kept), planned.attempt, asked.dialect, request.id
+    )
+    if is_chat and seen and seen.stream:
+        # also where a stream was asked for in vain: with guardrails the answer comes as one JSON body
+        streaming = config.streaming
+        steps = paced.streamed(
+            steps,
+            world.clock,
+            include_usage=seen.include_usage,
+            pace_s=streaming.pace_ms / 1000,
+            heartbeat_s=streaming.heartbeat_s if is_simulated else 0,
+            heartbeat_after_s=streaming.heartbeat_after_s,
+            limit_bytes=config.server.body_limit_bytes,
+        )
+    async for step in steps:
+        yield step
+
+
+def _outgoing(
+    request: ClientRequest, planned: plan.Planned, body: bytes | None = None, *, decodable: bool = False
+) -> UpstreamRequest:
+    """The request as it goes on. `body` is the edited one; `decodable` asks for an answer uncompressed."""
+    headers = forwardable_request(request.headers, planned.attempt.drop_headers)
+    added = {name.lower() for name, _ in planned.add_headers}
+    if decodable:
+        added.add(b"accept-encoding")
+    headers = tuple(pair for pair in headers if pair[0].lower() not in added) + planned.add_headers
+    if body is not None:
+        headers = tuple(
+            (name, b"%d" % len(body)) if name.lower() == b"content-length" else (name, value)
+            for name, value in headers
+        )
+    return UpstreamRequest(
         method=request.method,
         url=planned.attempt.url,
-        headers=forwardable_request(planned.headers, planned.attempt.drop_headers),
-        body=planned.body,
+        headers=headers,
+        body=request.body if body is None else HeldBody(body),
     )
-    async for step in attempt(planned.attempt, outgoing, world, watch, kept):
-        yield step
 
 
 async def attempt(
@@ -168,26 +211,27 @@ async def _read_all(read, limit_bytes: int) -> bytes:  # type: ignore[no-untyped
 
 
 async def resend(
-    request: ClientRequest, world: World, watch: Watch, *, origin: str, endpoint: str, credential: str | None
+    request: ClientRequest,
+    world: World,
+    watch: Watch,
+    *,
+    origin: str,
+    endpoint: str,
+    credential: str | None,
+    gateway: str | None,
 ) -> Steps:
-    """Plays an upstream leg again: straight to `origin`, through its endpoint's proxy, with its credential.
-
-    `credential` is the name it had; None where the client's own key went through.
+    """Plays an upstream leg again: straight to `origin` (scheme and host), through its endpoint's proxy,
+    with the credential and gateway token that it had; None where the client's own key went through.
     """
     with entry(request, world.clock, world.sinks) as kept:
         kept.endpoint = endpoint
         told = _Told(request, kept, world)
+        dialect = endpoints.dialect_of(request.path, request.headers)
         try:
-            chosen = plan.again(
-                request.id, origin + request.target.decode("latin-1"), endpoint, credential, world.config
-            )
-            outgoing = UpstreamRequest(
-                method=request.method,
-                url=chosen.url,
-                headers=forwardable_request(request.headers, chosen.drop_headers),
-                body=request.body,
-            )
-            async for step in attempt(chosen, outgoing, world, watch, kept):
+            url = origin + request.target.decode("latin-1")
+            chosen = plan.again(request.id, url, endpoint, credential, gateway, dialect, world.config)
+            planned = plan.Planned(attempt=chosen)
+            async for step in attempt(chosen, _outgoing(request, planned), world, watch, kept):
                 yield told.step(step)
         except (Refused, UpstreamFailed, Killed) as error:
             async for step in told.failure(error):

@@ -94,13 +94,15 @@ class Door:
         for option, only in FORBIDDEN.items():
             if getattr(ctx.options, option, only) != only:
                 self._give_up(f"option {option} cannot be used with llmitm; leave it at {only!r}")
-        ctx.options.update(
-            mode=[*others, self._mode.full_spec],
-            server=True,
-            connection_strategy="lazy",
-            keep_host_header=True,
-            block_global=False,
-        )
+        wanted: dict[str, Any] = {
+            "mode": [*others, self._mode.full_spec],
+            "server": True,
+            "connection_strategy": "lazy",
+            "keep_host_header": True,
+            "block_global": False,
+        }
+        # a slim master lacks some of them
+        ctx.options.update(**{name: value for name, value in wanted.items() if name in ctx.options})
         replay.install(self)
         fast.install(self)
         loop = asyncio.get_running_loop()
@@ -289,6 +291,18 @@ class Door:
     def carry(
         self, request: ClientRequest, client_flow: http.HTTPFlow
     ) -> AsyncIterator[ResponseHead | bytes]:
+        metadata = client_flow.metadata
+        if metadata.get("llmitm.leg") == "upstream":
+            # an upstream leg is played again: it is its own leg
+            return journey.resend(
+                request,
+                self.world,
+                _UNWATCHED,
+                origin=str(metadata.get("llmitm.url", "")),
+                endpoint=str(metadata.get("llmitm.endpoint", "")),
+                credential=metadata.get("llmitm.credential"),
+                gateway=metadata.get("llmitm.gateway"),
+            )
         watch = Legs(self, client_flow) if self._is_seen else _UNWATCHED
         return journey.carry(request, self.world, watch)
 

@@ -128,7 +128,8 @@ class GatewayHttp1Server(Http1Server):
             return
         if not self.response:
             status, code, message = refusals.told(event.code)
-            target, fields = b"/", ()
+            target = b"/"
+            fields: Headers = ()
             if self.request is not None:
                 target, fields = self.request.data.path, self.request.headers.fields
             content = refusals.body(status, code, message, target, fields)

@@ -265,6 +265,7 @@ class Trip:
     def _client_request(self) -> ClientRequest:
         request = self.request.data
         headers, target = masks.restore(request.headers.fields, request.path, self.stream.vault)
+        self.layer.host.keep_vault(self.stream.flow, self.stream.vault)
         client = self.layer.context.client
         return ClientRequest(
             id=self.stream.flow.metadata.get("llmitm.exchange") or self.layer.host.next_id(),

@@ -242,6 +242,7 @@ class Legs:
         linked: list[str] = self._client_flow.metadata.setdefault("llmitm.upstream_flows", [])
         linked.append(leg.id)
         make_killable(leg)
+        self._stage.keep_vault(leg, vault)
         return leg, vault
 
     async def _trigger(self, hook: Any) -> None:

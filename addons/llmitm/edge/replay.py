@@ -6,6 +6,7 @@ mitmweb's button, `replay.client.file` and `-C`, so that one class is replaced.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from mitmproxy import http
@@ -23,7 +24,7 @@ _STOCK: Any = clientplayback.ReplayHandler
 def install(door: Any) -> None:
     """From now on replays go through `door`. An upstream leg is played by itself: see `Replay`."""
 
-    class Replay(_STOCK):  # type: ignore[misc]
+    class Replay(_STOCK):
         def __init__(self, flow: http.HTTPFlow, options: Options) -> None:
             client = flow.client_conn.copy()
             client.state = ConnectionState.OPEN
@@ -34,8 +35,6 @@ def install(door: Any) -> None:
             self.layer = GatewayLayer(context, door, self)
             self.layer.connections[client] = clientplayback.MockServer(flow, context.fork())
             self.flow = flow
-            import asyncio
-
             self.done = asyncio.Event()
 
     clientplayback.ReplayHandler = Replay  # type: ignore[misc]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from OpenSSL import SSL
 
@@ -48,7 +48,7 @@ class Certificate:
         context.set_alpn_select_callback(self._choose)
         return context
 
-    def _choose(self, _connection: SSL.Connection, offered: list[bytes]) -> bytes | object:
+    def _choose(self, _connection: SSL.Connection, offered: list[bytes]) -> Any:
         return next((mine for mine in self._offers if mine in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
     def _stamps(self) -> tuple[tuple[int, int], ...]:

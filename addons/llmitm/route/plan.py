@@ -1,4 +1,4 @@
-"""From a request to the attempt that is made: URL, credential, proxy and body, chosen as a unit.
+"""From a request to the attempt that is made: URL, credential, proxy, chosen as a unit.
 
 Knows endpoints of kind forward and cloudflare. One attempt an exchange: what is chosen here is tried once.
 """
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmitm.config.schema import Config, Credential, Endpoint, Provider
+from llmitm.config.schema import Config, Credential, Endpoint, Gateway
 from llmitm.errors import Refused
-from llmitm.exchange import Attempt, Body, Dialect, Headers
+from llmitm.exchange import Attempt, Dialect, Headers
+from llmitm.route import cloudflare
 from llmitm.route.join import join
 from llmitm.route.rotation import cycle
 from llmitm.secret import Secret
 from llmitm.state.store import Step, Store
 
-CLIENT_KEYS: Final = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
+CLIENT_KEYS: Final = cloudflare.KEY_HEADERS
 """Headers in which a client's key for the provider travels; all give way to a credential of ours."""
 
 
@@ -30,29 +31,43 @@ class Asked:
     rest: bytes
     """Path after the endpoint's name, with its query, our own key taken out."""
     dialect: Dialect
-    headers: Headers
     drop_headers: frozenset[bytes]
-    body: Body
+    model: str | None = None
+    """Only asked for where the endpoint routes by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     attempt: Attempt
-    headers: Headers
-    body: Body
+    add_headers: Headers = ()
+    model: str | None = None
+    """The model's name as the upstream spells it; None: as the client spelled it."""
 
 
-def forward_attempt(
-    asked: Asked, endpoint: Endpoint, config: Config, credential: Credential | None
-) -> Attempt:
-    """The attempt of a forward endpoint, with a credential of ours where its provider has one."""
+async def plan(asked: Asked, config: Config, store: Store) -> Planned:
+    """Chooses the attempt.
+
+    Raises:
+        Refused: 501 where the endpoint's kind is not served, 503 where its provider has no key in use.
+    """
+    endpoint = config.endpoints[asked.endpoint]
+    match endpoint.kind:
+        case "forward":
+            return await _forward(asked, endpoint, config, store)
+        case "cloudflare":
+            return await _cloudflare(asked, config, store)
+        case _:
+            raise Refused(501, "not_supported", f"Endpoints of kind {endpoint.kind} are not served yet.")
+
+
+async def _forward(asked: Asked, endpoint: Endpoint, config: Config, store: Store) -> Planned:
+    credential = None
+    if endpoint.provider is not None:
+        credential = await pick_credential(endpoint.provider, config, store)
+        if credential is None:
+            raise Refused(503, "no_credential", f"Provider {endpoint.provider} has no credential in use.")
     url = join(config.target_of(asked.endpoint), asked.rest)
-    drop = asked.drop_headers
-    put: tuple[tuple[bytes, Secret], ...] = ()
-    if credential is not None:
-        drop |= CLIENT_KEYS
-        put = key_headers(asked.dialect, credential.api_key)
-    return Attempt(
+    attempt = Attempt(
         exchange_id=asked.id,
         number=1,
         endpoint=asked.endpoint,
@@ -60,10 +75,61 @@ def forward_attempt(
         url=url,
         dialect=asked.dialect,
         credential=credential.name if credential else None,
-        credential_headers=put,
-        drop_headers=drop,
+        credential_headers=key_headers(asked.dialect, credential.api_key) if credential else (),
+        drop_headers=asked.drop_headers | CLIENT_KEYS if credential else asked.drop_headers,
         proxy_url=proxy_of(config, asked.endpoint, credential),
     )
+    return Planned(attempt=attempt, add_headers=_extra(credential))
+
+
+async def _cloudflare(asked: Asked, config: Config, store: Store) -> Planned:
+    gateways = config.gateways
+    gateway = gateways[await rotate(store, "gateways", tuple(one.weight for one in gateways))]
+    segment = cloudflare.segment_of(asked.model, asked.dialect, gateway.form)
+    credential = None
+    if segment is not None and segment in config.providers and gateway.form != "rest":
+        credential = await pick_credential(segment, config, store)
+    aim = cloudflare.aim(
+        target_of(gateway, config),
+        asked.rest,
+        asked.dialect,
+        asked.model,
+        credential.api_key if credential else None,
+    )
+    attempt = Attempt(
+        exchange_id=asked.id,
+        number=1,
+        endpoint=asked.endpoint,
+        provider=segment or "cloudflare",
+        url=aim.url,
+        dialect=asked.dialect,
+        credential=credential.name if credential else None,
+        credential_headers=aim.credential_headers,
+        drop_headers=asked.drop_headers | aim.drop_headers,
+        gateway=f"{gateway.account_id}/{gateway.gateway_id}",
+        model=asked.model,
+        proxy_url=proxy_of(config, asked.endpoint, credential),
+    )
+    return Planned(attempt=attempt, add_headers=(*aim.add_headers, *_extra(credential)), model=aim.model)
+
+
+def target_of(gateway: Gateway, config: Config) -> cloudflare.Target:
+    return cloudflare.Target(
+        account_id=gateway.account_id,
+        gateway_id=gateway.gateway_id,
+        token=gateway.token,
+        form=gateway.form,
+        unified_billing=gateway.unified_billing,
+        base_url=config.cloudflare.base_url,
+        rest_base_url=config.cloudflare.rest_base_url,
+    )
+
+
+def _extra(credential: Credential | None) -> Headers:
+    """The operator's own headers of a credential."""
+    if credential is None:
+        return ()
+    return tuple((name.encode(), value.reveal().encode()) for name, value in credential.headers.items())
 
 
 def key_headers(dialect: Dialect, key: Secret) -> tuple[tuple[bytes, Secret], ...]:
@@ -98,38 +164,58 @@ async def rotate(store: Store, name: str, weights: tuple[int, ...]) -> int:
     return order[(outcome.values[0] - 1) % len(order)]
 
 
-async def pick_credential(provider_name: str, provider: Provider, store: Store) -> Credential | None:
+async def pick_credential(provider: str, config: Config, store: Store) -> Credential | None:
     """The provider's next credential; None where it has none in use."""
-    usable = tuple(one for one in provider.credentials if not one.disabled)
-    if not usable or provider.disabled:
+    known = config.providers[provider]
+    usable = tuple(one for one in known.credentials if not one.disabled)
+    if not usable or known.disabled:
         return None
-    return usable[await rotate(store, f"credentials:{provider_name}", tuple(one.weight for one in usable))]
+    weights = tuple(one.weight for one in usable)
+    return usable[await rotate(store, f"credentials:{provider}", weights)]
 
 
-async def plan(asked: Asked, config: Config, store: Store) -> Planned:
-    """Chooses the attempt.
-
-    Raises:
-        Refused: 501 where the endpoint's kind is not served, 503 where its provider has no key in use.
-    """
-    endpoint = config.endpoints[asked.endpoint]
-    if endpoint.kind != "forward":
-        raise Refused(501, "not_supported", f"Endpoints of kind {endpoint.kind} are not served yet.")
-    credential = None
-    if endpoint.provider is not None:
-        credential = await pick_credential(endpoint.provider, config.providers[endpoint.provider], store)
-        if credential is None:
-            raise Refused(503, "no_credential", f"Provider {endpoint.provider} has no credential in use.")
-    attempt = forward_attempt(asked, endpoint, config, credential)
-    return Planned(attempt=attempt, headers=asked.headers, body=asked.body)
-
-
-def again(exchange_id: str, url: str, endpoint: str, credential: str | None, config: Config) -> Attempt:
-    """The attempt that plays an upstream leg again, with the credential it had.
+def again(
+    exchange_id: str,
+    url: str,
+    endpoint: str,
+    credential: str | None,
+    gateway: str | None,
+    dialect: Dialect,
+    config: Config,
+) -> Attempt:
+    """The attempt that plays an upstream leg again: the same URL, with the credential and token it had.
 
     Raises:
-        Refused: the endpoint or credential is no longer configured.
+        Refused: its endpoint, credential or gateway is no longer configured.
     """
     if endpoint not in config.endpoints:
         raise Refused(404, "unknown_endpoint", f"Endpoint {endpoint} is no longer configured.")
-    raise Refused(501, "not_supported", "not yet")
+    put: tuple[tuple[bytes, Secret], ...] = ()
+    found: Credential | None = None
+    if credential is not None:
+        every = [one for provider in config.providers.values() for one in provider.credentials]
+        found = next((one for one in every if one.name == credential), None)
+        if found is None:
+            raise Refused(409, "no_credential", f"Credential {credential} is no longer configured.")
+        put = key_headers(dialect, found.api_key)
+    if gateway is not None:
+        named = (one for one in config.gateways if f"{one.account_id}/{one.gateway_id}" == gateway)
+        known = next(named, None)
+        if known is None:
+            raise Refused(409, "no_gateway", "This leg's gateway is no longer configured.")
+        if known.token is not None:
+            bearer = Secret(f"Bearer {known.token.reveal()}", known.token.reference)
+            name = b"authorization" if known.form == "rest" else cloudflare.AUTHORIZATION
+            put = (*(() if known.form == "rest" else put), (name, bearer))
+    return Attempt(
+        exchange_id=exchange_id,
+        number=1,
+        endpoint=endpoint,
+        provider=urlsplit(url).hostname or "",
+        url=url,
+        dialect=dialect,
+        credential=credential,
+        credential_headers=put,
+        gateway=gateway,
+        proxy_url=proxy_of(config, endpoint, found),
+    )
