@@ -232,9 +232,7 @@ async def test_messages_reads_a_tools_result(claude: anthropic.AsyncAnthropic) -
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "weather", "input": {}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "rain"}]},
     ]
-    answer = await claude.messages.create(
-        model="m", max_tokens=9, messages=messages, tools=ANTHROPIC_TOOLS
-    )
+    answer = await claude.messages.create(model="m", max_tokens=9, messages=messages, tools=ANTHROPIC_TOOLS)
     assert getattr(answer.content[0], "text", "") == "The demo provider read this result: rain"
 
 
