@@ -49,7 +49,7 @@ async def faulty(provider: Provider, fault: str, data: object = STREAM, path: st
 
 def chunks(body: bytes) -> tuple[list[bytes], bytes]:
     """The complete chunks of a body, and what is left after them (empty: it did not end properly)."""
-    found = []
+    found: list[bytes] = []
     while (end := body.find(b"\r\n")) != -1:
         size = int(body[:end], 16)
         if size == 0:
