@@ -35,7 +35,7 @@ from llmitm.record.entry import Entry, entry
 from llmitm.route import plan
 from llmitm.send.headers import forwardable_request
 from llmitm.translate import peek
-from llmitm.translate.failures import write_error, write_error_event
+from llmitm.translate.failures import reason, write_error, write_error_event
 from llmitm.world import World
 
 log = logging.getLogger("llmitm")
@@ -341,7 +341,7 @@ def refusal(
     body = write_error(dialect, status, code, message, request_id)
     return ResponseHead(
         status=status,
-        reason=b"",
+        reason=reason(status),
         headers=(
             (b"content-type", b"application/json"),
             (b"x-request-id", request_id.encode()),

@@ -128,7 +128,9 @@ def test_a_redirect_is_passed_on_and_not_followed(client: httpx.Client, provider
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 500, 503, 529])
-def test_every_status_is_passed_on_with_its_body(client: httpx.Client, provider: Backstage, status: int) -> None:
+def test_every_status_is_passed_on_with_its_body(
+    client: httpx.Client, provider: Backstage, status: int
+) -> None:
     fault = {"x-demo-fault": f"status:{status}"}
     direct = httpx.post(f"{provider.url}/v1/messages", json=CHAT, headers=fault, trust_env=False)
     provider.forget()

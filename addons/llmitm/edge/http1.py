@@ -90,7 +90,8 @@ class GatewayHttp1Server(Http1Server):
                     if head:
                         lines = head.split(b"\n")
                         check_head([line.removesuffix(b"\r") for line in lines])
-                        http1.read_request_head([line.removesuffix(b"\r") for line in lines])
+                        request = http1.read_request_head([line.removesuffix(b"\r") for line in lines])
+                        http1.expected_http_body_size(request)
                 except BadHead as bad:
                     yield from self._refuse(bad.status, bad.message, pending)
                     return
