@@ -23,7 +23,7 @@ async def play(
     wire: Wire,
     clock: Clock,
     *,
-    error_event: Callable[[bool], bytes] = lambda is_first: b"",
+    error_event: Callable[[bool], bytes],
     pace_s: float = 0.0,
 ) -> None:
     """Writes `reply` until it is complete or a fault ends it. A stall lasts until it is cancelled.

@@ -156,10 +156,6 @@ class Provider:
         self._tasks.add(task)
         try:
             await self._serve(request, received, wire)
-        except web.RequestPayloadError:
-            refusal = error(Dialect.OPENAI_CHAT, 400, "The body is framed wrongly.")
-            await play(refusal, NO_FAULTS, wire, self._clock)
-            wire.cut()
         except ConnectionError:
             wire.keep_alive = False
             received.gone.set()
