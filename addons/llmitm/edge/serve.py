@@ -7,7 +7,7 @@ import logging
 import signal
 
 from mitmproxy import options
-from mitmproxy.addons import clientplayback, core, next_layer, proxyserver, tlsconfig
+from mitmproxy.addons import clientplayback, core, next_layer, proxyserver
 from mitmproxy.master import Master
 
 from llmitm.edge.door import Door
@@ -28,16 +28,14 @@ def run(world: World) -> int:
 async def _serve(world: World) -> None:
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    master = Master(options.Options(mode=["regular"]), with_termlog=True)
+    master = Master(options.Options(mode=["regular"], server=False), with_termlog=True)
     master.addons.add(
         core.Core(),
         clientplayback.ClientPlayback(),
         proxyserver.Proxyserver(),
+        Door(world),  # before whatever else has a word on layers and certificates
         next_layer.NextLayer(),
-        tlsconfig.TlsConfig(),
     )
-    master.options.update(server=False)
-    master.addons.add(Door(world))
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, master.shutdown)
     await master.run()
