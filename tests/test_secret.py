@@ -9,7 +9,7 @@ from llmitm.secret import Redactor, Secret
 
 def test_a_secret_does_not_print() -> None:
     secret = Secret("sk-live-1234567890")
-    for text in (repr(secret), str(secret), f"{secret}", repr([secret]), "%s" % secret):
+    for text in (repr(secret), str(secret), f"{secret}", repr([secret]), format(secret)):
         assert "1234567890" not in text
 
 

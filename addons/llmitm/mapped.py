@@ -1,4 +1,4 @@
-"""Errors of Cloudflare AI Gateway, and of providers that refuse a credential of ours, in the client's dialect.
+"""Errors of Cloudflare AI Gateway, and of providers that refuse a key of ours, in the client's dialect.
 
 Everything else passes through untouched: a provider's own error body is what its SDK understands best.
 """

@@ -28,6 +28,8 @@ class World:
     exchanges: int = 0
     is_watched: bool = False
     """True where somebody beside mitmproxy's own addons wants to see upstream legs."""
+    is_fast: bool = True
+    """Whether mitmproxy's dispatch is short-cut (LLMITM_FAST=0 in the environment turns it off)."""
     port: int | None = None
     """The port that is listened on, once it is."""
     started_s: float = field(default=0.0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from support.backstage import Backstage
 from support.gateway import Gateway
 
@@ -13,8 +14,8 @@ CONFIG = """
 port = 0
 body_limit_mb = 1
 [timeouts]
-first_byte_s = 1
-idle_s = 1
+first_byte_s = 3
+idle_s = 2
 [endpoints.dev]
 target_base = "{url}"
 [endpoints.v1base]

@@ -9,10 +9,10 @@ import httpx
 import openai
 import orjson
 import pytest
-from support.backstage import Backstage
-from support.gateway import Gateway
 
 from llmitm.translate.reshape import collect_chat
+from support.backstage import Backstage
+from support.gateway import Gateway
 
 TEXT = "def f():\n\treturn 1   # grüß dich, 日本語のテキスト\n\n"
 CHAT = {"model": "openai/gpt-demo", "messages": [{"role": "user", "content": TEXT}]}

@@ -9,6 +9,7 @@ import anthropic
 import httpx
 import openai
 import pytest
+
 from support.backstage import Backstage
 from support.gateway import Gateway
 

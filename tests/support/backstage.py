@@ -51,7 +51,7 @@ class Backstage:
         return waited.result(timeout_s)
 
     def wait_gone(self, received: Received, timeout_s: float = 5.0) -> float:
-        """Waits until the provider saw its peer leave before the answer was complete. Returns the wait in s."""
+        """Waits until the provider saw its peer leave before the answer's end. Returns the wait in s."""
         started_s = time.monotonic()
         waited = asyncio.run_coroutine_threadsafe(received.gone.wait(), self._loop)
         waited.result(timeout_s)

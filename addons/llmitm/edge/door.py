@@ -24,7 +24,8 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, TlsData
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from llmitm import journey
-from llmitm.edge import fast, masks, replay
+from llmitm.edge import masks, replay
+from llmitm.edge.fast import Fast, LeanContext
 from llmitm.edge.layer import GatewayLayer
 from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
@@ -66,6 +67,7 @@ class Door:
         self._count = 0
         self._is_stopping = False
         self._is_loaded = False
+        self._fast: Fast | None = None
         server = world.config.server
         if server.tls_cert is not None and server.tls_key is not None:
             self.certificate = Certificate(server.tls_cert, server.tls_key, http2=server.http2)
@@ -100,11 +102,13 @@ class Door:
             "connection_strategy": "lazy",
             "keep_host_header": True,
             "block_global": False,
+            "onboarding": False,
         }
         # a slim master lacks some of them
         ctx.options.update(**{name: value for name, value in wanted.items() if name in ctx.options})
         replay.install(self)
-        fast.install(self)
+        if self.world.is_fast:
+            self._fast = Fast(ctx.master)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
@@ -169,7 +173,9 @@ class Door:
         # Synchronous: an async `done` would end mitmproxy's script watcher.
         for task in self._tasks:
             task.cancel()
-        fast.remove(self)
+        replay.remove()
+        if self._fast is not None:
+            self._fast.remove()
         asyncio.get_running_loop().create_task(self.world.close())
 
     def _spawn(self, work: Any) -> None:
@@ -179,6 +185,8 @@ class Door:
 
     def configure(self, updated: set[str]) -> None:
         self._is_seen = self._someone_sees()
+        if self._fast is not None:
+            self._fast.configure()
 
     def _someone_sees(self) -> bool:
         """Whether anybody looks at flows: only then are upstream legs made."""
@@ -200,6 +208,8 @@ class Door:
     def client_connected(self, client: Client) -> None:
         if client.proxy_mode != self._mode or self._is_stopping:
             client.error = "llmitm serves its own port only"
+        elif self._fast is not None:
+            self._fast.attach(ctx.master.addons.get("proxyserver").connections[client.id])
 
     def client_disconnected(self, client: Client) -> None:
         # mitmproxy leaks the socket where it closes a connection with unread data
@@ -217,6 +227,8 @@ class Door:
         if self.certificate is not None and not has_tls:
             data.layer = ClientTLSLayer(context)
         else:
+            if self._fast is not None:
+                context = LeanContext.of(context, self._fast.options)
             data.layer = GatewayLayer(context, self, handler)
 
     def tls_start_client(self, data: TlsData) -> None:

@@ -220,9 +220,9 @@ class Trip:
             log.error("a journey's task broke", exc_info=error)
 
     def _close_lingering(self) -> None:
-        if not self.upload.is_over and (io := self.layer.handler.transports.get(self.layer.context.client)):
-            if io.handler is not None:
-                io.handler.cancel("request body not sent in time")
+        io = self.layer.handler.transports.get(self.layer.context.client)
+        if not self.upload.is_over and io is not None and io.handler is not None:
+            io.handler.cancel("request body not sent in time")
 
     async def _give_credit(self, count_bytes: int, is_empty: bool) -> None:
         self.upload.taken_bytes += count_bytes

@@ -25,6 +25,7 @@ def world_or_exit(
         print(f"llmitm: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     made = world.build(config)
+    made.is_fast = os.environ.get("LLMITM_FAST", "1") != "0"
     settings = config.log
     open_log(made.redact, level=settings.level, form=settings.format, file=settings.file)
     return made

@@ -78,7 +78,7 @@ class Aim:
 
 
 def segment_of(model: str | None, dialect: Dialect, form: Form) -> str | None:
-    """The provider that a model's name begins with; on native paths, the dialect's own where it names none."""
+    """The provider that a model's name begins with; on native paths the dialect's, where it names none."""
     if model is not None and "/" in model:
         return model.partition("/")[0]
     return _SLUG_OF_DIALECT[dialect] if form == "native" else None
