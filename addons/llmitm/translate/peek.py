@@ -1,18 +1,23 @@
 """A look into a JSON request, and edits of its top level that leave every other byte alone. Pure.
 
 Parsing a body and writing it anew would reorder nothing but could change numbers, escapes and spacing,
-and with them providers' prompt caches. So members are found by position and replaced in place.
+and with them providers' prompt caches. So members are found by position and replaced in place. All of it
+takes time and memory in proportion to the body, whatever a client puts into one.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
+# Only its sense of where a value ends is used, so numbers stay text: they may be of any length.
+_scanner: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+_BLANKS: Final = re.compile(r"[ \t\n\r]*+")
 
 
 class NotAnObject(ValueError):
@@ -29,7 +34,7 @@ class Peek:
 
 
 def peek(body: bytes) -> Peek | None:
-    """None where the body is not a JSON object."""
+    """None where the body is not a JSON object. Of a doubled member the last one counts."""
     try:
         request: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -45,8 +50,7 @@ def peek(body: bytes) -> Peek | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One member of the top-level object, as positions in the body."""
 
     name: str
@@ -68,49 +72,77 @@ def members(body: bytes) -> list[Member]:
             raise NotAnObject("the body is not a JSON object")
     except orjson.JSONDecodeError as error:
         raise NotAnObject(f"the body is not valid JSON: {error}") from None
+    text = body.decode("latin-1")  # one sign a byte: positions in it are positions in the body
     found: list[Member] = []
-    depth = 0
-    name: str | None = None
-    name_at = value_at = last_end = -1
-    expects_name = False
-    for token in _TOKEN.finditer(body):
-        sign = body[token.start()]
-        if depth == 1 and sign in b",}":
-            if name is not None:
-                found.append(Member(name, name_at, value_at, last_end))
-                name, value_at = None, -1
-            expects_name = True
-        elif depth == 1 and expects_name:
-            name, name_at, expects_name = orjson.loads(token[0]), token.start(), False
-        elif depth == 1 and sign in b":":
-            pass
-        elif depth == 1 and value_at < 0:
-            value_at = token.start()
-        if sign in b"{[":
-            depth += 1
-            expects_name = expects_name or depth == 1
-        elif sign in b"}]":
-            depth -= 1
-        last_end = token.end()
+    at = _after_blanks(text, text.index("{") + 1)
+    while text[at] != "}":
+        start = at
+        _, name_end = _scanner.raw_decode(text, at)
+        value_start = _after_blanks(text, _after_blanks(text, name_end) + 1)  # a colon
+        _, end = _scanner.raw_decode(text, value_start)
+        found.append(Member(orjson.loads(body[start:name_end]), start, value_start, end))
+        at = _after_blanks(text, end)
+        if text[at] == ",":
+            at = _after_blanks(text, at + 1)
     return found
 
 
-def replace_member(body: bytes, name: str, value: Any) -> bytes:
-    """The body with the value of a top-level member replaced, wherever it stands; added where it does not.
+def _after_blanks(text: str, at: int) -> int:
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
+
+
+def top_level(body: bytes) -> Mapping[str, tuple[int, int]]:
+    """Where the value of each top-level member begins and ends; of a doubled member, the last one's.
 
     Raises:
         NotAnObject: the body is not a JSON object.
     """
-    new = orjson.dumps(value)
-    all_members = members(body)
-    there = [one for one in all_members if one.name == name]
-    if not there:
-        close = body.rindex(b"}")
-        comma = b"," if all_members else b""
-        return body[:close] + comma + orjson.dumps(name) + b":" + new + body[close:]
-    for one in reversed(there):
-        body = body[: one.value_start] + new + body[one.end :]
-    return body
+    return {one.name: (one.value_start, one.end) for one in members(body)}
+
+
+def edit(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
+    """The body with top-level members changed and every other byte as it was.
+
+    Each name is given the JSON text that becomes its value wherever it stands (it is added at the end
+    where it does not), or None to take it out.
+
+    Raises:
+        NotAnObject: the body is not a JSON object.
+    """
+    every = members(body)
+    kept = [at for at, one in enumerate(every) if changes.get(one.name, b"") is not None]
+    last = kept[-1] if kept else -1
+    cuts: list[tuple[int, int, bytes]] = []
+    for at, one in enumerate(every[: last + 1]):
+        new = changes.get(one.name, b"")
+        if new is None:
+            cuts.append((one.start, every[at + 1].start, b""))  # with the comma and blanks after it
+        elif new:
+            cuts.append((one.value_start, one.end, new))
+    if last + 1 < len(every):  # those at the end, with the comma and blanks before them
+        cuts.append((every[last].end if kept else every[0].start, every[-1].end, b""))
+    there = {one.name for one in every}
+    pairs = [orjson.dumps(name) + b":" + new for name, new in changes.items() if new and name not in there]
+    if pairs:
+        at = every[-1].end if every else body.rindex(b"}")
+        cuts.append((at, at, b",".join([b""] * bool(kept) + pairs)))
+    parts: list[bytes] = []
+    copied_to = 0
+    for start, end, new in cuts:
+        parts += (body[copied_to:start], new)
+        copied_to = end
+    parts.append(body[copied_to:])
+    return b"".join(parts)
+
+
+def replace_member(body: bytes, name: str, value: Any) -> bytes:
+    """The body with the value of a top-level member replaced wherever it stands; added where it does not.
+
+    Raises:
+        NotAnObject: the body is not a JSON object.
+    """
+    return edit(body, {name: orjson.dumps(value)})
 
 
 def remove_member(body: bytes, name: str) -> bytes:
@@ -119,19 +151,13 @@ def remove_member(body: bytes, name: str) -> bytes:
     Raises:
         NotAnObject: the body is not a JSON object.
     """
-    while True:
-        all_members = members(body)
-        at = next((at for at, one in enumerate(all_members) if one.name == name), None)
-        if at is None:
-            return body
-        if at + 1 < len(all_members):
-            body = body[: all_members[at].start] + body[all_members[at + 1].start :]
-        elif at > 0:
-            body = body[: all_members[at - 1].end] + body[all_members[at].end :]
-        else:
-            body = body[: all_members[at].start] + body[all_members[at].end :]
+    return edit(body, {name: None})
 
 
 def unstream(body: bytes) -> bytes:
-    """The same request, asking for its answer in one piece: `stream` false, `stream_options` gone."""
-    return remove_member(replace_member(body, "stream", False), "stream_options")
+    """The same request, asking for its answer in one piece: `stream` false, `stream_options` gone.
+
+    Raises:
+        NotAnObject: the body is not a JSON object.
+    """
+    return edit(body, {"stream": b"false", "stream_options": None})
