@@ -311,7 +311,8 @@ async def _show(*, keep: bool, port: int) -> int:
                 else:
                     console.print(
                         "\nEvery leg is a mitmproxy flow: `mitmweb -s addons/gateway.py` shows, pauses, "
-                        "edits and replays them.\n`llmitm demo --keep` leaves this running and prints curl lines."
+                        "edits and replays them.\n`llmitm demo --keep` leaves this running and prints "
+                        "curl lines."
                     )
         except (RuntimeError, httpx.HTTPError, TimeoutError) as error:
             print(f"llmitm: the demonstration failed: {error}", file=sys.stderr)

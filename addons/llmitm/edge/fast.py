@@ -8,6 +8,7 @@ contract test holds what it relies on.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections import deque
@@ -113,7 +114,8 @@ def _call(functions: tuple[Callable[..., Any], ...], data: Any) -> None:
             function(data)
         except exceptions.AddonHalt:
             return
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # a plain function has nothing to cancel: stock dispatch would leave the flow hanging
             logging.getLogger("mitmproxy.addonmanager").error("Addon error: %s", error, exc_info=True)
             return
 
@@ -239,8 +241,20 @@ def _hook(handler: ConnectionHandler, dispatch: Dispatch, hook: commands.StartHo
 
 
 def _later(handler: ConnectionHandler, hook: commands.StartHook) -> bool:
-    _spawn(handler, handler.hook_task(hook))
+    _spawn(handler, _awaited(handler, hook))
     return False
+
+
+async def _awaited(handler: ConnectionHandler, hook: commands.StartHook) -> None:
+    try:
+        await handler.handle_hook(hook)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        log.error("a hook was cancelled from within: %s", hook.name)
+    if hook.blocking:
+        await handler.server_event(events.HookCompleted(hook))
 
 
 async def _resumed(handler: ConnectionHandler, hook: commands.StartHook, held: flow.Flow) -> None:

@@ -237,7 +237,11 @@ class Trip:
             except _Left:
                 pass
             except asyncio.CancelledError:
-                raise
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # nobody cancelled us: an addon's hook raised it, and the client still waits
+                await self._break_off("The gateway failed.")
             except UpstreamFailed as error:
                 await self._break_off(error.message)
             except Exception:

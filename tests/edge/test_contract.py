@@ -1,0 +1,144 @@
+"""What of mitmproxy is relied on although it is private, and that the shortcuts change nothing."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import httpx
+import mitmproxy.version
+import pytest
+from mitmproxy import flow, http, options
+from mitmproxy.addonmanager import AddonManager
+from mitmproxy.addons import clientplayback, proxyserver
+from mitmproxy.proxy import context, layer, mode_servers, server
+from mitmproxy.proxy.layers import http as layers
+from mitmproxy.proxy.layers.http import _http1, _http2, _http_h2
+from support.backstage import Backstage
+from support.gateway import Gateway
+
+from llmitm.edge.fast import LeanContext
+
+
+def test_the_version_is_one_that_was_tried() -> None:
+    assert mitmproxy.version.VERSION.startswith("12.2.")
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (layer.Layer, ("handle_event", "_handle_event")),
+        (layers.HttpLayer, ("get_connection", "make_stream", "event_to_child", "_handle_event")),
+        (
+            layers.HttpStream,
+            ("state_wait_for_request_headers", "check_body_size", "state_errored", "check_killed"),
+        ),
+        (_http1.Http1Server, ("read_headers", "read_body", "wait", "send", "mark_done", "done")),
+        (_http2.Http2Server, ("_handle_event", "handle_h2_event", "is_open_for_us", "is_closed")),
+        (_http_h2.BufferedH2Connection, ("initiate_connection", "send_data", "receive_data")),
+        (server.ConnectionHandler, ("server_event", "hook_task", "close_connection", "drain_writers")),
+        (mode_servers.ServerInstance, ("listen_addrs", "is_running")),
+        (proxyserver.Servers, ("update",)),
+        (clientplayback, ("ReplayHandler", "MockServer")),
+        (AddonManager, ("trigger_event", "handle_lifecycle", "register", "remove", "clear")),
+        (flow.Flow, ("kill", "wait_for_resume", "intercept", "resume")),
+        (http.MessageData, ("__post_init__",)),
+    ],
+)
+def test_private_parts_are_where_they_were(owner: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        assert hasattr(owner, name), f"{owner} has no {name} any more"
+
+
+def test_the_connection_handler_has_the_parts_that_are_used() -> None:
+    source = inspect.getsource(server.ConnectionHandler)
+    for name in ("transports", "timeout_watchdog", "_server_event_lock", "asyncio.wait("):
+        assert name in source
+    assert [field for field in server.ConnectionIO.__dataclass_fields__] == ["handler", "reader", "writer"]
+
+
+def test_a_lean_context_has_all_that_a_context_has() -> None:
+    from mitmproxy.connection import Client
+
+    client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
+    stock = context.Context(client, options.Options())
+    lean = LeanContext.of(stock, stock.options).fork()
+    assert vars(lean).keys() == vars(stock).keys()
+    assert lean.layers == stock.layers and lean.layers is not stock.layers
+    assert lean.server is stock.server
+
+
+def test_the_dispatch_knows_every_command_of_the_proxy_core() -> None:
+    """A command that stock `server_event` handles and ours does not would end in an error."""
+    source = inspect.getsource(server.ConnectionHandler.server_event)
+    known = {
+        "OpenConnection",  # never yielded: our layer opens none
+        "RequestWakeup",  # only by HTTP/2 pings towards upstreams
+        "ConnectionCommand",
+        "SendData",
+        "CloseTcpConnection",
+        "CloseConnection",
+        "StartHook",
+        "Log",
+    }
+    import re
+
+    assert set(re.findall(r"commands\.(\w+)\)", source)) - {"Command"} <= known
+
+
+def test_the_gateway_is_the_same_without_the_shortcuts(provider: Backstage, tmp_path: Path) -> None:
+    config = f'[server]\nport = 0\n[endpoints.dev]\ntarget_base = "{provider.url}"\n'
+    answers = []
+    for value in ("0", "1"):
+        with (
+            Gateway(config, tmp_path, env={"LLMITM_FAST": value}) as running,
+            httpx.Client(base_url=running.url, trust_env=False) as client,
+        ):
+            body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True}
+            told = client.post("/dev/v1/chat/completions", json=body)
+            answers.append((told.status_code, told.content, client.get("/nope").status_code))
+            assert running.output().count("/v1/chat/completions") >= 3
+    assert answers[0] == answers[1]
+
+
+class Raising:
+    """One line for each hook, in an addon of the user's beside ours."""
+
+    SOURCE = """
+import asyncio
+def {hook}(flow):
+    raise {error}("planted")
+"""
+
+
+@pytest.mark.parametrize("hook", ["requestheaders", "request", "responseheaders", "response"])
+@pytest.mark.parametrize("error", ["RuntimeError", "KeyError", "asyncio.CancelledError"])
+def test_a_raising_hook_of_anybody_breaks_no_rule(
+    provider: Backstage, tmp_path: Path, hook: str, error: str
+) -> None:
+    """Whatever an addon beside ours raises: an unknown key is refused, and every client is answered or cut."""
+    addon = tmp_path / "raising.py"
+    addon.write_text(Raising.SOURCE.format(hook=hook, error=error))
+    config = (
+        '[server]\nport = 0\n[[auth_keys]]\nname = "a"\nkey = "the-right-key"\n'
+        f'[endpoints.dev]\ntarget_base = "{provider.url}"\n'
+    )
+    with Gateway(config, tmp_path, options=("-s", str(addon))) as running:
+        provider.forget()
+        with httpx.Client(base_url=running.url, trust_env=False, timeout=3) as client:
+            try:
+                refused = client.post("/dev/v1/chat/completions", json={}, headers={"x-llmitm-key": "wrong"})
+                assert refused.status_code == 401
+            except httpx.HTTPError:
+                pass
+            assert provider.new == 0
+            try:
+                client.post(
+                    "/dev/v1/chat/completions",
+                    json={"model": "m", "messages": []},
+                    headers={"x-llmitm-key": "the-right-key"},
+                )
+            except httpx.RemoteProtocolError:
+                pass
+        with httpx.Client(base_url=running.url, trust_env=False, timeout=3) as client:
+            assert client.get("/dev/v1/models", headers={"x-llmitm-key": "wrong"}).status_code != 200
