@@ -292,7 +292,7 @@ def _curl_lines(url: str) -> str:
 
 async def _show(*, keep: bool, port: int) -> int:
     console = Console(highlight=False)
-    async with Provider() as provider:
+    async with Provider(pace_s=0.03) as provider:
         try:
             async with gateway(CONFIG.format(port=port, url=provider.url)) as running:
                 console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,6 +24,8 @@ class Route:
 
     connector: aiohttp.BaseConnector
     request: dict[str, Any]
+    plain_headers: tuple[tuple[str, str], ...] = ()
+    """For requests that the proxy itself reads, since there is no tunnel: those to http:// targets."""
 
 
 def route(proxy_url: Secret | None, *, ssl: Any = True) -> Route:
@@ -48,7 +51,10 @@ def route(proxy_url: Secret | None, *, ssl: Any = True) -> Route:
         )
         return Route(connector, {})
     port = parts.port or (443 if parts.scheme == "https" else 80)
+    plain: tuple[tuple[str, str], ...] = ()
     told: dict[str, Any] = {"proxy": yarl.URL.build(scheme=parts.scheme, host=host, port=port)}
     if user is not None:
-        told["proxy_auth"] = aiohttp.BasicAuth(user, password or "", "utf-8")
-    return Route(aiohttp.TCPConnector(ssl=ssl, ttl_dns_cache=DNS_CACHE_S, **common), told)
+        pair = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+        plain = (("Proxy-Authorization", f"Basic {pair}"),)
+        told["proxy_headers"] = dict(plain)
+    return Route(aiohttp.TCPConnector(ssl=ssl, ttl_dns_cache=DNS_CACHE_S, **common), told, plain)

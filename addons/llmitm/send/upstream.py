@@ -74,6 +74,8 @@ class Upstream:
         except ValueError:
             raise Refused(400, "invalid_path", "The request's path makes no valid URL.") from None
         session, way = self._session(attempt.proxy_url)
+        if way.plain_headers and url.scheme == "http":
+            headers.extend(way.plain_headers)
         is_held = request.body.held is not None
         for is_last in (False, True):
             used = SimpleNamespace(is_reused=False)
