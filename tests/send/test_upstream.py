@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.proxies import TestProxy, trusting
 
 from llmitm.cli.certs import make_pair
 from llmitm.clock import SystemClock
 from llmitm.demo.provider import Provider
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
-from llmitm.exchange import Attempt, Body, Dialect, HeldBody, Headers, UpstreamRequest
+from llmitm.exchange import Attempt, Body, Dialect, Headers, HeldBody, UpstreamRequest
 from llmitm.secret import Secret
 from llmitm.send.headers import forwardable_request, forwardable_response
 from llmitm.send.upstream import Timeouts, Upstream
+from support.proxies import TestProxy, trusting
 
 QUICK = Timeouts(connect_s=1, first_byte_s=0.3, idle_s=0.3, exchange_s=5)
 
