@@ -59,9 +59,9 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         world.exchanges += 1
         told = _Told(request, kept, world)
         try:
-            if request.path == b"/health":
+            if request.path in (b"/health", b"/ready"):
                 kept.is_quiet = True
-                steps = _health(world)
+                steps = _health(world, is_ready=request.path == b"/ready")
             else:
                 steps = _trip(request, world, watch, kept)
             async for step in steps:
@@ -244,11 +244,13 @@ def _with_query(rest: bytes, query: bytes) -> bytes:
     return path + b"?" + query if query or mark else path
 
 
-async def _health(world: World) -> Steps:
+async def _health(world: World, *, is_ready: bool) -> Steps:
+    """`/health` says that it lives, `/ready` whether it takes requests: not while it drains."""
+    status = 503 if is_ready and world.is_draining else 200
     body = orjson.dumps({"status": "draining" if world.is_draining else "ok", "version": __version__})
     yield ResponseHead(
-        status=200,
-        reason=b"OK",
+        status=status,
+        reason=reason(status),
         headers=((b"content-type", b"application/json"), (b"cache-control", b"no-store")),
         whole=body,
     )

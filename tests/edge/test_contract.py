@@ -14,10 +14,10 @@ from mitmproxy.addons import clientplayback, proxyserver
 from mitmproxy.proxy import context, layer, mode_servers, server
 from mitmproxy.proxy.layers import http as layers
 from mitmproxy.proxy.layers.http import _http1, _http2, _http_h2
-from support.backstage import Backstage
-from support.gateway import Gateway
 
 from llmitm.edge.fast import LeanContext
+from support.backstage import Backstage
+from support.gateway import Gateway
 
 
 def test_the_version_is_one_that_was_tried() -> None:
