@@ -116,7 +116,7 @@ def {hook}(flow):
 def test_a_raising_hook_of_anybody_breaks_no_rule(
     provider: Backstage, tmp_path: Path, hook: str, error: str
 ) -> None:
-    """Whatever an addon beside ours raises: an unknown key is refused, and every client is answered or cut."""
+    """Whatever an addon beside ours raises: unknown keys are refused, clients answered or cut."""
     addon = tmp_path / "raising.py"
     addon.write_text(Raising.SOURCE.format(hook=hook, error=error))
     config = (

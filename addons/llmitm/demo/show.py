@@ -44,11 +44,11 @@ kind = "cloudflare"
 kind = "cloudflare"
 simulate_stream = true
 [[gateways]]
-account_id = "0123456789abcdef0123456789abcdef"
+account_id = "account"
 gateway_id = "one"
 token = "cf-demo-token-one"
 [[gateways]]
-account_id = "0123456789abcdef0123456789abcdef"
+account_id = "account"
 gateway_id = "two"
 token = "cf-demo-token-two"
 [cloudflare]
