@@ -16,7 +16,11 @@ from openai.types.chat import ChatCompletionChunk
 from llmitm.translate.reshape import DONE, NotACompletion, collect_chat, simulate_chat
 from llmitm.translate.words import words
 
-CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"where": "übér"}'}}
+CALL: dict[str, Any] = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "look", "arguments": '{"where": "übér"}'},
+}
 TEXT = "def f():\n\treturn 1   # grüß dich\n\n  日本語のテキスト 👨‍👩‍👧 \n"
 
 
@@ -196,7 +200,7 @@ def test_the_official_client_collects_the_same() -> None:
     assert first["logprobs"]["content"][0]["token"] == "a"
     assert [call["id"] for call in first["message"]["tool_calls"]] == ["call_1", "2"]
     names = {call["function"]["arguments"] for call in first["message"]["tool_calls"]}
-    assert names == {CALL["function"]["arguments"]}  # type: ignore[index]
+    assert names == {CALL["function"]["arguments"]}
     assert second["message"]["content"] == "other"
 
 
@@ -248,7 +252,7 @@ def test_collecting_joins_the_logprobs_and_lists_of_a_live_stream() -> None:
     ids=["all 0", "counted", "none", "-1"],
 )
 def test_calls_are_told_apart_however_a_host_numbers_them(indexes: tuple[int | None, ...]) -> None:
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"id": "a", "function": {"name": "f", "arguments": "1"}},
         {"function": {"arguments": "2"}},
         {"id": "b", "function": {"name": "g", "arguments": "3"}},
