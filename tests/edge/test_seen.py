@@ -148,6 +148,9 @@ def test_both_legs_are_there_linked_and_without_a_key(
     assert web.content(back, "response") == web.content(front, "response") == answer.content
     assert json.loads(web.content(front, "request")) == CHAT
     assert "canary" not in json.dumps(flows)
+    exchange, _, which = front["comment"].partition(": ")
+    assert which == "client"
+    assert back["comment"] == f"{exchange}: attempt 1, openai"
     authorization = [value for name, value in front["request"]["headers"] if name.lower() == "authorization"]
     assert authorization == ["Bearer ***"]
 
@@ -280,6 +283,25 @@ def test_saved_legs_are_read_again_and_answer_in_the_providers_absence(
             again = client.post("/dev/v1/chat/completions", json=CHAT)
     assert again.content == answer.content
     assert provider.new == 1
+
+
+def test_saved_legs_are_played_again_from_a_file(provider: Backstage, tmp_path: Path) -> None:
+    """The client leg takes the whole journey again, the upstream leg goes straight to the provider."""
+    saved = tmp_path / "saved.flow"
+    config = CONFIG.format(url=provider.url)
+    with (
+        Gateway(config, tmp_path, options=("-w", str(saved))) as recording,
+        httpx.Client(base_url=recording.url, trust_env=False) as client,
+    ):
+        client.post("/cf/v1/chat/completions", json=CHAT)
+    provider.forget()
+    with Gateway(config, tmp_path, options=("-C", str(saved), "--set", "keepserving=true")):
+        first, second = provider.received(1), provider.received(2)
+    for got in (first, second):
+        assert got.target == "/v1/accountone/one/compat/chat/completions"
+        assert got.header(b"cf-aig-authorization") == b"Bearer cf-token-one-canary"
+        assert got.header(b"authorization") == b"Bearer sk-provider-key-canary"
+        assert json.loads(got.body) == CHAT
 
 
 def test_a_har_holds_both_legs_and_no_key(provider: Backstage, tmp_path: Path) -> None:

@@ -58,7 +58,10 @@ class Door:
         self.world = world
         self.hold_limit_bytes = world.config.server.body_limit_bytes
         self.certificate: Certificate | None = None
-        self._mode: ProxyMode | None = None
+        server = world.config.server
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        self._mode: ProxyMode = ReverseMode.parse(f"reverse:{DEAD_TARGET}@{host}:{server.port}")
+        self._is_running = False
         self._is_seen = True
         self._vaults: OrderedDict[str, masks.Vault] = OrderedDict()
         self._tees: dict[str, tuple[Tee, Tee]] = {}
@@ -68,7 +71,6 @@ class Door:
         self._is_stopping = False
         self._is_loaded = False
         self._fast: Fast | None = None
-        server = world.config.server
         if server.tls_cert is not None and server.tls_key is not None:
             self.certificate = Certificate(server.tls_cert, server.tls_key, http2=server.http2)
 
@@ -79,6 +81,8 @@ class Door:
             return
         self._is_loaded = True
         _hide_secrets(self.world)
+        # before anything runs: `-C` plays its first leg as soon as it can
+        replay.install(self)
         if ctx.options.mode == ["regular"]:
             # Nobody asked for mitmproxy's own port: it shall never be open.
             for task in asyncio.all_tasks():
@@ -87,11 +91,9 @@ class Door:
             ctx.master.addons.get("proxyserver").servers._instances.clear()
 
     def running(self) -> None:
-        if self._mode is not None:
+        if self._is_running:
             return
-        server = self.world.config.server
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        self._mode = ReverseMode.parse(f"reverse:{DEAD_TARGET}@{host}:{server.port}")
+        self._is_running = True
         others = [mode for mode in ctx.options.mode if mode != "regular"]
         for option, only in FORBIDDEN.items():
             if getattr(ctx.options, option, only) != only:
@@ -106,7 +108,6 @@ class Door:
         }
         # a slim master lacks some of them
         ctx.options.update(**{name: value for name, value in wanted.items() if name in ctx.options})
-        replay.install(self)
         if self.world.is_fast:
             self._fast = Fast(ctx.master)
         loop = asyncio.get_running_loop()
@@ -242,7 +243,8 @@ class Door:
             return
         make_killable(leg)
         leg.metadata["llmitm.leg"] = "client"
-        leg.metadata["llmitm.exchange"] = self.next_id()
+        leg.metadata["llmitm.exchange"] = exchange_id = self.next_id()
+        leg.comment = f"{exchange_id}: client"
         data = leg.request.data
         if leg.client_conn.sockname:
             data.host, data.port = leg.client_conn.sockname[:2]
@@ -278,7 +280,7 @@ class Door:
             if leg.response.timestamp_end is None:
                 leg.response.timestamp_end = time.time()
         if sent.is_cut or got.is_cut:
-            leg.comment = "Only the beginning of the body is kept."
+            leg.comment += " (only the beginning of the body is kept)"
 
     def _is_client_leg(self, leg: http.HTTPFlow) -> bool:
         return leg.client_conn.proxy_mode == self._mode and leg.metadata.get("llmitm.leg") != "upstream"

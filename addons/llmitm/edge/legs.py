@@ -190,7 +190,7 @@ class Legs:
             leg.response.data.content = self._tee.content() or leg.response.data.content
             leg.response.timestamp_end = time.time()
         if self._tee.is_cut:
-            leg.comment = f"Only the first {SHOWN_BYTES} bytes of the body are kept."
+            leg.comment += f" (only the first {SHOWN_BYTES} bytes of the body are kept)"
         self._is_told = True
         leg.live = False
         if error is None:
@@ -239,6 +239,8 @@ class Legs:
             leg.metadata["llmitm.credential"] = attempt.credential
         if attempt.gateway:
             leg.metadata["llmitm.gateway"] = attempt.gateway
+        # mitmweb and the console show comments, not metadata
+        leg.comment = f"{attempt.exchange_id}: attempt {attempt.number}, {attempt.provider}"
         linked: list[str] = self._client_flow.metadata.setdefault("llmitm.upstream_flows", [])
         linked.append(leg.id)
         make_killable(leg)
