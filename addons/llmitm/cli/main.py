@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
-certs_app = typer.Typer(help="Certificates for [server] tls_cert and tls_key.", no_args_is_help=True)
+certs_app = typer.Typer(help="Certificates to try TLS with.", no_args_is_help=True)
 test_app = typer.Typer(
     help="Sends real requests through the gateway and says truly which gateway and key answered.",
     invoke_without_command=True,
