@@ -47,7 +47,10 @@ def describe(config: Config) -> str:
                 one.name + (" (disabled)" if one.disabled else "") for one in provider.credentials
             )
             off = "  disabled" if provider.disabled else ""
-            lines.append(f"  {name}  {provider.dialect(name)}  {keys}{f': {names}' if names else ''}{off}")
+            proxy = f"  through {masked_url(provider.proxy_url)}" if provider.proxy_url else ""
+            lines.append(
+                f"  {name}  {provider.dialect(name)}  {keys}{f': {names}' if names else ''}{proxy}{off}"
+            )
     if config.warnings:
         lines.append("")
         lines += [f"warning: {warning}" for warning in config.warnings]
@@ -73,7 +76,9 @@ def _endpoint(config: Config, name: str, endpoint: Endpoint) -> str:
         case _:
             text = "gateway (not served yet)"
     proxy = endpoint.proxy_url if endpoint.proxy_url is not None else config.server.proxy_url
-    return text + (f" through {masked_url(proxy)}" if proxy else "")
+    if proxy:
+        return f"{text} through {masked_url(proxy)}"
+    return text + (" directly" if config.server.proxy_url else "")
 
 
 def masked_url(url: Secret) -> str:

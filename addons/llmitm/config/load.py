@@ -22,6 +22,7 @@ from llmitm.config.schema import (
     SIGNED,
     Config,
     Credential,
+    Endpoint,
     Provider,
     ProviderOptions,
 )
@@ -43,6 +44,9 @@ _NAMED: Final = {
     ("retry", "rest_s"),
 }
 """Tables whose keys are names that people choose."""
+
+_ASKED: Final = {"server", "endpoints", "gateways", "providers", "auth_keys"}
+"""Tables that other tables depend on."""
 
 _FREE: Final = {"headers", "params"}
 """Tables that are passed on as they stand."""
@@ -77,22 +81,14 @@ def load(path: Path, *, env: Mapping[str, str], host: str | None = None, port: i
         ConfigError: with every problem found.
     """
     source = str(path)
+    places: dict[str, str] = {}  # where values stand that were moved, for the problems' paths
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         environment = {**_dotenv(path.parent / ".env"), **env}
-        raw = _from_environment(environment)
+        raw = _from_environment(environment, places)
         if raw is None:
-            raise ConfigError(
-                source,
-                [
-                    Problem(
-                        "",
-                        "no such file; copy config.toml.example to config.toml and edit it, or name another "
-                        "with --config or CONFIG_PATH",
-                    )
-                ],
-            ) from None
+            raise ConfigError(source, _no_file(environment)) from None
         source = "environment (ACCOUNT_ID, GATEWAY_ID)"
     except OSError as error:
         raise ConfigError(source, [Problem("", f"cannot be read: {error.strerror}")]) from None
@@ -100,19 +96,33 @@ def load(path: Path, *, env: Mapping[str, str], host: str | None = None, port: i
         raw = _parse(text, source)
 
     problems: list[Problem] = []
-    raw = _underscored(raw, ())
-    _move_seed_keys(raw, problems)
-    _apply_overrides(raw, env, host, port, problems)
+    raw = _underscored(raw, (), "", problems)
+    _move_seed_keys(raw, places, problems)
+    _apply_overrides(raw, env, host, port, places, problems)
     raw = _resolve(raw, "", None, env, path.parent, problems)
-    try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        problems += _problems(error, raw)
-        raise ConfigError(source, problems) from None
-    config = _completed(config, source, path.parent, problems)
-    if problems:
-        raise ConfigError(source, problems)
+    config, dropped = _validated(raw, problems)
+    if config is not None:
+        crossed: list[Problem] = []
+        config = _completed(config, source, path.parent, crossed)
+        problems += [problem for problem in crossed if _is_sure(problem, dropped)]
+    if problems or config is None:
+        moved = [Problem(places.get(problem.path, problem.path), problem.message) for problem in problems]
+        raise ConfigError(source, moved)
     return config
+
+
+def _no_file(env: Mapping[str, str]) -> list[Problem]:
+    problems = [
+        Problem(
+            "",
+            "no such file; copy config.toml.example to config.toml and edit it, or name another "
+            "with --config or CONFIG_PATH",
+        )
+    ]
+    for there, missing in (("ACCOUNT_ID", "GATEWAY_ID"), ("GATEWAY_ID", "ACCOUNT_ID")):
+        if env.get(there) and not env.get(missing):
+            problems.append(Problem(missing, f"is not set, while {there} is; without a file both are needed"))
+    return problems
 
 
 def _parse(text: bytes, source: str) -> dict[str, Any]:
@@ -127,23 +137,26 @@ def _parse(text: bytes, source: str) -> dict[str, Any]:
         raise ConfigError(source, [Problem(place, f"not valid TOML: {message}")]) from None
 
 
-def _underscored(value: Any, path: tuple[str, ...]) -> Any:
+def _underscored(value: Any, path: tuple[str, ...], place: str, problems: list[Problem]) -> Any:
     """Keys of the schema with underscores for hyphens; names that people chose as they are."""
     if isinstance(value, list):
-        return [_underscored(one, path) for one in value]
+        return [_underscored(one, path, f"{place}[{at}]", problems) for at, one in enumerate(value)]
     if not isinstance(value, dict) or (path and path[-1] in _FREE):
         return value
-    chosen = path in _NAMED or (len(path) == 2 and path[0] == "model_prices")
-    named = {(name if chosen else name.replace("-", "_")): one for name, one in value.items()}
-    return {
-        name: _underscored(one, (*path, name) if not (chosen and path in _NAMED) else ("*",))
-        for name, one in named.items()
-    }
+    is_named = path in _NAMED
+    found: dict[str, Any] = {}
+    for name, one in value.items():
+        key = name if is_named else name.replace("-", "_")
+        where = f"{place}.{key}" if place else key
+        if key in found:
+            problems.append(Problem(where, "is there twice, with a hyphen and with an underscore"))
+        found[key] = _underscored(one, ("*",) if is_named else (*path, key), where, problems)
+    return found
 
 
-def _move_seed_keys(raw: dict[str, Any], problems: list[Problem]) -> None:
+def _move_seed_keys(raw: dict[str, Any], places: dict[str, str], problems: list[Problem]) -> None:
     """snake's top-level keys become [server] keys, with the meaning they have there."""
-    seed = {name: raw.pop(name) for name in _SEED_SERVER if name in raw}
+    seed: dict[str, Any] = {name: raw.pop(name) for name in _SEED_SERVER if name in raw}
     if not seed:
         return
     server = raw.setdefault("server", {})
@@ -152,12 +165,18 @@ def _move_seed_keys(raw: dict[str, Any], problems: list[Problem]) -> None:
     is_https = seed.get("https_server", False)
     if not isinstance(is_https, bool):
         problems.append(Problem("https_server", "true or false is expected"))
-        return
-    wanted = seed.get("https_port", 443) if is_https else seed.get("host_port", 3000)
-    server.setdefault("port", wanted)
+        is_https = False
+    wanted: list[tuple[str, str, object]] = [("port", "host_port", 3000)]
     if is_https:
-        server.setdefault("tls_cert", seed.get("tls_cert_path", "cert.pem"))
-        server.setdefault("tls_key", seed.get("tls_key_path", "key.pem"))
+        wanted = [
+            ("port", "https_port", 443),
+            ("tls_cert", "tls_cert_path", "cert.pem"),
+            ("tls_key", "tls_key_path", "key.pem"),
+        ]
+    for name, spelling, default in wanted:
+        if name not in server:
+            server[name] = seed.get(spelling, default)
+            places[f"server.{name}"] = spelling
 
 
 def _apply_overrides(
@@ -165,6 +184,7 @@ def _apply_overrides(
     env: Mapping[str, str],
     host: str | None,
     port: int | None,
+    places: dict[str, str],
     problems: list[Problem],
 ) -> None:
     server = raw.setdefault("server", {})
@@ -178,6 +198,7 @@ def _apply_overrides(
             problems.append(Problem("PORT", f"a port is expected, not {named!r}"))
     if port is not None:
         server["port"] = port
+        places.pop("server.port", None)
     if host is not None:
         server["host"] = host
     level = env.get("LLMITM_LOG", "").strip()
@@ -206,13 +227,19 @@ def _dotenv(path: Path) -> dict[str, str]:
     return found
 
 
-def _from_environment(env: Mapping[str, str]) -> dict[str, Any] | None:
+def _from_environment(env: Mapping[str, str], places: dict[str, str]) -> dict[str, Any] | None:
     account, gateway = env.get("ACCOUNT_ID"), env.get("GATEWAY_ID")
     if not account or not gateway:
         return None
     one: dict[str, Any] = {"account_id": account, "gateway_id": gateway}
     if env.get("CF_AIG_TOKEN"):
         one["token"] = env["CF_AIG_TOKEN"]
+    places |= {
+        "server.port": "HOST_PORT",
+        "gateways[0].account_id": "ACCOUNT_ID",
+        "gateways[0].gateway_id": "GATEWAY_ID",
+        "gateways[0].token": "CF_AIG_TOKEN",
+    }
     port = env.get("HOST_PORT", "3000")
     return {"server": {"port": int(port) if port.isdecimal() else port}, "gateways": [one]}
 
@@ -247,7 +274,7 @@ def _resolve(
             name = value.removeprefix("env:")
             if name not in env:
                 problems.append(Problem(path, f"the environment variable {name} is not set"))
-                return Secret("unset", value)
+                return _unresolved(path, value)
             return Secret(env[name], value)
         case str() if key in _SECRETS and value.startswith("file:"):
             place = Path(value.removeprefix("file:")).expanduser()
@@ -256,8 +283,75 @@ def _resolve(
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
                 problems.append(Problem(path, f"the file {place} cannot be read: {why}"))
-                return Secret("unset", value)
+                return _unresolved(path, value)
     return value
+
+
+def _unresolved(path: str, reference: str) -> Secret:
+    """Stands in for a value that is not there while the rest is checked. No two are the same."""
+    return Secret(f"unresolved {path}", reference)
+
+
+def _validated(raw: Any, problems: list[Problem]) -> tuple[Config | None, list[Sequence[int | str]]]:
+    """The shape of every table.
+
+    What is wrong is left out and told, so that what tables ask of one another can be checked too. Returns
+    None where nothing is left to check, and where that stood which the other checks would miss.
+    """
+    try:
+        return Config.model_validate(raw), []
+    except ValidationError as error:
+        told = {problem.path for problem in problems}
+        problems += [problem for problem in _problems(error) if problem.path not in told]
+        wrong = [(one["type"], one["loc"]) for one in error.errors(include_url=False, include_input=False)]
+    dropped: list[Sequence[int | str]] = []
+    holes: set[tuple[int | str, ...]] = set()
+    for kind, loc in wrong:
+        hole = loc[:-1] if kind == "missing" or loc[-1:] == ("[key]",) else loc
+        holes.add(hole)
+        if kind != "extra_forbidden":
+            dropped.append(hole)
+    try:
+        return Config.model_validate(_without(raw, holes)), dropped
+    except ValidationError:
+        return None, dropped
+
+
+def _without(value: Any, holes: set[tuple[int | str, ...]], at: tuple[int | str, ...] = ()) -> Any:
+    """`value` without what stands at `holes`; where one points into a plain value, without that."""
+
+    def is_hole(place: tuple[int | str, ...], one: Any) -> bool:
+        if place in holes:
+            return True
+        return not isinstance(one, (dict, list)) and any(hole[: len(place)] == place for hole in holes)
+
+    if isinstance(value, dict):
+        return {
+            name: _without(one, holes, (*at, name))
+            for name, one in value.items()
+            if not is_hole((*at, name), one)
+        }
+    if isinstance(value, list):
+        return [
+            _without(one, holes, (*at, index))
+            for index, one in enumerate(value)
+            if not is_hole((*at, index), one)
+        ]
+    return value
+
+
+def _is_sure(problem: Problem, dropped: Sequence[Sequence[int | str]]) -> bool:
+    """Whether a problem between tables would also be one if what was left out had been right."""
+    for loc in dropped:
+        if not loc or loc[0] not in _ASKED:
+            continue
+        table = loc[:1] if loc[0] == "server" else loc[:2]
+        place = _placed(table)[0]
+        if problem.path == place or problem.path.startswith((f"{place}.", f"{place}[")):
+            return False
+        if len(loc) == len(table) or loc[-1] in ("target_base", "base_url"):
+            return False  # a whole table is missing, or an address that others fall back to
+    return True
 
 
 _SENTENCES: Final = {
@@ -280,7 +374,7 @@ _SENTENCES: Final = {
 }
 
 
-def _problems(error: ValidationError, raw: Any) -> list[Problem]:
+def _problems(error: ValidationError) -> list[Problem]:
     found = []
     for one in error.errors(include_url=False, include_input=False):
         place, model = _placed(one["loc"])
@@ -306,8 +400,8 @@ def _placed(loc: Sequence[int | str]) -> tuple[str, type[BaseModel]]:
         if isinstance(part, int):
             place += f"[{part}]"
             continue
-        if part.startswith(("tuple[", "str", "function-")):
-            continue  # a branch of a union, not a key
+        if part == "[key]":
+            continue  # the name itself is wrong
         place += f".{part}" if place else part
         if at < len(loc) - 1:
             model = _inner(model, part) or model
@@ -345,9 +439,7 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
         name: _with_credentials(name, provider, problems) for name, provider in config.providers.items()
     }
     endpoints = dict(config.endpoints)
-    if server.default_endpoint is None and "default" not in endpoints:
-        from llmitm.config.schema import Endpoint
-
+    if server.default_endpoint in (None, "default") and "default" not in endpoints:
         if config.gateways:
             endpoints["default"] = Endpoint(kind="cloudflare")
         elif providers:
@@ -422,10 +514,14 @@ def _check_endpoints(config: Config, problems: list[Problem]) -> None:
         if gateway.form == "rest" and gateway.token is None:
             problems.append(Problem(f"gateways[{at}].token", "is missing: form rest authenticates with it"))
     names: set[str] = set()
+    owners: dict[bytes, str] = {}
     for at, key in enumerate(config.auth_keys or ()):
         if key.name in names:
             problems.append(Problem(f"auth_keys[{at}].name", f"another key is called {key.name} too"))
         names.add(key.name)
+        owner = owners.setdefault(key.digest, key.name)
+        if owner != key.name:
+            problems.append(Problem(f"auth_keys[{at}]", f"has the same key as {owner}"))
 
 
 def _check_tls(config: Config, problems: list[Problem]) -> None:
@@ -461,7 +557,10 @@ def _check_tls(config: Config, problems: list[Problem]) -> None:
 
 
 def _check_auth(config: Config, problems: list[Problem]) -> list[str]:
-    """Fail closed: what spends our credentials is not offered to a network without keys."""
+    """Fail closed: what spends our credentials is not offered to a network without keys.
+
+    Returns what the operator should know although it is possible.
+    """
     warnings = []
     server = config.server
     if config.auth_keys is None and not server.is_loopback:
@@ -487,6 +586,13 @@ def _check_auth(config: Config, problems: list[Problem]) -> list[str]:
             )
     if config.auth_keys is not None and not config.auth_keys:
         warnings.append("auth_keys is empty: nobody is admitted")
+    for name, one in config.endpoints.items():
+        provider = config.providers.get(one.provider) if one.provider is not None else None
+        if one.kind == "forward" and provider is not None:
+            if provider.disabled or all(credential.disabled for credential in provider.credentials):
+                warnings.append(
+                    f"endpoint {name} has nothing to send: provider {one.provider} has no credential in use"
+                )
     waiting = [name for name, one in config.endpoints.items() if one.kind == "gateway"]
     if waiting:
         warnings.append(f"endpoints of kind gateway are not served yet: {', '.join(waiting)}")

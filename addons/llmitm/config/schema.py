@@ -11,11 +11,13 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -61,7 +63,15 @@ WELL_KNOWN: Final[Mapping[str, tuple[str, Dialect]]] = {
     "cerebras": ("https://api.cerebras.ai/v1", Dialect.OPENAI_CHAT),
     "cohere": ("https://api.cohere.ai/compatibility/v1", Dialect.OPENAI_CHAT),
 }
-SIGNED: Final = ("vertex", "google-vertex-ai", "bedrock", "aws-bedrock")
+SIGNED: Final = (
+    "vertex",
+    "vertex-ai",
+    "vertex_ai",
+    "google-vertex-ai",
+    "bedrock",
+    "aws-bedrock",
+    "amazon-bedrock",
+)
 
 
 def _wrong(message: str) -> PydanticCustomError:
@@ -92,6 +102,8 @@ def _key(value: Any) -> Any:
         raise _wrong("must not be empty")
     if isinstance(value, Secret) and any(ord(sign) < 32 or ord(sign) == 127 for sign in value.reveal()):
         raise _wrong("must not hold control characters")
+    if isinstance(value, Secret) and value.reveal() != value.reveal().strip():
+        raise _wrong("must not begin or end with white space")
     return value
 
 
@@ -106,6 +118,8 @@ def _proxy(value: Any) -> Any:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in PROXY_SCHEMES and parts.hostname and (parts.port is None or parts.port > 0)
+        # urlsplit() drops some of these without a word
+        usable = usable and not any(sign <= " " or sign == "\x7f" for sign in text)
     except ValueError:
         usable = False
     if not usable:
@@ -125,9 +139,32 @@ def _base(value: Any) -> Any:
         fine = False
     if not fine or not value.isascii() or any(sign <= " " for sign in value):
         raise _wrong("an absolute URL is expected, such as https://api.example.com/v1")
-    if parts.query or parts.fragment or "@" in parts.netloc or value.endswith("?"):
+    if "?" in value or "#" in value or "@" in parts.netloc:  # an empty query is one, too
         raise _wrong("must not hold a query, a fragment or user information")
     return value.rstrip("/")
+
+
+def _endpoint_name(value: str) -> str:
+    if value in RESERVED:
+        raise _wrong(f"{value} is a reserved name; choose another")
+    if not _NAME.match(value):
+        raise _wrong(
+            f"{value!r} cannot be a path segment: up to 64 letters, digits and . _ ~ -, "
+            "a letter or a digit first"
+        )
+    return value
+
+
+def _matching(pattern: str, expected: str) -> AfterValidator:
+    """A check against `pattern` whose sentence says in words what is `expected`."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise _wrong(f"{expected} expected")
+        return value
+
+    return AfterValidator(check)
 
 
 Key = Annotated[SecretText, Field(), BeforeValidator(lambda value: _key(_as_secret(value)))]
@@ -221,8 +258,8 @@ class Endpoint(Table):
 
 
 class Gateway(Table):
-    account_id: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")]
-    gateway_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    account_id: Annotated[str, _matching(r"[A-Za-z0-9_-]+", "letters, digits, _ and - are")]
+    gateway_id: Annotated[str, _matching(r"[A-Za-z0-9_.-]{1,64}", "up to 64 letters, digits, _ . and - are")]
     token: Key | None = None
     weight: Count = 1
     form: Literal["compat", "native", "rest"] = "compat"
@@ -245,7 +282,7 @@ class Cloak(Table):
     system_prompt: str | None = None
     sensitive_words: tuple[Glob, ...] = ()
     cache_user_id: bool = False
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, SecretText] = {}
 
 
 def _models(value: Any) -> Any:
@@ -330,8 +367,9 @@ class Provider(ProviderOptions):
 class AuthKey(Table):
     name: Annotated[str, Field(min_length=1)]
     key: Key | None = None
-    key_hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    key_hash: Annotated[str, _matching(r"sha256:[0-9a-f]{64}", "sha256: and 64 hex digits are")] | None = None
     expires_at: datetime | None = None
+    """From this moment on it is refused. A date without a time is its first moment in UTC."""
     allowed_models: tuple[Glob, ...] = ()
     allowed_endpoints: tuple[Glob, ...] = ()
     rpm: Count | None = None
@@ -346,13 +384,13 @@ class AuthKey(Table):
     def _moment(cls, value: Any) -> Any:
         if isinstance(value, str):
             try:
-                value = datetime.fromisoformat(value)
+                value = date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
             except ValueError:
                 raise _wrong("a date or an RFC 3339 time is expected") from None
         if isinstance(value, date) and not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day, tzinfo=UTC)
         if isinstance(value, datetime) and value.tzinfo is None:
-            value = value.replace(tzinfo=UTC)
+            raise _wrong("a time needs its offset, such as 2027-01-01T00:00:00Z")
         if not isinstance(value, datetime):
             raise _wrong("a date or an RFC 3339 time is expected")
         return value
@@ -363,9 +401,9 @@ class AuthKey(Table):
             raise _wrong("exactly one of key and key_hash is expected")
         return self
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
-        """SHA-256 of the key."""
+        """SHA-256 of the key. Worked out once: every request is compared with every key."""
         if self.key is not None:
             return hashlib.sha256(self.key.reveal().encode()).digest()
         assert self.key_hash is not None
@@ -377,12 +415,19 @@ class PoolMember(Table):
     weight: Count = 1
 
 
+def _pools(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: [{"model": one}] if isinstance(one, str) else one for name, one in value.items()}
+    return value
+
+
 class Routing(Table):
     strategy: Literal["round-robin", "fill-first", "least-in-flight", "latency", "cost", "sticky"] = (
         "round-robin"
     )
     force_model_prefix: bool = False
-    aliases: Mapping[str, str | tuple[PoolMember, ...]] = {}
+    aliases: Annotated[Mapping[str, tuple[PoolMember, ...]], BeforeValidator(_pools)] = {}
+    """Name to a weighted pool of models; a single model is a pool of one."""
     fallbacks: Mapping[str, tuple[Glob, ...]] = {}
     context_fallbacks: Mapping[str, tuple[Glob, ...]] = {}
     hedge_after_ms: Count | None = None
@@ -493,7 +538,7 @@ class Config(Table):
     """The whole configuration: one frozen snapshot."""
 
     server: Server = Server()
-    endpoints: Mapping[str, Endpoint] = {}
+    endpoints: Mapping[Annotated[str, AfterValidator(_endpoint_name)], Endpoint] = {}
     gateways: tuple[Gateway, ...] = ()
     cloudflare: Cloudflare = Cloudflare()
     providers: Mapping[str, Provider] = {}
@@ -516,16 +561,6 @@ class Config(Table):
     source: Annotated[str, Field(exclude=True)] = "defaults"
     """The file it came from, or what stood in for one."""
     warnings: Annotated[tuple[str, ...], Field(exclude=True)] = ()
-
-    @field_validator("endpoints")
-    @classmethod
-    def _names(cls, value: Mapping[str, Endpoint]) -> Mapping[str, Endpoint]:
-        for name in value:
-            if name in RESERVED:
-                raise _wrong(f"{name} is a reserved name; choose another")
-            if not _NAME.match(name):
-                raise _wrong(f"{name!r} cannot be a path segment: letters, digits, . _ ~ - are possible")
-        return value
 
     @property
     def default_endpoint(self) -> str | None:
@@ -556,7 +591,8 @@ class Config(Table):
                     password = None
                 found.remove(secret)  # the URL itself is wanted in messages; its password is not
                 if password:
-                    found.append(Secret(password))
+                    # as it stands in the URL, and as the proxy or database gets it
+                    found += [Secret(form) for form in {password, unquote(password)}]
         return tuple(found)
 
 
