@@ -70,12 +70,12 @@ def dialect_of(path: bytes, headers: Headers) -> Dialect:
     """The dialect that a path speaks, else the one that its headers hint at, else openai-chat."""
     if path.endswith((b"/messages", b"/messages/count_tokens", b"/messages/batches")):
         return Dialect.ANTHROPIC_MESSAGES
+    if path.endswith((b"/completions", b"/embeddings")) or b"/v1beta/openai/" in path:
+        return Dialect.OPENAI_CHAT  # Gemini speaks it too, below /v1beta/openai/
     if path.endswith(b"/responses") or b"/responses/" in path:
         return Dialect.OPENAI_RESPONSES
     if b"/v1beta/" in path or _MODEL_CALL.search(path):
         return Dialect.GEMINI
-    if path.endswith((b"/completions", b"/embeddings")):
-        return Dialect.OPENAI_CHAT
     names = {name.lower() for name, _ in headers}
     if b"anthropic-version" in names:
         return Dialect.ANTHROPIC_MESSAGES

@@ -49,27 +49,32 @@ def admit(
         Refused: 400 for keys that contradict each other, 401 for one that is missing, unknown or expired,
             403 for one that may not use this endpoint.
     """
-    own = [value.strip() for name, value in headers if name.lower() == OWN]
+    own = {value.strip() for name, value in headers if name.lower() == OWN} - {b""}
     others = [(name.lower(), _bare(value)) for name, value in headers if name.lower() in PLACES]
-    in_query = [unquote_to_bytes(found[1]) for found in _QUERY_KEY.finditer(query)]
-    presented = {value for _, value in others} | set(in_query)
-    for value in presented | set(own):
-        if value.startswith(OURS) and _known(value, config) is None:
-            raise _unknown()
+    in_query = {unquote_to_bytes(found[1]) for found in _QUERY_KEY.finditer(query)}
+    # SDKs without a key send an empty one
+    presented = ({value for _, value in others} | in_query) - {b""}
+    ours = {value for value in presented | own if _known(value, config) is not None}
+    if any(value.startswith(OURS) and value not in ours for value in presented | own):
+        raise _unknown()
+    if endpoint.kind == "forward" and endpoint.provider is not None:
+        # our credential goes where the client's was; headers are replaced, a query must be cleared
+        passed_query = _without_key(query)
+    else:
+        passed_query = query
 
     if config.auth_keys is None:
-        return Admission(name=None, drop_headers=frozenset({OWN}), query=query)
+        return Admission(name=None, drop_headers=frozenset({OWN}), query=passed_query)
 
     if own:
-        if len(set(own)) > 1:
+        if len(own) > 1:
             raise _contradicting()
-        key = _checked(own[0], endpoint_name, config, now_s)
-        # the other keys belong to the upstream, but where they repeat ours they stay here
-        ours = {name for name, value in others if value == own[0]}
+        key = _checked(next(iter(own)), endpoint_name, config, now_s)
+        # the other keys belong to the upstream, but any that is ours, this one or another, stays here
         return Admission(
             name=key.name,
-            drop_headers=frozenset({OWN} | ours),
-            query=_without_key(query) if own[0] in in_query else query,
+            drop_headers=frozenset({OWN} | {name for name, value in others if value in ours}),
+            query=_without_key(query) if in_query & ours else passed_query,
         )
     if not endpoint.injects:
         raise Refused(
@@ -86,8 +91,11 @@ def admit(
 
 
 def _bare(value: bytes) -> bytes:
-    scheme, space, rest = value.strip().partition(b" ")
-    return rest.strip() if space and scheme.lower() == b"bearer" else value.strip()
+    """The key without `Bearer`; empty where nothing follows it."""
+    words = value.split(None, 1)
+    if words and words[0].lower() == b"bearer":
+        words = words[1:]
+    return b" ".join(words).strip()
 
 
 def _without_key(query: bytes) -> bytes:
