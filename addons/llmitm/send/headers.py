@@ -1,10 +1,11 @@
 """Which headers travel from one hop to the next. Pure.
 
-Names keep their case and order. Source: RFC 9110 section 7.6.1.
+Names keep their case and order, duplicates stay. Source: RFC 9110 section 7.6.1.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from llmitm.errors import Refused
@@ -24,6 +25,12 @@ HOP_BY_HOP: Final = frozenset(
     }
 )
 _REQUEST_ONLY: Final = HOP_BY_HOP | {b"host", b"expect", b"http2-settings"}
+_FRAMING: Final = _REQUEST_ONLY | {b"content-length"}
+_NOT_DROPPABLE: Final = frozenset({b"", b"close", b"keep-alive", b"content-length"})
+"""What a Connection header cannot take away: without its length a body would be cut wrongly."""
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes]:
@@ -33,7 +40,7 @@ def _named_by_connection(headers: Headers) -> frozenset[bytes]:
         if name.lower() == b"connection"
         for token in value.split(b",")
     ]
-    return frozenset(named) - {b"", b"close", b"keep-alive"}
+    return frozenset(named) - _NOT_DROPPABLE if named else frozenset()
 
 
 def forwardable_request(headers: Headers, drop: frozenset[bytes]) -> Headers:
@@ -48,24 +55,49 @@ def forwardable_response(headers: Headers) -> Headers:
     return tuple(pair for pair in headers if pair[0].lower() not in stay)
 
 
-def as_text(headers: Headers) -> list[tuple[str, str]]:
-    """The same as text, as the upstream client wants it.
+def framed(headers: Headers, length: int | None, *, is_body_less: bool) -> list[tuple[str, str]]:
+    """The headers as text, with the Content-Length of this hop, as the upstream client wants them.
+
+    `length` is that of the body in bytes; None for a body that is sent in chunks. A Content-Length stays
+    where the client put it, but says `length`; a request without a body is given none that it did not have.
 
     Raises:
-        Refused: 400 for a value that is not UTF-8 or holds control characters, naming the header alone.
+        Refused: 400 for a name that is no token, or a value that is not UTF-8 or holds control characters.
+            The text names the header alone.
     """
-    pairs = []
+    pairs: list[tuple[str, str]] = []
+    has_length = length is None
     for name, value in headers:
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            raise _unsendable(name, "is not UTF-8") from None
-        if any(sign < " " and sign != "\t" or sign == "\x7f" for sign in text):
-            raise _unsendable(name, "holds control characters")
-        pairs.append((name.decode("ascii", "replace"), text))
+        low = name.lower()
+        if low in _FRAMING:
+            if low == b"content-length" and not has_length:
+                pairs.append((name.decode("ascii"), str(length)))
+                has_length = True
+            continue
+        pairs.append(as_text(name, value))
+    if not has_length and not is_body_less:
+        pairs.append(("Content-Length", str(length)))
     return pairs
 
 
-def _unsendable(name: bytes, why: str) -> Refused:
-    shown = name.decode("ascii", "replace")
-    return Refused(400, "invalid_header", f"The value of header {shown} {why} and cannot be sent on.")
+def as_text(name: bytes, value: bytes) -> tuple[str, str]:
+    """One header as text.
+
+    Raises:
+        Refused: see `framed`.
+    """
+    if _TOKEN.fullmatch(name) is None:
+        raise _unsendable(name, "The name", "is not valid")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise _unsendable(name, "The value", "is not UTF-8") from None
+    if _CONTROL.search(text) is not None:
+        raise _unsendable(name, "The value", "holds control characters")
+    return name.decode("ascii"), text
+
+
+def _unsendable(name: bytes, what: str, why: str) -> Refused:
+    # a name may hold anything: what a terminal or a header would act on is escaped
+    shown = name[:64].decode("ascii", "backslashreplace").encode("unicode_escape").decode("ascii")
+    return Refused(400, "invalid_header", f"{what} of header {shown} {why} and cannot be sent on.")

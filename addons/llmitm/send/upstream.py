@@ -1,300 +1,583 @@
 """One attempt over the wire, with aiohttp: pooled connections, bytes as they are, timeouts of our own.
 
 Nothing is added to a request but its framing and its credential, nothing is decoded in an answer, no
-redirect is followed, and no cookie or proxy of the environment is used.
+redirect is followed, and no cookie or proxy of the environment is used. Of aiohttp this takes the pool, the
+parser and the writer, and puts them together itself: a session in between would cost a quarter of the time,
+hide when a connection is ready, and send some requests twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import re
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, Final
+from functools import partial
+from pathlib import Path
+from typing import Final
+from weakref import WeakSet
 
 import aiohttp
 import yarl
-from aiohttp import http_exceptions
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
 from multidict import CIMultiDict
 
 from llmitm.clock import Clock
-from llmitm.errors import Failure, Refused, UpstreamFailed
+from llmitm.errors import Failure, LlmitmError, Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Body, Headers, ResponseHead, UpstreamReply, UpstreamRequest
 from llmitm.secret import Secret
-from llmitm.send.headers import as_text, forwardable_response
+from llmitm.send.headers import as_text, forwardable_response, framed
 from llmitm.send.proxies import Route, route
 
 HEAD_LIMIT_BYTES: Final = 65_536
+"""Of the status line, and of each header."""
+HEAD_LIMIT_COUNT: Final = 512
 WHOLE_LIMIT_BYTES: Final = 65_536
 """An answer up to this size that is here completely when its head is, is handed on in one piece."""
+READ_AHEAD_BYTES: Final = 65_536
+"""An upstream is made to wait while twice this lies here unread."""
 _NO_DEFAULTS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_UNFIT_FOR_TARGET: Final = re.compile(r"[^\x21-\x7e]")
+_CONNECT_ERRORS: Final = (
+    aiohttp.ClientError,
+    OSError,
+    EOFError,  # a SOCKS proxy that closed the connection
+    UnicodeError,  # a host name with labels that are too long
+    ProxyError,
+    ProxyConnectionError,
+    ProxyTimeoutError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """In seconds. `first_byte_s` counts from the last piece sent, `idle_s` only while somebody waits."""
+    """In seconds. While the client is waited for, only `exchange_s` runs."""
 
     connect_s: float = 5
+    """Name resolution, proxy and TLS included; a connection from the pool needs none of it."""
     first_byte_s: float = 120
+    """From the last byte sent to the head of the answer; also how long the upstream may refuse to read."""
     idle_s: float = 120
+    """Between two pieces of the answer."""
     exchange_s: float = 600
-
-
-class _Silence(Exception):
-    """Set on a stream whose upstream said nothing for too long."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure)
-        self.failure = failure
+    """From `send` to the end of the answer."""
 
 
 class Upstream:
-    """An `exchange.Sender`. One pool per proxy, shared by all clients."""
+    """An `exchange.Sender`. One pool per proxy, shared by all clients, made when first needed.
 
-    def __init__(
-        self, timeouts: Timeouts, clock: Clock, *, ssl_context: ssl.SSLContext | None = None
-    ) -> None:
+    An instance has one TLS identity: `tls_ca` is a PEM file of authorities to trust instead of the system's.
+    """
+
+    def __init__(self, timeouts: Timeouts, clock: Clock, *, tls_ca: Path | None = None) -> None:
+        """Raises OSError (ssl.SSLError among them) where `tls_ca` cannot be read."""
         self._timeouts = timeouts
         self._clock = clock
-        self._ssl: ssl.SSLContext | bool = ssl_context or True
-        self._sessions: dict[Secret | None, tuple[aiohttp.ClientSession, Route]] = {}
+        self._tls: ssl.SSLContext | None = None
+        if tls_ca is not None:
+            self._tls = ssl.create_default_context(cafile=tls_ca)
+            self._tls.set_alpn_protocols(("http/1.1",))
+        self._routes: dict[Secret | None, Route] = {}
+        self._used: WeakSet[ResponseHandler] = WeakSet()
+        """Connections that have carried a request, so that one from the pool is known as such."""
+        self._socks_timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
 
     async def send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamReply:
-        """See `exchange.Sender`.
+        """See `exchange.Sender`. Client headers that `attempt` drops are gone from `request` already.
 
-        A request whose body is held is sent once more, on a fresh connection, where a pooled connection
-        turns out to have been closed before a single byte of an answer: the race with the server's own
-        idle timeout. Nothing else is sent twice here.
+        A request may be sent twice in one case only: its body is held, it went out on a connection from the
+        pool, and that was closed before an answer came. That is the race with the server's own idle timeout.
+        The second try goes over a fresh connection, and there is no third.
         """
-        headers = _with_credentials(request.headers, attempt)
-        try:
-            url = yarl.URL(request.url, encoded=True)
-        except ValueError:
-            raise Refused(400, "invalid_path", "The request's path makes no valid URL.") from None
-        session, way = self._session(attempt.proxy_url)
-        if way.plain_headers and url.scheme == "http":
-            headers.extend(way.plain_headers)
-        is_held = request.body.held is not None
-        for is_last in (False, True):
-            used = SimpleNamespace(is_reused=False)
-            try:
-                return await self._send_once(session, way, request, url, headers, used)
-            except UpstreamFailed as failed:
-                stale = used.is_reused and failed.failure is Failure.RESET and is_held
-                if is_last or not stale:
-                    raise
-        raise AssertionError("unreachable")
+        body = request.body
+        length = body.length if body.held is None else len(body.held)
+        is_body_less = not length and body.held is not None
+        headers = framed(
+            _without(request.headers, attempt.credential_headers), length, is_body_less=is_body_less
+        )
+        headers += [as_text(name, secret.reveal().encode()) for name, secret in attempt.credential_headers]
+        url = _url(request.url)
+        way = self._route(attempt.proxy_url)
+        if way.credentials and url.scheme == "http":
+            headers += way.credentials
 
-    async def _send_once(
-        self,
-        session: aiohttp.ClientSession,
-        way: Route,
-        request: UpstreamRequest,
-        url: yarl.URL,
-        headers: CIMultiDict[str],
-        used: SimpleNamespace,
-    ) -> UpstreamReply:
-        times = self._timeouts
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        deadline_s = started_s + times.exchange_s
-        upload: _Upload | None = None
-        data: Any = request.body.held
+        alarm = _Alarm(self._clock, self._timeouts, url.raw_host or "")
         try:
-            async with asyncio.timeout_at(
-                min(started_s + times.connect_s + times.first_byte_s, deadline_s)
-            ) as limit:
-                if data is None:
-                    upload = _Upload(request.body, limit, times.first_byte_s, deadline_s)
-                    data = upload.pieces()
-                response = await session.request(
-                    request.method,
-                    url,
-                    headers=headers,
-                    data=data or None,
-                    allow_redirects=False,
-                    trace_request_ctx=used,
-                    **way.request,
-                )
-        except TimeoutError as error:
+            for is_fresh in (False, True):
+                # a new one each time: aiohttp keeps the state of a try in it
+                outgoing = _outgoing(request.method, url, headers, body, way, alarm)
+                try:
+                    return await self._try(outgoing, way, alarm, is_fresh=is_fresh)
+                except _Stale as stale:
+                    if is_fresh or body.held is None:
+                        raise stale.failed from None
+            raise AssertionError("unreachable")
+        except BaseException:
+            alarm.stop()
+            raise
+
+    async def _try(self, outgoing: _Outgoing, way: Route, alarm: _Alarm, *, is_fresh: bool) -> _Reply:
+        """One try on one connection.
+
+        Raises:
+            UpstreamFailed, Refused: as `send`.
+            _Stale: a connection from the pool was closed before an answer came.
+        """
+        upload, is_reused = outgoing.upload, False
+        try:
+            async with asyncio.timeout(None) as scope:
+                alarm.watch(partial(scope.reschedule, 0))
+                alarm.expect(Failure.CONNECT_TIMEOUT)
+                connection, is_reused = await self._connect(outgoing, way, is_fresh=is_fresh)
+                alarm.expect(Failure.FIRST_BYTE_TIMEOUT)
+                return await _answer(outgoing, connection, way, alarm)
+        except (aiohttp.ClientError, OSError) as error:
             if upload is not None and upload.error is not None:
                 raise upload.error from None
-            if isinstance(error, aiohttp.ServerTimeoutError):
-                raise UpstreamFailed(Failure.CONNECT_TIMEOUT, url.host or "") from None
-            over = loop.time() >= deadline_s
-            raise UpstreamFailed(
-                Failure.EXCHANGE_TIMEOUT if over else Failure.FIRST_BYTE_TIMEOUT, url.host or ""
-            ) from None
-        except (aiohttp.ClientError, OSError, ProxyError, ProxyConnectionError, ProxyTimeoutError) as error:
-            if upload is not None and upload.error is not None:
-                raise upload.error from None
-            raise UpstreamFailed(_failure_of(error), f"{url.host}: {type(error).__name__}") from None
-        return _Reply(response, times.idle_s, deadline_s)
+            if isinstance(error, TimeoutError):
+                raise UpstreamFailed(alarm.rung or Failure.CONNECT_TIMEOUT, alarm.host) from None
+            failed = _failed(_answer_failure(error), alarm.host, error)
+            if is_reused and _is_closed_unanswered(error):
+                raise _Stale(failed) from None
+            raise failed from None
 
-    def _session(self, proxy_url: Secret | None) -> tuple[aiohttp.ClientSession, Route]:
-        known = self._sessions.get(proxy_url)
+    async def _connect(self, outgoing: _Outgoing, way: Route, *, is_fresh: bool) -> tuple[Connection, bool]:
+        """A connection, and whether it is one from the pool, which one that is asked to be fresh is not."""
+        try:
+            while True:
+                connection = await way.connector.connect(outgoing, [], self._socks_timeout)
+                protocol = connection.protocol
+                assert protocol is not None
+                is_reused = protocol in self._used
+                if not is_fresh or not is_reused:
+                    self._used.add(protocol)
+                    return connection, is_reused
+                connection.close()  # as old as the one that was just found closed
+        except TimeoutError:
+            raise
+        except _CONNECT_ERRORS as error:
+            raise _failed(_connect_failure(error, outgoing.url, way), outgoing.url.raw_host, error) from None
+
+    def _route(self, proxy_url: Secret | None) -> Route:
+        proxy_url = proxy_url or None
+        known = self._routes.get(proxy_url)
         if known is None:
-            way = route(proxy_url, ssl=self._ssl)
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_note_reuse)
-            session = aiohttp.ClientSession(
-                connector=way.connector,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=_NO_DEFAULTS,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect_s),
-                trust_env=False,
-                max_line_size=HEAD_LIMIT_BYTES,
-                max_field_size=HEAD_LIMIT_BYTES,
-                read_bufsize=65_536,
-                trace_configs=[trace],
-            )
-            # aiohttp would send idempotent requests again by itself, whatever their body
-            session._retry_connection = False
-            known = self._sessions[proxy_url] = (session, way)
+            known = self._routes[proxy_url] = route(proxy_url, tls=self._tls)
         return known
 
     async def close(self) -> None:
-        sessions = [session for session, _ in self._sessions.values()]
-        self._sessions.clear()
-        for session in sessions:
-            await session.close()
+        routes = list(self._routes.values())
+        self._routes.clear()
+        for way in routes:
+            await way.close()
 
 
-async def _note_reuse(session: Any, context: Any, params: Any) -> None:
-    context.trace_request_ctx.is_reused = True
+class _Stale(Exception):
+    """A connection from the pool was closed before it brought an answer."""
+
+    def __init__(self, failed: UpstreamFailed) -> None:
+        super().__init__(failed)
+        self.failed = failed
 
 
-def _with_credentials(headers: Headers, attempt: Attempt) -> CIMultiDict[str]:
-    put = attempt.credential_headers
-    replaced = {name.lower() for name, _ in put}
-    kept = tuple(pair for pair in headers if pair[0].lower() not in replaced) if put else headers
-    pairs = as_text(kept)
-    pairs += [(name.decode("ascii"), secret.reveal()) for name, secret in put]
-    return CIMultiDict(pairs)
+class _Alarm:
+    """The timeouts of one exchange, on one timer.
 
-
-class _Upload:
-    """A body on its way up: each piece puts the limit off, and its own error is remembered.
-
-    aiohttp turns what a body raises into a connection error of its own.
+    On the data path only a number is written; the timer looks at it when it goes off, and sleeps on.
     """
 
-    def __init__(self, body: Body, limit: asyncio.Timeout, first_byte_s: float, deadline_s: float) -> None:
+    __slots__ = (
+        "_clock",
+        "_deadline_s",
+        "_due_s",
+        "_failure",
+        "_handle",
+        "_limits_s",
+        "_loop",
+        "_on_ring",
+        "_wakes_s",
+        "host",
+        "rung",
+    )
+
+    def __init__(self, clock: Clock, timeouts: Timeouts, host: str) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._limits_s = {
+            Failure.CONNECT_TIMEOUT: timeouts.connect_s,
+            Failure.FIRST_BYTE_TIMEOUT: timeouts.first_byte_s,
+            Failure.IDLE_TIMEOUT: timeouts.idle_s,
+        }
+        self._deadline_s = self._due_s = clock.tick_s() + timeouts.exchange_s
+        self._failure = Failure.EXCHANGE_TIMEOUT
+        self._wakes_s = math.inf
+        self._handle: asyncio.TimerHandle | None = None
+        self._on_ring: Callable[[], None] | None = None
+        self.rung: Failure | None = None
+        self.host = host
+
+    def watch(self, on_ring: Callable[[], None]) -> None:
+        """Who is told from now on; at once, where the alarm has gone off and nobody took notice."""
+        self._on_ring = on_ring
+        if self.rung is not None:
+            on_ring()
+
+    def expect(self, failure: Failure) -> None:
+        """From now on the upstream's next move is waited for; `failure` is what it is if none comes."""
+        due_s = self._clock.tick_s() + self._limits_s[failure]
+        if due_s < self._deadline_s:
+            self._due_s, self._failure = due_s, failure
+        else:
+            self.rest()
+        if self._due_s < self._wakes_s:
+            self._sleep(self._due_s - self._clock.tick_s())
+
+    def rest(self) -> None:
+        """The upstream is not waited for: only the deadline counts."""
+        self._due_s, self._failure = self._deadline_s, Failure.EXCHANGE_TIMEOUT
+
+    def _sleep(self, duration_s: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._wakes_s = self._due_s
+        self._handle = self._loop.call_later(duration_s, self._wake)
+
+    def _wake(self) -> None:
+        left_s = self._due_s - self._clock.tick_s()
+        if left_s > 0:
+            self._sleep(left_s)
+            return
+        self._handle = None
+        self.rung = self._failure
+        if self._on_ring is not None:
+            self._on_ring()
+
+    def stop(self) -> None:
+        self._on_ring = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class _Outgoing(aiohttp.ClientRequest):
+    """A request on its way, with its upload if the body is not held."""
+
+    # no Content-Length: 0 where the client sent none
+    GET_METHODS = aiohttp.ClientRequest.GET_METHODS | {"DELETE"}
+    # what `skip_auto_headers` would work out for each request anew
+    _skip_auto_headers = CIMultiDict((name, None) for name in _NO_DEFAULTS)
+    upload: _Upload | None = None
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """Adds none."""
+
+
+class _Held(aiohttp.Payload):
+    """A body in memory, written at once. aiohttp's own warns of large ones."""
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise NotImplementedError
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._value)
+
+
+class _Upload(aiohttp.Payload):
+    """A body on its way up: read as the upstream takes it. What it raises itself is remembered, since aiohttp
+    makes a connection error of it.
+    """
+
+    def __init__(self, body: Body, alarm: _Alarm) -> None:
+        super().__init__(body)
         self._body = body
-        self._limit = limit
-        self._first_byte_s = first_byte_s
-        self._deadline_s = deadline_s
-        self.error: BaseException | None = None
+        self._alarm = alarm
+        self._is_answered = False
+        self._on_error: Callable[[Exception], None] | None = None
+        self.error: Exception | None = None
+        self.is_over = False
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        try:
-            async for piece in self._body.pieces():
-                yield piece
-                self._put_off(loop.time())
-        except (Exception, asyncio.CancelledError) as error:
-            self.error = error
-            raise
+    def answered(self, on_error: Callable[[Exception], None]) -> None:
+        """The answer has begun while this goes on: the alarm is its reader's, who is told of errors."""
+        self._is_answered = True
+        self._on_error = on_error
 
-    def _put_off(self, now_s: float) -> None:
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise NotImplementedError
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        writer.send_headers()  # an upstream may refuse a request by its head alone
+        pieces = self._body.pieces()
+        sent_bytes = 0
         try:
-            self._limit.reschedule(min(now_s + self._first_byte_s, self._deadline_s))
-        except RuntimeError:
-            pass  # the answer is there already
+            while True:
+                if not self._is_answered:
+                    self._alarm.rest()
+                piece = await self._next(pieces)
+                if not self._is_answered:
+                    self._alarm.expect(Failure.FIRST_BYTE_TIMEOUT)
+                if not piece:
+                    break
+                sent_bytes += len(piece)
+                if content_length is not None and sent_bytes > content_length:
+                    raise self._broken(_wrong_length("longer"))
+                await writer.write(piece)
+            if content_length is not None and sent_bytes < content_length:
+                raise self._broken(_wrong_length("shorter"))
+            self.is_over = True
+        finally:
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes:
+        """The next piece; empty at the end."""
+        try:
+            while not (piece := await anext(pieces)):
+                pass
+            return piece
+        except StopAsyncIteration:
+            return b""
+        except Exception as error:
+            raise self._broken(error)  # noqa: B904 - it is that very error
+
+    def _broken(self, error: Exception) -> Exception:
+        self.error = error
+        if self._on_error is not None:
+            self._on_error(error)
+        return error
+
+
+def _wrong_length(how: str) -> Refused:
+    return Refused(400, "invalid_body", f"The request body is {how} than its Content-Length.")
+
+
+def _outgoing(
+    method: str, url: yarl.URL, headers: list[tuple[str, str]], body: Body, way: Route, alarm: _Alarm
+) -> _Outgoing:
+    upload: _Upload | None = None
+    data: aiohttp.Payload | None = None
+    if body.held is None:
+        data = upload = _Upload(body, alarm)
+    elif body.held:
+        data = _Held(body.held)
+    try:
+        outgoing = _Outgoing(
+            method,
+            url,
+            headers=headers,
+            data=data,
+            loop=asyncio.get_running_loop(),
+            proxy=way.proxy,
+            proxy_headers=dict(way.credentials) or None,
+        )
+    except ValueError:
+        raise Refused(400, "invalid_method", "The request's method is not valid.") from None
+    outgoing.upload = upload
+    return outgoing
+
+
+def _url(text: str) -> yarl.URL:
+    """As it stands. Raises `Refused` where it cannot stand on a request line."""
+    try:
+        url = yarl.URL(text, encoded=True)
+        if _UNFIT_FOR_TARGET.search(text) is None and url.scheme in ("http", "https") and url.raw_host:
+            return url
+    except ValueError:
+        pass
+    raise Refused(400, "invalid_path", "The request's path makes no valid URL.")
+
+
+def _without(headers: Headers, replaced: tuple[tuple[bytes, Secret], ...]) -> Headers:
+    if not replaced:
+        return headers
+    names = {name.lower() for name, _ in replaced}
+    return tuple(pair for pair in headers if pair[0].lower() not in names)
+
+
+async def _answer(outgoing: _Outgoing, connection: Connection, way: Route, alarm: _Alarm) -> _Reply:
+    """Sends the request on this connection and waits for the head of its answer."""
+    protocol, transport = connection.protocol, connection.transport
+    assert protocol is not None and transport is not None
+    response: aiohttp.ClientResponse | None = None
+    try:
+        protocol.set_response_params(
+            skip_payload=outgoing.method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=READ_AHEAD_BYTES,
+            max_line_size=HEAD_LIMIT_BYTES,
+            max_field_size=HEAD_LIMIT_BYTES,
+            max_headers=HEAD_LIMIT_COUNT,
+        )
+        response = await outgoing.send(connection)
+        await response.start(connection)
+        if response.status == 101:
+            raise UpstreamFailed(Failure.MALFORMED, f"{alarm.host}: switched protocols unasked")
+        if response.status == 407 and way.proxy is not None and outgoing.url.scheme == "http":
+            raise UpstreamFailed(Failure.PROXY, "the proxy answered 407")
+        return _Reply(response, protocol, transport, outgoing.upload, alarm)
+    except BaseException:
+        # at once: to close in an orderly way would be to wait until all that was written is taken
+        transport.abort()
+        if response is not None:
+            response.close()
+        connection.close()
+        raise
 
 
 class _Reply:
     """An answer whose head has come."""
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_s: float, deadline_s: float) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        protocol: ResponseHandler,
+        transport: asyncio.Transport,
+        upload: _Upload | None,
+        alarm: _Alarm,
+    ) -> None:
         self._response = response
-        self._idle_s = idle_s
-        self._deadline_s = deadline_s
-        self._loop = asyncio.get_running_loop()
-        self._waiting_since_s: float | None = None
-        self._ended = False
-        headers = forwardable_response(response.raw_headers)
+        self._content = content = response.content
+        self._protocol = protocol
+        self._transport = transport
+        self._upload = upload
+        self._alarm = alarm
+        self._is_closed = False
+        self._error: Exception | None = None
+        headers = response.headers
+        self._ends_with_connection = "Content-Length" not in headers and "Transfer-Encoding" not in headers
         whole: bytes | None = None
-        content = response.content
         if response.method == "HEAD" or response.status in (204, 304):
             whole = b""
-        elif content.is_eof() and content.exception() is None and content.total_bytes <= WHOLE_LIMIT_BYTES:
+        elif (
+            content.is_eof()
+            and content.exception() is None
+            and content.total_bytes <= WHOLE_LIMIT_BYTES
+            and not self._ends_with_connection
+        ):
             whole = content.read_nowait()
-        self._ended = whole is not None
+        self._is_over = whole is not None
         self.head = ResponseHead(
             status=response.status,
             reason=(response.reason or "").encode("utf-8", "surrogateescape"),
-            headers=headers,
+            headers=forwardable_response(response.raw_headers),
             whole=whole,
         )
-        self._timer = None if self._ended else self._loop.call_at(self._next_look_s(), self._look)
-
-    def _next_look_s(self) -> float:
-        return min(self._loop.time() + self._idle_s, self._deadline_s)
-
-    def _look(self) -> None:
-        """Runs rarely: on the data path only a number is written."""
-        now_s = self._loop.time()
-        since_s = self._waiting_since_s
-        if now_s >= self._deadline_s:
-            self._response.content.set_exception(_Silence(Failure.EXCHANGE_TIMEOUT))
-        elif since_s is not None and now_s - since_s >= self._idle_s:
-            self._response.content.set_exception(_Silence(Failure.IDLE_TIMEOUT))
+        if self._is_over:
+            alarm.stop()
         else:
-            next_s = self._next_look_s() if since_s is None else min(since_s + self._idle_s, self._deadline_s)
-            self._timer = self._loop.call_at(next_s, self._look)
+            alarm.rest()
+            alarm.watch(self._too_late)
+        if upload is not None:
+            upload.answered(self._break)
 
     async def read(self) -> bytes:
-        if self._ended:
+        """See `exchange.UpstreamReply`. Also raises what the request's own body raised, if it breaks now."""
+        if self._error is not None:
+            raise self._error
+        if self._is_over:
             return b""
-        self._waiting_since_s = self._loop.time()
+        self._alarm.expect(Failure.IDLE_TIMEOUT)
         try:
-            piece = await self._response.content.readany()
-        except _Silence as silence:
-            raise UpstreamFailed(silence.failure) from None
-        except aiohttp.ClientPayloadError as error:
-            reset = isinstance(error.__cause__, ConnectionError)
-            raise UpstreamFailed(Failure.RESET if reset else Failure.TRUNCATED) from None
-        except http_exceptions.HttpProcessingError:
-            raise UpstreamFailed(Failure.MALFORMED) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamFailed(Failure.RESET, type(error).__name__) from None
+            piece = await self._content.readany()
+        except LlmitmError:
+            raise  # set by `_break`
+        except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError) as error:
+            piece = self._left_over()
+            if not piece:
+                raise _failed(self._break_off(error), self._alarm.host, error) from None
         finally:
-            self._waiting_since_s = None
+            self._alarm.rest()
         if not piece:
-            self._ended = True
+            if self._ends_with_connection and isinstance(self._protocol.exception(), OSError):
+                raise UpstreamFailed(Failure.RESET, self._alarm.host)
+            self._is_over = True
+            self._alarm.stop()
         return piece
 
+    def _left_over(self) -> bytes:
+        """What came before the answer broke off: aiohttp's reader raises before it gives that out."""
+        return self._content._read_nowait(-1) if self._content._buffer else b""
+
+    def _break_off(self, error: Exception) -> Failure:
+        """How an answer failed in the middle of its body."""
+        if isinstance(self._protocol.exception(), HttpProcessingError):
+            return Failure.MALFORMED
+        if isinstance(error, aiohttp.ClientPayloadError) and not isinstance(
+            self._protocol.exception(), OSError
+        ):
+            return Failure.TRUNCATED
+        return Failure.RESET
+
+    def _too_late(self) -> None:
+        self._break(UpstreamFailed(self._alarm.rung or Failure.IDLE_TIMEOUT, self._alarm.host))
+
+    def _break(self, error: Exception) -> None:
+        """Ends the answer, whoever waits for it."""
+        self._error = error
+        self._content.set_exception(error)
+        self._transport.abort()
+
     async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._ended and self._response.content.exception() is None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._alarm.stop()
+        is_uploading = self._upload is not None and not self._upload.is_over
+        if self._is_over and not is_uploading:
             self._response.release()
         else:
+            self._transport.abort()
             self._response.close()
 
 
-def _failure_of(error: BaseException) -> Failure:
-    match error:
-        case (
-            aiohttp.ClientProxyConnectionError()
-            | aiohttp.ClientHttpProxyError()
-            | ProxyError()
-            | ProxyConnectionError()
-            | ProxyTimeoutError()
-        ):
-            return Failure.PROXY
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return Failure.TLS
-        case aiohttp.ClientConnectorDNSError():
-            return Failure.DNS
-        case aiohttp.ClientConnectorError():
-            return Failure.REFUSED
-        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
-            return Failure.MALFORMED
-        case _:
-            return Failure.RESET
+def _failed(failure: Failure, host: str | None, error: Exception) -> UpstreamFailed:
+    # the type alone: texts of errors may hold addresses with user information
+    return UpstreamFailed(failure, f"{host}: {type(error).__name__}")
+
+
+def _is_closed_unanswered(error: Exception) -> bool:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return isinstance(error.message, str)  # else it holds the part of a head that had come
+    return isinstance(error, OSError)
+
+
+def _answer_failure(error: Exception) -> Failure:
+    return Failure.MALFORMED if isinstance(error, aiohttp.ClientResponseError) else Failure.RESET
+
+
+def _connect_failure(error: Exception, url: yarl.URL, way: Route) -> Failure:
+    """Why there is no connection, for what `_CONNECT_ERRORS` lists."""
+    if isinstance(error, ProxyTimeoutError):
+        return Failure.CONNECT_TIMEOUT
+    if isinstance(error, aiohttp.ClientProxyConnectionError | ProxyError | ProxyConnectionError):
+        return Failure.PROXY
+    proxy = way.proxy
+    cause: Exception = error
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if proxy is not None and (error.host, error.port) == (proxy.raw_host, proxy.port):
+            return Failure.PROXY  # its name is unknown, or its certificate not trusted
+        cause = error.os_error
+    if isinstance(cause, ssl.SSLError):
+        return Failure.TLS
+    if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(
+        cause, socket.gaierror | UnicodeError
+    ):
+        return Failure.DNS
+    if isinstance(cause, TimeoutError):
+        return Failure.CONNECT_TIMEOUT
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # a connection that was made and then broke can only have done so in the handshake
+        is_broken = isinstance(cause, ConnectionError) and not isinstance(cause, ConnectionRefusedError)
+        return Failure.TLS if is_broken and url.scheme == "https" else Failure.REFUSED
+    return Failure.PROXY if way.is_proxied else Failure.RESET
