@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from llmitm.exchange import Attempt, Dialect, ResponseHead
-from llmitm.route.cloudflare import Fault, Kind, fault_of
+from llmitm.route.whose import Fault, Kind, fault_of
 from llmitm.translate.failures import reason, write_error
 
 ERROR_LIMIT_BYTES: Final = 1_048_576
@@ -50,7 +50,7 @@ def told(
     head: ResponseHead, body: bytes, attempt: Attempt, dialect: Dialect, request_id: str
 ) -> ResponseHead:
     """What the client is told of an error answer."""
-    fault = fault_of(head.status, body)
+    fault = fault_of(head.status, body, head.headers, has_key=attempt.credential is not None)
     status, message = _status_and_sentence(head.status, fault, attempt)
     if message is None:
         return ResponseHead(status=head.status, reason=head.reason, headers=head.headers, whole=body)

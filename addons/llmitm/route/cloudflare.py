@@ -16,7 +16,6 @@ from urllib.parse import quote
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers
 from llmitm.route.join import join
-from llmitm.route.whose import Fault, Kind, fault_of
 from llmitm.secret import Secret
 
 AUTHORIZATION: Final = b"cf-aig-authorization"
@@ -195,19 +194,3 @@ def _without_v1(rest: bytes) -> bytes:
 
 def _bearer(secret: Secret) -> Secret:
     return Secret(f"Bearer {secret.reveal()}", secret.reference)
-
-
-__all__ = [
-    "AUTHORIZATION",
-    "GATEWAY_ID",
-    "KEY_HEADERS",
-    "NO_WHOLESALE",
-    "Aim",
-    "Fault",
-    "Form",
-    "Kind",
-    "Target",
-    "aim",
-    "fault_of",
-    "segment_of",
-]
