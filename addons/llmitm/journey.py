@@ -217,6 +217,7 @@ async def resend(
     *,
     origin: str,
     endpoint: str,
+    provider: str,
     credential: str | None,
     gateway: str | None,
 ) -> Steps:
@@ -229,7 +230,9 @@ async def resend(
         dialect = endpoints.dialect_of(request.path, request.headers)
         try:
             url = origin + request.target.decode("latin-1")
-            chosen = plan.again(request.id, url, endpoint, credential, gateway, dialect, world.config)
+            chosen = plan.again(
+                request.id, url, endpoint, provider, credential, gateway, dialect, world.config
+            )
             planned = plan.Planned(attempt=chosen)
             async for step in attempt(chosen, _outgoing(request, planned), world, watch, kept):
                 yield told.step(step)

@@ -314,6 +314,7 @@ class Door:
                 _UNWATCHED,
                 origin=str(metadata.get("llmitm.url", "")),
                 endpoint=str(metadata.get("llmitm.endpoint", "")),
+                provider=str(metadata.get("llmitm.provider", "")),
                 credential=metadata.get("llmitm.credential"),
                 gateway=metadata.get("llmitm.gateway"),
             )

@@ -10,7 +10,7 @@ from typing import Final
 
 from llmitm.errors import Refused
 
-_DOT_SEGMENT: Final = re.compile(rb"(?:\A|/)(?:\.|%2e){2}(?=/|\\|%2f|%5c|\Z)", re.IGNORECASE)
+_DOT_SEGMENT: Final = re.compile(rb"(?:\A|/|\\|%2f|%5c)(?:\.|%2e){2}(?=/|\\|%2f|%5c|\Z)", re.IGNORECASE)
 _ILLEGAL: Final = re.compile(rb"[\"<>\\^`{|}\x80-\xff]")
 
 

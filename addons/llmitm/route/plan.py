@@ -178,6 +178,7 @@ def again(
     exchange_id: str,
     url: str,
     endpoint: str,
+    provider: str,
     credential: str | None,
     gateway: str | None,
     dialect: Dialect,
@@ -193,7 +194,9 @@ def again(
     put: tuple[tuple[bytes, Secret], ...] = ()
     found: Credential | None = None
     if credential is not None:
-        every = [one for provider in config.providers.values() for one in provider.credentials]
+        # names are unique within a provider only: another's key must not go to this one's host
+        known_provider = config.providers.get(provider)
+        every = known_provider.credentials if known_provider is not None else ()
         found = next((one for one in every if one.name == credential), None)
         if found is None:
             raise Refused(409, "no_credential", f"Credential {credential} is no longer configured.")
