@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import yarl
@@ -85,8 +85,8 @@ class Upstream:
             self._tls = ssl.create_default_context(cafile=tls_ca)
             self._tls.set_alpn_protocols(("http/1.1",))
         self._routes: dict[Secret | None, Route] = {}
-        self._used: WeakSet[ResponseHandler] = WeakSet()
-        """Connections that have carried a request, so that one from the pool is known as such."""
+        self._links: WeakKeyDictionary[ResponseHandler, _Link] = WeakKeyDictionary()
+        """Of every connection that has carried a request, so that one from the pool is known as such."""
         self._socks_timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
 
     async def send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamReply:
@@ -135,9 +135,10 @@ class Upstream:
             async with asyncio.timeout(None) as scope:
                 alarm.watch(partial(scope.reschedule, 0))
                 alarm.expect(Failure.CONNECT_TIMEOUT)
-                connection, is_reused = await self._connect(outgoing, way, is_fresh=is_fresh)
+                connection, link = await self._connect(outgoing, way, is_fresh=is_fresh)
+                is_reused = link is not None
                 alarm.expect(Failure.FIRST_BYTE_TIMEOUT)
-                return await _answer(outgoing, connection, way, alarm)
+                return await _answer(outgoing, connection, link or self._link(connection), way, alarm)
         except (aiohttp.ClientError, OSError) as error:
             if upload is not None and upload.error is not None:
                 raise upload.error from None
@@ -148,22 +149,31 @@ class Upstream:
                 raise _Stale(failed) from None
             raise failed from None
 
-    async def _connect(self, outgoing: _Outgoing, way: Route, *, is_fresh: bool) -> tuple[Connection, bool]:
-        """A connection, and whether it is one from the pool, which one that is asked to be fresh is not."""
+    async def _connect(
+        self, outgoing: _Outgoing, way: Route, *, is_fresh: bool
+    ) -> tuple[Connection, _Link | None]:
+        """A connection; its link if it is one from the pool, which one that is asked to be fresh is not."""
         try:
             while True:
                 connection = await way.connector.connect(outgoing, [], self._socks_timeout)
                 protocol = connection.protocol
                 assert protocol is not None
-                is_reused = protocol in self._used
-                if not is_fresh or not is_reused:
-                    self._used.add(protocol)
-                    return connection, is_reused
+                link = self._links.get(protocol)
+                if link is None or not is_fresh:
+                    return connection, link
                 connection.close()  # as old as the one that was just found closed
         except TimeoutError:
             raise
         except _CONNECT_ERRORS as error:
             raise _failed(_connect_failure(error, outgoing.url, way), outgoing.url.raw_host, error) from None
+
+    def _link(self, connection: Connection) -> _Link:
+        protocol = connection.protocol
+        assert protocol is not None
+        link = self._links[protocol] = _Link()
+        if protocol.closed is not None:
+            protocol.closed.add_done_callback(link.closed)
+        return link
 
     def _route(self, proxy_url: Secret | None) -> Route:
         proxy_url = proxy_url or None
@@ -185,6 +195,24 @@ class _Stale(Exception):
     def __init__(self, failed: UpstreamFailed) -> None:
         super().__init__(failed)
         self.failed = failed
+
+
+class _Link:
+    """Tells the answer that a connection carries when that connection is gone.
+
+    aiohttp tells it itself, but for a body whose chunks are broken: who reads that would wait for ever.
+    """
+
+    __slots__ = ("reply",)
+
+    def __init__(self) -> None:
+        self.reply: _Reply | None = None
+
+    def closed(self, future: asyncio.Future[None]) -> None:
+        if not future.cancelled():
+            future.exception()  # seen: asyncio logs those that nobody has looked at
+        if self.reply is not None:
+            self.reply.lost()
 
 
 class _Alarm:
@@ -366,6 +394,8 @@ def _outgoing(
 ) -> _Outgoing:
     upload: _Upload | None = None
     data: aiohttp.Payload | None = None
+    if method in ("", "CONNECT"):
+        raise _bad_method()
     if body.held is None:
         data = upload = _Upload(body, alarm)
     elif body.held:
@@ -381,9 +411,13 @@ def _outgoing(
             proxy_headers=dict(way.credentials) or None,
         )
     except ValueError:
-        raise Refused(400, "invalid_method", "The request's method is not valid.") from None
+        raise _bad_method() from None
     outgoing.upload = upload
     return outgoing
+
+
+def _bad_method() -> Refused:
+    return Refused(400, "invalid_method", "The request's method is not valid.")
 
 
 def _url(text: str) -> yarl.URL:
@@ -404,11 +438,14 @@ def _without(headers: Headers, replaced: tuple[tuple[bytes, Secret], ...]) -> He
     return tuple(pair for pair in headers if pair[0].lower() not in names)
 
 
-async def _answer(outgoing: _Outgoing, connection: Connection, way: Route, alarm: _Alarm) -> _Reply:
+async def _answer(
+    outgoing: _Outgoing, connection: Connection, link: _Link, way: Route, alarm: _Alarm
+) -> _Reply:
     """Sends the request on this connection and waits for the head of its answer."""
     protocol, transport = connection.protocol, connection.transport
     assert protocol is not None and transport is not None
     response: aiohttp.ClientResponse | None = None
+    link.reply = None
     try:
         protocol.set_response_params(
             skip_payload=outgoing.method == "HEAD",
@@ -425,7 +462,7 @@ async def _answer(outgoing: _Outgoing, connection: Connection, way: Route, alarm
             raise UpstreamFailed(Failure.MALFORMED, f"{alarm.host}: switched protocols unasked")
         if response.status == 407 and way.proxy is not None and outgoing.url.scheme == "http":
             raise UpstreamFailed(Failure.PROXY, "the proxy answered 407")
-        return _Reply(response, protocol, transport, outgoing.upload, alarm)
+        return _Reply(response, protocol, transport, link, outgoing.upload, alarm)
     except BaseException:
         # at once: to close in an orderly way would be to wait until all that was written is taken
         transport.abort()
@@ -443,6 +480,7 @@ class _Reply:
         response: aiohttp.ClientResponse,
         protocol: ResponseHandler,
         transport: asyncio.Transport,
+        link: _Link,
         upload: _Upload | None,
         alarm: _Alarm,
     ) -> None:
@@ -450,6 +488,7 @@ class _Reply:
         self._content = content = response.content
         self._protocol = protocol
         self._transport = transport
+        self._link = link
         self._upload = upload
         self._alarm = alarm
         self._is_closed = False
@@ -476,6 +515,7 @@ class _Reply:
         if self._is_over:
             alarm.stop()
         else:
+            link.reply = self
             alarm.rest()
             alarm.watch(self._too_late)
         if upload is not None:
@@ -502,6 +542,8 @@ class _Reply:
             if self._ends_with_connection and isinstance(self._protocol.exception(), OSError):
                 raise UpstreamFailed(Failure.RESET, self._alarm.host)
             self._is_over = True
+            if self._link.reply is self:
+                self._link.reply = None
             self._alarm.stop()
         return piece
 
@@ -519,6 +561,11 @@ class _Reply:
             return Failure.TRUNCATED
         return Failure.RESET
 
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self._content.exception() is None and not self._content.is_eof():
+            self._content.set_exception(aiohttp.ClientPayloadError())
+
     def _too_late(self) -> None:
         self._break(UpstreamFailed(self._alarm.rung or Failure.IDLE_TIMEOUT, self._alarm.host))
 
@@ -526,19 +573,23 @@ class _Reply:
         """Ends the answer, whoever waits for it."""
         self._error = error
         self._content.set_exception(error)
-        self._transport.abort()
+        self._cut()
+
+    def _cut(self) -> None:
+        """Ends the connection at once, unless it has gone back to the pool: it may carry another's answer."""
+        is_uploading = self._upload is not None and not self._upload.is_over
+        if is_uploading or self._response.connection is not None:
+            self._transport.abort()
 
     async def close(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
         self._alarm.stop()
-        is_uploading = self._upload is not None and not self._upload.is_over
-        if self._is_over and not is_uploading:
-            self._response.release()
-        else:
-            self._transport.abort()
-            self._response.close()
+        if self._link.reply is self:
+            self._link.reply = None
+        self._cut()
+        self._response.close()
 
 
 def _failed(failure: Failure, host: str | None, error: Exception) -> UpstreamFailed:
