@@ -52,13 +52,21 @@ class Refused(LlmitmError):
     """The client's request is not carried out. `code` is stable and machine-readable."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        param: str | None = None,
     ) -> None:
         super().__init__(status, code, message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers
+        self.param = param
+        """The place in the client's request; None where there is no one place."""
 
     def __str__(self) -> str:
         return self.message

@@ -155,12 +155,33 @@ class ResponseHead:
         return None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one exchange; None where nothing is known."""
+    """Tokens of one exchange, counted one way whatever the API: None is unknown, 0 a known zero."""
 
     input_tokens: int | None = None
+    """All that the model read: fresh, from the cache, written to the cache, results of hosted tools."""
     output_tokens: int | None = None
+    """All that it made, reasoning included."""
+    cache_read_tokens: int | None = None
+    """Part of the input."""
+    cache_write_tokens: int | None = None
+    """Part of the input."""
+    cache_write_1h_tokens: int | None = None
+    """Part of `cache_write_tokens`: those with the longer lifetime."""
+    tool_prompt_tokens: int | None = None
+    """Part of the input: what hosted tools fed back."""
+    reasoning_tokens: int | None = None
+    """Part of the output."""
+    audio_in_tokens: int | None = None
+    audio_out_tokens: int | None = None
+    image_in_tokens: int | None = None
+    predicted_ok_tokens: int | None = None
+    predicted_rejected_tokens: int | None = None
+    server_tools: tuple[tuple[str, int], ...] = ()
+    """Uses of hosted tools that are billed apart, such as `("web_search_requests", 2)`."""
+    is_final: bool = True
+    """False: the stream was cut; this is what had been told by then."""
 
 
 class Killed(Exception):

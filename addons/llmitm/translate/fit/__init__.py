@@ -1,0 +1,1 @@
+"""A neutral request made fit for one upstream: what it cannot take is adjusted, lost or refused."""
