@@ -554,3 +554,11 @@ class Failure:
     retry_after_s: float | None = None
     type: str | None = None
     """The upstream's own word for it."""
+
+
+class UpstreamError(Exception):
+    """A reply that is an error, though its status says otherwise, or that cannot be read."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure

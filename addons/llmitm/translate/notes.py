@@ -99,7 +99,7 @@ class Notes:
             raise Refused(
                 400,
                 "unsupported_by_target",
-                f"This model's provider cannot take the request as it is, and strictness was asked for: {told}.",
+                f"This model's provider cannot take the request as it is, and strict was asked for: {told}.",
                 param=warnings[0].at or None,
             )
 

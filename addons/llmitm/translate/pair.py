@@ -9,17 +9,9 @@ What the upstream calls by other names (tools, ids of calls) is called by the cl
 from __future__ import annotations
 
 from llmitm.exchange import Dialect, Usage
-from llmitm.translate.neutral import Failure, Reply, Request
+from llmitm.translate.neutral import Failure, Request, UpstreamError
 from llmitm.translate.notes import Notes
 from llmitm.translate.target import Target
-
-
-class UpstreamError(Exception):
-    """A reply that is an error, though its status says otherwise, or that cannot be read."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 def read_request(
