@@ -113,7 +113,6 @@ class Collected:
 __all__ = [
     "Collected",
     "Failure",
-    "Reply",
     "StreamTranslation",
     "Translation",
     "UpstreamError",
