@@ -1,0 +1,189 @@
+"""Content parts and tool calls of chat messages. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from llmitm.exchange import Dialect
+from llmitm.translate import jsontext, media
+from llmitm.translate.neutral import (
+    Base64,
+    Cache,
+    FileId,
+    Media,
+    Opaque,
+    Part,
+    Refusal,
+    Sealed,
+    Text,
+    ToolCall,
+    Url,
+)
+from llmitm.translate.reading import a_text, an_object, invalid, text_if
+
+AUDIO_MIME: Final = {"wav": "audio/wav", "mp3": "audio/mp3"}
+THOUGHT_MARK: Final = "__thought__"
+
+
+def cache_of(part: dict[str, Any]) -> Cache | None:
+    """OpenAI's own mark, or the one of Anthropic's that chat clients of Claude use."""
+    for name in ("cache_control", "prompt_cache_breakpoint"):
+        mark = part.get(name)
+        if isinstance(mark, dict):
+            return Cache(ttl=text_if(mark.get("ttl")))
+    return None
+
+
+def read_parts(content: Any, at: str) -> list[Part]:
+    """A message's `content`: a string, a list of parts, or nothing."""
+    match content:
+        case None:
+            return []
+        case str():
+            return [Text(text=content, at=at)]
+        case list():
+            return [_part(one, f"{at}[{n}]") for n, one in enumerate(content)]
+        case _:
+            raise invalid(at, "expected a string or a list of parts")
+
+
+def _part(value: Any, at: str) -> Part:
+    if isinstance(value, str):
+        return Text(text=value, at=at)
+    part = an_object(value, at)
+    cache = cache_of(part)
+    match part.get("type"):
+        case "text" | "input_text" | "output_text":
+            return Text(text=a_text(part.get("text"), f"{at}.text"), cache=cache, at=at)
+        case "refusal":
+            return Refusal(text=a_text(part.get("refusal"), f"{at}.refusal"), at=at)
+        case "image_url":
+            return _image(part.get("image_url"), cache, at)
+        case "input_audio":
+            audio = an_object(part.get("input_audio"), f"{at}.input_audio")
+            form = text_if(audio.get("format")) or "wav"
+            data = media.clean_base64(
+                a_text(audio.get("data"), f"{at}.input_audio.data"), f"{at}.input_audio.data"
+            )
+            mime = AUDIO_MIME.get(form, f"audio/{form}")
+            return Media(kind="audio", source=data, mime=mime, cache=cache, at=at)
+        case "file":
+            return _file(an_object(part.get("file"), f"{at}.file"), cache, at)
+        case kind:
+            return Opaque(
+                dialect=Dialect.OPENAI_CHAT, type=text_if(kind) or "", raw=jsontext.text_of(part), at=at
+            )
+
+
+def _image(value: Any, cache: Cache | None, at: str) -> Media:
+    image = {"url": value} if isinstance(value, str) else an_object(value, f"{at}.image_url")
+    url = a_text(image.get("url"), f"{at}.image_url.url")
+    detail = text_if(image.get("detail"))
+    if url[:5].lower() != "data:":
+        return Media(kind="image", source=Url(url), detail=detail, cache=cache, at=at)
+    mime, data = media.read_data_url(url, f"{at}.image_url.url")
+    mime = mime or media.sniffed(data)
+    if mime is None:
+        raise invalid(f"{at}.image_url.url", "the kind of image is neither said nor seen in its first bytes")
+    return Media(kind="image", source=data, mime=mime, detail=detail, cache=cache, at=at)
+
+
+def _file(file: dict[str, Any], cache: Cache | None, at: str) -> Media:
+    filename = text_if(file.get("filename"))
+    if isinstance(file.get("file_id"), str) and not file.get("file_data"):
+        source = FileId("openai", file["file_id"])
+        return Media(kind="document", source=source, filename=filename, cache=cache, at=at)
+    text = a_text(file.get("file_data"), f"{at}.file.file_data")
+    if text[:5].lower() == "data:":
+        mime, data = media.read_data_url(text, f"{at}.file.file_data")
+    else:
+        mime, data = None, media.clean_base64(text, f"{at}.file.file_data")
+    mime = mime or media.sniffed(data) or media.mime_of_url(filename or "") or "application/pdf"
+    return Media(kind=media.kind_of(mime), source=data, mime=mime, filename=filename, cache=cache, at=at)
+
+
+def write_part(part: Text | Media, *, has_marks: bool) -> dict[str, Any]:
+    """A part of a user's message. `has_marks`: the upstream takes cache breakpoints."""
+    mark: dict[str, Any] = {}
+    if part.cache is not None and has_marks:
+        mark = {"prompt_cache_breakpoint": {"mode": "explicit", **_ttl(part.cache)}}
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text, **mark}
+    if part.kind == "audio" and isinstance(part.source, Base64):
+        form = (part.mime or "audio/wav").partition("/")[2]
+        form = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}.get(form, form)
+        return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": form}, **mark}
+    if part.kind == "image":
+        url = part.source.url if isinstance(part.source, Url) else _data_url(part)
+        detail = {"detail": part.detail} if part.detail else {}
+        return {"type": "image_url", "image_url": {"url": url, **detail}, **mark}
+    if isinstance(part.source, FileId):
+        return {"type": "file", "file": {"file_id": part.source.id}, **mark}
+    named = {"filename": part.filename} if part.filename else {}
+    return {"type": "file", "file": {"file_data": _data_url(part), **named}, **mark}
+
+
+def _ttl(cache: Cache) -> dict[str, str]:
+    return {"ttl": cache.ttl} if cache.ttl in ("30m", "12h") else {}
+
+
+def _data_url(part: Media) -> str:
+    assert isinstance(part.source, Base64), "fit leaves only what chat can hold"
+    return media.data_url(part.mime or "application/octet-stream", part.source)
+
+
+# ---- tool calls
+
+
+def read_call(call: dict[str, Any], at: str) -> ToolCall:
+    """One entry of `tool_calls`, whose arguments some hosts give as an object."""
+    call_id = text_if(call.get("id")) or ""
+    sealed = _call_seal(call, call_id)
+    if call.get("type") == "custom" or ("custom" in call and "function" not in call):
+        body = call.get("custom")
+        body = body if isinstance(body, dict) else {}
+        args = body.get("input")
+        return ToolCall(id=call_id, name=_name(body), args=_args(args), kind="custom", sealed=sealed, at=at)
+    body = call.get("function")
+    body = body if isinstance(body, dict) else {}
+    return ToolCall(id=call_id, name=_name(body), args=_args(body.get("arguments")), sealed=sealed, at=at)
+
+
+def _name(body: dict[str, Any]) -> str:
+    return text_if(body.get("name")) or ""
+
+
+def _args(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case _:
+            return jsontext.text_of(value)
+
+
+def _call_seal(call: dict[str, Any], call_id: str) -> Sealed | None:
+    """Google's seal of a call, in the places where clients keep it."""
+    data: Any = None
+    match call:
+        case {"extra_content": {"google": {"thought_signature": str(data)}}}:
+            pass
+        case {"provider_specific_fields": {"thought_signature": str(data)}}:
+            pass
+        case {"function": {"provider_specific_fields": {"thought_signature": str(data)}}}:
+            pass
+        case _ if THOUGHT_MARK in call_id:
+            data = call_id.partition(THOUGHT_MARK)[2]
+    return Sealed(vendor="google", kind="part", data=data, ref=call_id) if data else None
+
+
+def write_call(call: ToolCall) -> dict[str, Any]:
+    """An entry of `tool_calls` as requests and replies have it."""
+    extra: dict[str, Any] = {}
+    if call.sealed is not None and call.sealed.vendor == "google" and call.sealed.data:
+        extra = {"extra_content": {"google": {"thought_signature": call.sealed.data}}}
+    if call.kind == "custom":
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.args}, **extra}
+    function = {"name": call.name, "arguments": call.args}
+    return {"id": call.id, "type": "function", "function": function, **extra}

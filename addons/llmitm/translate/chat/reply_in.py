@@ -1,0 +1,169 @@
+"""A chat completion, read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from llmitm.translate import jsontext, media
+from llmitm.translate.chat import details
+from llmitm.translate.chat.parts import read_call
+from llmitm.translate.chat.stops import read_stop
+from llmitm.translate.chat.usage import read_usage
+from llmitm.translate.failures import failure_of
+from llmitm.translate.neutral import (
+    Base64,
+    Choice,
+    Citation,
+    Failure,
+    Media,
+    Part,
+    Reasoning,
+    Refusal,
+    Reply,
+    Text,
+    ToolCall,
+    UpstreamError,
+    Url,
+)
+from llmitm.translate.reading import text_if
+
+
+def read_reply(body: bytes) -> Reply:
+    """The completion.
+
+    Raises:
+        UpstreamError: it is an error, or no completion.
+    """
+    try:
+        told = jsontext.loads_fast(body)
+    except ValueError:
+        raise no_reply("The provider's answer is not valid JSON.") from None
+    if not isinstance(told, dict) or not isinstance(told.get("choices"), list):
+        failed = failure_of(told, 200)
+        raise UpstreamError(failed) if failed else no_reply("The provider's answer holds no choices.")
+    if not told["choices"] and told.get("error"):
+        failed = failure_of(told, 200)
+        if failed is not None:
+            raise UpstreamError(failed)
+    choices = [
+        _choice(choice, place) for place, choice in enumerate(told["choices"]) if isinstance(choice, dict)
+    ]
+    if len({choice.index for choice in choices}) != len(choices):
+        choices = [replace(choice, index=place) for place, choice in enumerate(choices)]
+    created = told.get("created")
+    return Reply(
+        id=text_if(told.get("id")) or None,
+        model=text_if(told.get("model")),
+        created=int(created) if isinstance(created, int | float) else None,
+        choices=tuple(choices),
+        usage=read_usage(told.get("usage")) or _groq_usage(told),
+        service_tier=text_if(told.get("service_tier")),
+    )
+
+
+def no_reply(message: str) -> UpstreamError:
+    return UpstreamError(Failure(status=502, kind="bad_gateway", code="malformed_reply", message=message))
+
+
+def _groq_usage(told: dict[str, Any]) -> Any:
+    groq = told.get("x_groq")
+    return read_usage(groq.get("usage")) if isinstance(groq, dict) else None
+
+
+def _choice(choice: dict[str, Any], place: int) -> Choice:
+    index = choice.get("index")
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    parts = tuple(_parts(message))
+    stop = choice.get("stop_reason")
+    logprobs = choice.get("logprobs")
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return Choice(
+        index=index if type(index) is int and index >= 0 else place,
+        parts=parts,
+        stop=read_stop(
+            text_if(choice.get("finish_reason")) or "",
+            has_calls=any(isinstance(part, ToolCall) for part in parts),
+            sequence=stop if isinstance(stop, str) else None,
+        ),
+        logprobs=tuple(tokens) if isinstance(tokens, list) else (),
+    )
+
+
+def _parts(message: dict[str, Any]) -> Iterator[Part]:
+    """Reasoning, text, refusal, calls, images: chat has no order of its own."""
+    calls = [read_call(call, "") for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    legacy = message.get("function_call")
+    if isinstance(legacy, dict) and not calls:
+        calls.append(read_call({"id": "", "function": legacy}, ""))
+    found = details.read(message.get("reasoning_details"), (call.id for call in calls))
+    text, reasoning = _texts(message.get("content"))
+    said = text_if(message.get("reasoning_content")) or text_if(message.get("reasoning")) or reasoning
+    yield from _reasoned(said, found)
+    if text:
+        yield Text(text=text, citations=citations(message.get("annotations")), sealed=found.loose)
+    elif found.loose is not None and not calls:
+        yield Text(text="", sealed=found.loose)
+    if refusal := text_if(message.get("refusal")):
+        yield Refusal(text=refusal)
+    for call in calls:
+        seal = found.calls.get(call.id)
+        yield replace(call, sealed=seal) if seal is not None and call.sealed is None else call
+    yield from images(message.get("images"))
+
+
+def _reasoned(said: str | None, found: details.Read) -> Iterator[Reasoning]:
+    """The same reasoning often comes twice, as text and as details; the details know whose it is."""
+    if said and not found.is_readable:
+        yield Reasoning(text=said)
+    yield from found.parts
+
+
+def _texts(content: Any) -> tuple[str, str | None]:
+    """Text and thinking of a message's content, which hosts give as a string or as a list of parts."""
+    if not isinstance(content, list):
+        return text_if(content) or "", None
+    texts: list[str] = []
+    thinking: list[str] = []
+    for part in content:
+        match part:
+            case {"type": "thinking", "thinking": str(text)}:
+                thinking.append(text)
+            case {"type": "thinking", "thinking": list(runs)}:
+                thinking += (
+                    run["text"] for run in runs if isinstance(run, dict) and isinstance(run.get("text"), str)
+                )
+            case {"text": str(text)}:
+                texts.append(text)
+    return "".join(texts), "".join(thinking) or None
+
+
+def citations(annotations: Any) -> tuple[Citation, ...]:
+    made: list[Citation] = []
+    for annotation in annotations if isinstance(annotations, list) else ():
+        match annotation:
+            case {"type": "url_citation", "url_citation": {"url": str(url)} as body}:
+                start, end = body.get("start_index"), body.get("end_index")
+                made.append(
+                    Citation(
+                        url=url,
+                        title=text_if(body.get("title")),
+                        start=start if type(start) is int else None,
+                        end=end if type(end) is int else None,
+                    )
+                )
+    return tuple(made)
+
+
+def images(value: Any) -> Iterator[Media]:
+    """Images that a model made."""
+    for image in value if isinstance(value, list) else ():
+        match image:
+            case {"image_url": {"url": str(url)}} if url.startswith("data:") and ";base64," in url:
+                head, _, data = url.partition(",")
+                mime = head[5:].partition(";")[0]
+                yield Media(kind="image", source=Base64(data), mime=mime or media.sniffed(Base64(data)))
+            case {"image_url": {"url": str(url)}}:
+                yield Media(kind="image", source=Url(url))

@@ -1,0 +1,69 @@
+"""Token counts of chat, read and written. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmitm.exchange import Usage
+
+
+def _count(counts: Any, name: str) -> int | None:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def read_usage(counts: Any) -> Usage | None:
+    """None where there are none. Two repairs, both on what the numbers themselves say: hosts that count
+    reasoning beside the output, and hosts that count the cache beside the input."""
+    if not isinstance(counts, dict):
+        return None
+    into, out = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+    if into is None and out is None:
+        return None
+    read, made = counts.get("prompt_tokens_details"), counts.get("completion_tokens_details")
+    reasoning = _count(made, "reasoning_tokens")
+    total = _count(counts, "total_tokens")
+    if reasoning and into is not None and out is not None and total == into + out + reasoning:
+        out += reasoning
+    cached = _count(read, "cached_tokens")
+    if cached is None:
+        cached = _count(counts, "prompt_cache_hit_tokens")
+    if cached is None:
+        cached = _count(counts, "cached_tokens")
+    if cached is not None and into is not None and cached > into:
+        into += cached
+    return Usage(
+        input_tokens=into,
+        output_tokens=out,
+        cache_read_tokens=cached,
+        cache_write_tokens=_count(read, "cache_write_tokens"),
+        reasoning_tokens=reasoning,
+        audio_in_tokens=_count(read, "audio_tokens"),
+        audio_out_tokens=_count(made, "audio_tokens"),
+        image_in_tokens=_count(read, "image_tokens"),
+        predicted_ok_tokens=_count(made, "accepted_prediction_tokens"),
+        predicted_rejected_tokens=_count(made, "rejected_prediction_tokens"),
+    )
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """Of the details, those that are known."""
+    into, out = usage.input_tokens or 0, usage.output_tokens or 0
+    counts: dict[str, Any] = {"prompt_tokens": into, "completion_tokens": out, "total_tokens": into + out}
+    read = {
+        "cached_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "audio_tokens": usage.audio_in_tokens,
+        "image_tokens": usage.image_in_tokens,
+    }
+    made = {
+        "reasoning_tokens": usage.reasoning_tokens,
+        "audio_tokens": usage.audio_out_tokens,
+        "accepted_prediction_tokens": usage.predicted_ok_tokens,
+        "rejected_prediction_tokens": usage.predicted_rejected_tokens,
+    }
+    for name, counted in (("prompt_tokens_details", read), ("completion_tokens_details", made)):
+        known = {key: value for key, value in counted.items() if value is not None}
+        if known:
+            counts[name] = known
+    return counts
