@@ -1,0 +1,84 @@
+"""Token counts of Anthropic messages, where the input excludes the cache. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmitm.exchange import Usage
+
+
+def _count(counts: Any, name: str) -> int | None:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def read_usage(counts: Any) -> Usage | None:
+    """None where there are none. In a stream only some may be told: see `Counted`."""
+    return Counted().add(counts) if isinstance(counts, dict) else None
+
+
+class Counted:
+    """Adds up what the events of one stream tell: counts are cumulative and replace one another."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def add(self, counts: Any) -> Usage:
+        """What is known after these counts. A later 0 never replaces a known count of the input side."""
+        if isinstance(counts, dict):
+            for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+                value = _count(counts, name)
+                if value or (value == 0 and name not in self._known):
+                    self._known[name] = value
+            split = _count(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
+            if split is not None:
+                self._known["1h"] = split
+            for name, place in (
+                ("output_tokens", counts),
+                ("thinking_tokens", counts.get("output_tokens_details")),
+            ):
+                value = _count(place, name)
+                if value is not None:
+                    self._known[name] = value
+            for name in ("web_search_requests", "web_fetch_requests"):
+                value = _count(counts.get("server_tool_use"), name)
+                if value:
+                    self._known[name] = value
+        known = self._known
+        sides = (
+            known.get("input_tokens"),
+            known.get("cache_read_input_tokens"),
+            known.get("cache_creation_input_tokens"),
+        )
+        tools = ("web_search_requests", "web_fetch_requests")
+        return Usage(
+            input_tokens=None if sides == (None, None, None) else sum(one or 0 for one in sides),
+            output_tokens=known.get("output_tokens"),
+            cache_read_tokens=sides[1],
+            cache_write_tokens=sides[2],
+            cache_write_1h_tokens=known.get("1h"),
+            reasoning_tokens=known.get("thinking_tokens"),
+            server_tools=tuple((name, known[name]) for name in tools if name in known),
+        )
+
+
+def write_usage(usage: Usage | None) -> dict[str, Any]:
+    """All that is known; zeros for what the type requires."""
+    if usage is None:
+        return {"input_tokens": 0, "output_tokens": 0}
+    read, made = usage.cache_read_tokens, usage.cache_write_tokens
+    counts: dict[str, Any] = {"input_tokens": max(0, (usage.input_tokens or 0) - (read or 0) - (made or 0))}
+    if made is not None:
+        counts["cache_creation_input_tokens"] = made
+        long = usage.cache_write_1h_tokens
+        if long is not None:
+            split = {"ephemeral_5m_input_tokens": max(0, made - long), "ephemeral_1h_input_tokens": long}
+            counts["cache_creation"] = split
+    if read is not None:
+        counts["cache_read_input_tokens"] = read
+    counts["output_tokens"] = usage.output_tokens or 0
+    if usage.reasoning_tokens is not None:
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    return counts
