@@ -1,0 +1,434 @@
+"""The conversation, as a target takes it: roles, ids, results, order. Pure.
+
+Turns are only ever changed by what stands before them, so that a longer conversation begins with the same
+bytes as a shorter one, and prompt caches hold. The exceptions: results that came late, and what concerns
+the running tool loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import orjson
+
+from llmitm.errors import Refused
+from llmitm.exchange import Dialect
+from llmitm.translate import ids
+from llmitm.translate.fit import seals
+from llmitm.translate.fit.media import fit_media
+from llmitm.translate.fit.tools import Names
+from llmitm.translate.neutral import (
+    Hosted,
+    Media,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from llmitm.translate.notes import Notes
+from llmitm.translate.target import Target
+
+_MERGES: Final = frozenset({Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI})
+_SYSTEM: Final = frozenset({Role.SYSTEM, Role.DEVELOPER})
+_GEMINI_RESULT_MEDIA: Final = frozenset(
+    {"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"}
+)
+
+
+def fit_turns(asked: Request, target: Target, names: Names, notes: Notes) -> list[Turn]:
+    """The turns for this upstream, leading system turns first.
+
+    Raises:
+        Refused: 400, a result without its call, a last turn that is empty, or a conversation that only
+            another vendor can read.
+    """
+    turns = _placed(list(asked.turns), target, notes)
+    first_running = seals.running_from(turns)
+    calls = _Calls(target, names, notes)
+    made: list[Turn] = []
+    for index, turn in enumerate(turns):
+        if turn.role is Role.ASSISTANT:
+            turn = seals.fit_reasoning(turn, target, notes, is_running=index >= first_running)
+        turn = _named(turn, target, notes)
+        parts = [fitted for part in turn.parts for fitted in _part(part, turn, target, calls, notes)]
+        made.append(replace(turn, parts=tuple(parts)))
+    made = _answered(made, target, notes)
+    made = [split for turn in made for split in _media_moved(turn, target, notes)]
+    made = _filled(made, target)
+    if target.dialect in _MERGES:
+        made = _merged(made)
+    made = seals.with_needed_signatures(made, target, notes)
+    return _ended(made, target, notes)
+
+
+# ---- where turns stand
+
+
+def _placed(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
+    """System turns: leading ones stay at the head, later ones in place, where the target has such turns."""
+    led = 0
+    while led < len(turns) and turns[led].role in _SYSTEM:
+        led += 1
+    if target.dialect is Dialect.OPENAI_CHAT or target.dialect is Dialect.OPENAI_RESPONSES:
+        return [_role_word(turn, target) if turn.role in _SYSTEM else turn for turn in turns]
+    head = turns[:led]
+    if led == len(turns) and turns:
+        notes.adjusted("system-as-user", turns[-1].at)
+        return [*turns[:-1], replace(turns[-1], role=Role.USER)]
+    rest: list[Turn] = []
+    for index, turn in enumerate(turns[led:], led):
+        if turn.role in _SYSTEM and not _may_stay(turns, index, target):
+            notes.adjusted("system-role", turn.at)
+            turn = replace(turn, role=Role.USER)
+        rest.append(turn)
+    return [*head, *rest]
+
+
+def _role_word(turn: Turn, target: Target) -> Turn:
+    """`developer` where the model knows it; a client's own choice between the two words stays."""
+    if turn.role is Role.SYSTEM and turn.at.startswith("system") and target.row.takes_developer:
+        return replace(turn, role=Role.DEVELOPER)
+    return turn
+
+
+def _may_stay(turns: list[Turn], index: int, target: Target) -> bool:
+    """Anthropic's newer models take a system turn after the user's, before the assistant's or the end."""
+    if not target.row.takes_system_turns or target.dialect is not Dialect.ANTHROPIC_MESSAGES:
+        return False
+    is_after_user = index > 0 and turns[index - 1].role is Role.USER
+    is_before = index + 1 == len(turns) or turns[index + 1].role is Role.ASSISTANT
+    return is_after_user and is_before
+
+
+def _named(turn: Turn, target: Target, notes: Notes) -> Turn:
+    if turn.name is not None and target.dialect is not Dialect.OPENAI_CHAT:
+        notes.note("name", f"{turn.at}.name")
+        turn = replace(turn, name=None)
+    if turn.phase is not None and target.dialect is not Dialect.OPENAI_RESPONSES:
+        notes.note("phase", f"{turn.at}.phase")
+        turn = replace(turn, phase=None)
+    return turn
+
+
+# ---- parts
+
+
+@dataclass(slots=True)
+class _Calls:
+    """Calls of the conversation so far: what they are called here, and which result is theirs."""
+
+    target: Target
+    names: Names
+    notes: Notes
+    wire_ids: dict[str, str] = field(default_factory=dict)
+    """The latest call with a client's id, by that id."""
+    tool_names: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=dict)
+
+    def call(self, part: ToolCall) -> ToolCall:
+        target = self.target
+        own = ids.from_client(part.id.partition("__thought__")[0] if "__thought__" in part.id else part.id)
+        use = self.uses[own] = self.uses.get(own, 0) + 1
+        wants_unique = target.is_openai or target.dialect is Dialect.ANTHROPIC_MESSAGES
+        unique = f"{own}#{use}" if use > 1 and wants_unique else own
+        wire = self._wire(unique, part.at)
+        name = self.names.wire(part.name, part.namespace)
+        self.wire_ids[part.id], self.tool_names[part.id] = wire, name
+        self.kinds[part.id] = part.kind
+        args, kind = part.args, part.kind
+        if kind == "custom" and self.names.is_wrapping:
+            args, kind = orjson.dumps({"input": args}).decode(), "function"
+        namespace = part.namespace if self.names.has_namespaces else None
+        cache = part.cache if target.dialect is Dialect.ANTHROPIC_MESSAGES else None
+        return replace(part, id=wire, name=name, args=args, kind=kind, namespace=namespace, cache=cache)
+
+    def _wire(self, call_id: str, at: str) -> str:
+        target = self.target
+        wire = ids.for_upstream(
+            target.dialect, call_id, is_openai=target.is_openai, is_mistral=target.is_mistral
+        )
+        if wire != call_id:
+            self.notes.note("call-id", at)
+        return wire
+
+    def result(self, part: ToolResult) -> ToolResult:
+        known = self.wire_ids.get(part.call_id)
+        if known is None:
+            if self.target.dialect in _MERGES:
+                raise Refused(
+                    400,
+                    "orphan_tool_result",
+                    f"{part.at}: there is no call {part.call_id} that this result could answer.",
+                    param=part.at,
+                )
+            known = self._wire(ids.from_client(part.call_id), part.at)
+        kind = self.kinds.get(part.call_id, part.kind)
+        return replace(
+            part,
+            call_id=known,
+            name=self.tool_names.get(part.call_id, part.name),
+            kind="custom" if kind == "custom" and not self.names.is_wrapping else "function",
+            cache=part.cache if self.target.dialect is Dialect.ANTHROPIC_MESSAGES else None,
+        )
+
+
+def _part(part: Part, turn: Turn, target: Target, calls: _Calls, notes: Notes) -> Iterable[Part]:
+    match part:
+        case Text():
+            return _text(part, turn, target)
+        case Refusal():
+            is_kept = target.dialect in (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES)
+            return (part,) if is_kept else (Text(text=part.text, at=part.at),)
+        case Media():
+            if turn.role in _SYSTEM and target.dialect in _MERGES:
+                notes.lost("media", part.at)
+                return ()
+            if turn.role is Role.ASSISTANT:
+                notes.lost("assistant-media", part.at)
+                return ()
+            return fit_media(part, target, notes)
+        case ToolCall():
+            return (calls.call(part),)
+        case ToolResult():
+            return (_result(calls.result(part), target, notes),)
+        case Reasoning():
+            return (part,)
+        case Hosted():
+            return _hosted(part, notes)
+        case Opaque():
+            return _opaque(part, notes)
+
+
+def _text(part: Text, turn: Turn, target: Target) -> Iterable[Part]:
+    if not part.text and part.sealed is None and target.dialect is not Dialect.OPENAI_CHAT:
+        return ()
+    is_blank = target.dialect is Dialect.ANTHROPIC_MESSAGES and not part.text.strip()
+    return () if is_blank else (replace(part, citations=()),)
+
+
+def _hosted(part: Hosted, notes: Notes) -> Iterable[Part]:
+    if part.text:
+        notes.adjusted("hosted-as-text", part.at)
+        return (Text(text=part.text, at=part.at),)
+    notes.lost("hosted-activity", part.at)
+    return ()
+
+
+def _opaque(part: Opaque, notes: Notes) -> Iterable[Part]:
+    if "compaction" in part.type:
+        raise Refused(
+            400,
+            "stateful_not_supported",
+            f"{part.at}: the conversation before this was packed by another vendor than this model's.",
+            param=part.at,
+        )
+    notes.lost("unknown-field", part.at)
+    return ()
+
+
+# ---- results
+
+
+def _result(part: ToolResult, target: Target, notes: Notes) -> ToolResult:
+    """The result's own parts, and what it says of an error."""
+    parts: list[Part] = []
+    for one in part.parts:
+        if isinstance(one, Media):
+            parts += fit_media(one, target, notes)
+        elif isinstance(one, Text):
+            parts.append(replace(one, cache=None, citations=()))
+        elif isinstance(one, Hosted | Opaque):
+            notes.lost("unknown-field", one.at)
+    if part.is_error and target.dialect in (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES):
+        notes.note("is-error", part.at)
+    raw, is_error = part.raw, part.is_error
+    if raw is not None and target.dialect is not Dialect.GEMINI:
+        text, is_error = _unwrapped(raw)
+        parts.insert(0, Text(text=text))
+        raw = None
+    return replace(part, parts=tuple(parts), raw=raw, is_error=is_error)
+
+
+def _unwrapped(raw: str) -> tuple[str, bool]:
+    """Gemini's object as text; one that only says an output or an error is just that."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw, False
+    match value:
+        case {"output": str(text)} if len(value) == 1:
+            return text, False
+        case {"error": str(text)} if len(value) == 1:
+            return text, True
+        case _:
+            return raw, False
+
+
+def _answered(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
+    """Results right after their calls, in the order of the calls, one for each."""
+    if target.dialect in _MERGES:
+        turns = _moved_up(turns, notes)
+    order: dict[str, int] = {}
+    made: list[Turn] = []
+    for turn in turns:
+        if turn.role is Role.ASSISTANT:
+            calls = (part for part in turn.parts if isinstance(part, ToolCall))
+            order = {call.id: place for place, call in enumerate(calls)}
+        elif turn.role is Role.USER and any(isinstance(part, ToolResult) for part in turn.parts):
+            turn = _ordered(turn, order, target, notes)
+        made.append(turn)
+    return made
+
+
+def _ordered(turn: Turn, order: dict[str, int], target: Target, notes: Notes) -> Turn:
+    results = [part for part in turn.parts if isinstance(part, ToolResult)]
+    rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
+    if target.dialect is not Dialect.OPENAI_RESPONSES:
+        last = {part.call_id: n for n, part in enumerate(results)}
+        for n, part in enumerate(results):
+            if last[part.call_id] != n:
+                notes.adjusted("tool-result-repeated", part.at)
+        results = [part for n, part in enumerate(results) if last[part.call_id] == n]
+    results.sort(key=lambda part: order.get(part.call_id, len(order)))
+    return replace(turn, parts=(*results, *rest))
+
+
+def _moved_up(turns: list[Turn], notes: Notes) -> list[Turn]:
+    """Results that stand later than in the turn after their calls."""
+    place: dict[str, int] = {}
+    due: dict[int, list[ToolResult]] = {}
+    made: list[Turn] = []
+    for index, turn in enumerate(turns):
+        if turn.role is Role.ASSISTANT:
+            place.update((part.id, index) for part in turn.parts if isinstance(part, ToolCall))
+        kept: list[Part] = []
+        for part in turn.parts:
+            home = place.get(part.call_id) if isinstance(part, ToolResult) else None
+            if isinstance(part, ToolResult) and home is not None and _is_late(turns, home, index):
+                notes.adjusted("tool-result-moved", part.at)
+                due.setdefault(home, []).append(part)
+            else:
+                kept.append(part)
+        made.append(replace(turn, parts=tuple(kept)))
+    if not due:
+        return turns
+    out: list[Turn] = []
+    for index, turn in enumerate(made):
+        out.append(turn)
+        if index in due:
+            out.append(Turn(role=Role.USER, parts=tuple(due[index])))
+    return _merged(_filled(out, None))
+
+
+def _is_late(turns: list[Turn], home: int, index: int) -> bool:
+    """Whether a turn of another side stands between a call and its result."""
+    return any(turn.role is not Role.USER for turn in turns[home + 1 : index])
+
+
+def _media_moved(turn: Turn, target: Target, notes: Notes) -> Iterable[Turn]:
+    """Media of results, where results hold text alone, in a user turn after them."""
+    if turn.role is not Role.USER or target.dialect in (
+        Dialect.OPENAI_RESPONSES,
+        Dialect.ANTHROPIC_MESSAGES,
+    ):
+        return (turn,)
+    results: list[Part] = []
+    moved: list[tuple[ToolResult, list[Media]]] = []
+    rest: list[Part] = []
+    for part in turn.parts:
+        if not isinstance(part, ToolResult):
+            rest.append(part)
+            continue
+        out = [one for one in part.parts if isinstance(one, Media) and not _may_hold(one, target)]
+        if out:
+            notes.adjusted("tool-media-moved", part.at)
+            moved.append((part, out))
+            part = replace(part, parts=tuple(one for one in part.parts if one not in out))
+        results.append(part)
+    if not moved:
+        return (turn,)
+    media: list[Part] = []
+    for result, held in moved:
+        if len(moved) > 1:
+            media.append(Text(text=f"[media of tool result {result.call_id}]"))
+        media += held
+    split = [replace(turn, parts=tuple(results)), Turn(role=Role.USER, parts=tuple(media), at=turn.at)]
+    return [*split, replace(turn, parts=tuple(rest))] if rest else split
+
+
+def _may_hold(part: Media, target: Target) -> bool:
+    return (
+        target.dialect is Dialect.GEMINI
+        and target.row.takes_media_in_results
+        and part.mime in _GEMINI_RESULT_MEDIA
+    )
+
+
+# ---- the whole
+
+
+def _filled(turns: list[Turn], target: Target | None) -> list[Turn]:
+    """Without turns that hold nothing.
+
+    Raises:
+        Refused: 400, that was the last turn.
+    """
+    last = turns[-1] if turns else None
+    if target is not None and last is not None and not last.parts and last.role is Role.USER:
+        at = last.at or "messages"
+        raise Refused(
+            400, "empty_user_turn", f"{at}: nothing of the last turn can be sent to this model.", param=at
+        )
+    return [turn for turn in turns if turn.parts]
+
+
+def _merged(turns: list[Turn]) -> list[Turn]:
+    """Adjacent turns of one side as one, results first. System turns at the head stay apart."""
+    made: list[Turn] = []
+    for turn in turns:
+        if made and made[-1].role is turn.role and turn.role not in _SYSTEM:
+            parts = (*made[-1].parts, *turn.parts)
+            if turn.role is Role.USER:
+                parts = tuple(sorted(parts, key=lambda part: not isinstance(part, ToolResult)))
+            made[-1] = replace(made[-1], parts=parts)
+        else:
+            made.append(turn)
+    return made
+
+
+def _ended(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
+    """A last turn of the assistant's, which the model is to go on with."""
+    if not turns or turns[-1].role is not Role.ASSISTANT:
+        return turns
+    last = turns[-1]
+    if not isinstance(last.parts[-1], Text | Refusal):
+        return turns
+    if target.row.prefill in ("no", "not_thinking") and target.dialect in _MERGES:
+        if target.row.prefill == "no":
+            raise Refused(
+                400,
+                "prefill_unsupported",
+                f"{last.at}: this model does not continue a turn of the assistant's.",
+                param=last.at,
+            )
+    elif target.row.prefill == "continues_not" and target.dialect not in _MERGES:
+        notes.adjusted("prefill-not-continued", last.at)
+    text = last.parts[-1]
+    if (
+        target.dialect is Dialect.ANTHROPIC_MESSAGES
+        and isinstance(text, Text)
+        and text.text != text.text.rstrip()
+    ):
+        notes.adjusted("prefill-whitespace", text.at)
+        kept = replace(text, text=text.text.rstrip())
+        return [*turns[:-1], replace(last, parts=(*last.parts[:-1], kept))]
+    return turns
