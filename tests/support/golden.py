@@ -19,9 +19,7 @@ JSON (arguments keep the white space and the escapes of strings that they came w
 
 from __future__ import annotations
 
-import inspect
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +79,8 @@ class Case:
 
     @property
     def expected(self) -> dict[str, Any]:
-        return self.data.get("expected", {})
+        expected: dict[str, Any] = self.data.get("expected", {})
+        return expected
 
     @property
     def given(self) -> bytes:
@@ -162,17 +161,10 @@ def _error(case: Case, other: Dialect) -> dict[str, Any]:
         except UpstreamError as error:
             failure = error.failure
     else:
-        failure = _read_failure(given["status"], headers, sent)
-    status, told, more = failures.write_failure(other, failure, "req_golden")
-    return {
-        "status": status,
-        "headers": {name.decode(): value.decode() for name, value in more},
-        **_body(told),
-    }
-
-
-def _read_failure(status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> Failure:
-    return failures.read_failure(status, headers, body)
+        failure = failures.read_failure(given["status"], headers, sent)
+    status, answer, more = failures.write_failure(other, failure, "req_golden")
+    told = {name.decode(): value.decode() for name, value in more}
+    return {"status": status, "headers": told, **_body(answer)}
 
 
 def cut(case: Case, other: Dialect, size: int) -> tuple[bytes, bytes]:

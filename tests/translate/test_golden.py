@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support import golden
 
 from llmitm.exchange import Dialect
+from support import golden
 
 CASES = golden.load()
 ASKED = [
