@@ -13,12 +13,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Final
 
 import orjson
 
-from llmitm import __version__, mapped, paced
+from llmitm import __version__, mapped, paced, translated
 from llmitm.accept import endpoints, keys
+from llmitm.config.schema import Config, Endpoint
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
 from llmitm.exchange import (
     Attempt,
@@ -32,7 +34,7 @@ from llmitm.exchange import (
     Watch,
 )
 from llmitm.record.entry import Entry, entry
-from llmitm.route import plan
+from llmitm.route import calls, plan
 from llmitm.send.headers import forwardable_request
 from llmitm.translate import peek
 from llmitm.translate.failures import reason, write_error, write_error_event
@@ -44,6 +46,7 @@ type Steps = AsyncIterator[ResponseHead | bytes]
 
 PROMPT_BYTES: Final = 65_536
 """Announced bodies up to this size are read whole before they are sent: one write instead of several."""
+_YES: Final = (b"1", b"true")
 
 
 async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
@@ -99,6 +102,10 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         drop_headers=admission.drop_headers,
     )
     length = request.body.length
+    if match.endpoint.kind == "gateway":
+        async for step in _routed(request, asked, match.endpoint, config, world, watch, kept):
+            yield step
+        return
     if match.endpoint.kind == "forward":
         if length is not None and length <= PROMPT_BYTES:
             await request.body.whole(PROMPT_BYTES)
@@ -137,6 +144,68 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         )
     async for step in steps:
         yield step
+
+
+async def _routed(
+    request: ClientRequest,
+    asked: plan.Asked,
+    endpoint: Endpoint,
+    config: Config,
+    world: World,
+    watch: Watch,
+    kept: Entry,
+) -> Steps:
+    """By model to one of the providers, in the client's dialect where it speaks that, else translated."""
+    call = calls.read(request.method, asked.rest)
+    body = await request.body.whole(config.server.body_limit_bytes)
+    kept.request_bytes = len(body)
+    wanted = translated.wanted(call, request, body)
+    kept.model = wanted.model
+    _check_allowed(wanted.model, endpoint, kept.auth_key, config)
+    chosen = await plan.choose(wanted.model, asked.endpoint, config, world.store)
+    is_strict = endpoint.strict or chosen.options.strict or request.header(b"x-llmitm-strict") in _YES
+    made = translated.prepare(call, body, wanted.model, chosen, is_strict=is_strict)
+    asked = replace(asked, dialect=call.dialect, drop_headers=asked.drop_headers | translated.NEVER_SENT)
+    if made is None:
+        planned = plan.towards(asked, chosen, call, config)
+        if call.model is None and chosen.model != wanted.model:
+            body = peek.replace_member(body, "model", chosen.model)
+        outgoing = _outgoing(request, translated.with_version(request, planned, call.dialect), body)
+        steps = attempt(planned.attempt, outgoing, world, watch, kept)
+        async for step in mapped.mapped(steps, planned.attempt, call.dialect, request.id):
+            yield translated.with_model(step, chosen.model)
+        return
+
+    upstream_call = calls.generate(made.target.dialect, is_stream=made.asked.stream)
+    planned = plan.towards(asked, chosen, upstream_call, config)
+    outgoing = translated.outgoing(request, planned, made, config, chosen.options.api_version)
+    back = translated.Back(
+        made=made,
+        attempt=planned.attempt,
+        request_id=request.id,
+        kept=kept,
+        limit_bytes=config.server.body_limit_bytes,
+    )
+    steps = attempt(planned.attempt, outgoing, world, watch, kept)
+    if made.asked.stream:
+        streaming = config.streaming
+        steps = back.stream(
+            steps,
+            world.clock,
+            heartbeat_s=streaming.heartbeat_s,
+            heartbeat_after_s=streaming.heartbeat_after_s,
+        )
+    else:
+        steps = back.whole(steps)
+    async for step in steps:
+        yield step
+
+
+def _check_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Config) -> None:
+    key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
+    for globs in (endpoint.allowed_models, key.allowed_models if key else ()):
+        if globs and not any(fnmatchcase(model, glob) for glob in globs):
+            raise Refused(403, "model_not_allowed", "This model may not be used here.")
 
 
 def _outgoing(

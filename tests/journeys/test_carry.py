@@ -151,13 +151,9 @@ async def test_a_forward_endpoint_with_a_provider_sends_its_key(provider: Provid
 
 async def test_what_is_not_served_yet_says_so(provider: Provider, tmp_path: Any) -> None:
     world, _ = world_of(provider, tmp_path)
-    for target, headers in (
-        ("/router/v1/chat/completions", {}),
-        ("/dev/v1/realtime", {"upgrade": "websocket"}),
-    ):
-        head, content = await ask(world, target, CHAT, **headers)
-        assert head.status == 501
-        assert orjson.loads(content)["error"]["code"] == "not_supported"
+    head, content = await ask(world, "/dev/v1/realtime", CHAT, upgrade="websocket")
+    assert head.status == 501
+    assert orjson.loads(content)["error"]["code"] == "not_supported"
     await world.close()
     assert provider.count == 0
 

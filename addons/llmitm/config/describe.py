@@ -48,9 +48,8 @@ def describe(config: Config) -> str:
             )
             off = "  disabled" if provider.disabled else ""
             proxy = f"  through {masked_url(provider.proxy_url)}" if provider.proxy_url else ""
-            lines.append(
-                f"  {name}  {provider.dialect(name)}  {keys}{f': {names}' if names else ''}{proxy}{off}"
-            )
+            spoken = ", ".join(provider.dialects(name))
+            lines.append(f"  {name}  {spoken}  {keys}{f': {names}' if names else ''}{proxy}{off}")
     if config.warnings:
         lines.append("")
         lines += [f"warning: {warning}" for warning in config.warnings]
@@ -74,7 +73,7 @@ def _endpoint(config: Config, name: str, endpoint: Endpoint) -> str:
         case "cloudflare":
             text = "Cloudflare AI Gateway" + (", streams simulated" if endpoint.simulate_stream else "")
         case _:
-            text = "gateway (not served yet)"
+            text = "gateway, by model over " + (endpoint.provider or ", ".join(config.providers))
     proxy = endpoint.proxy_url if endpoint.proxy_url is not None else config.server.proxy_url
     if proxy:
         return f"{text} through {masked_url(proxy)}"

@@ -27,6 +27,7 @@ from llmitm.config.schema import (
     ProviderOptions,
 )
 from llmitm.errors import ConfigError, Problem
+from llmitm.route.known import RETIRED
 from llmitm.secret import Secret
 
 DEFAULT_PATH: Final = Path("config.toml")
@@ -593,7 +594,9 @@ def _check_auth(config: Config, problems: list[Problem]) -> list[str]:
                 warnings.append(
                     f"endpoint {name} has nothing to send: provider {one.provider} has no credential in use"
                 )
-    waiting = [name for name, one in config.endpoints.items() if one.kind == "gateway"]
-    if waiting:
-        warnings.append(f"endpoints of kind gateway are not served yet: {', '.join(waiting)}")
+    if any(one.kind == "gateway" for one in config.endpoints.values()):
+        for name, provider in config.providers.items():
+            if all(one.base(name) is None for one in (provider, *provider.credentials)):
+                why = f" ({RETIRED[name]})" if name in RETIRED else ""
+                warnings.append(f"provider {name} has no base_url{why}: endpoints of kind gateway skip it")
     return warnings

@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmitm.exchange import Dialect
+from llmitm.route.known import KNOWN, Known
 from llmitm.secret import Secret
 
 RESERVED: Final = frozenset({"v1", "v1beta", "health", "ready", "metrics", "admin", "api", "ws"})
@@ -46,31 +47,20 @@ FORMATS: Final[Mapping[str, Dialect]] = {
     "gemini": Dialect.GEMINI,
     "google": Dialect.GEMINI,
 }
-WELL_KNOWN: Final[Mapping[str, tuple[str, Dialect]]] = {
-    "openai": ("https://api.openai.com/v1", Dialect.OPENAI_CHAT),
-    "anthropic": ("https://api.anthropic.com", Dialect.ANTHROPIC_MESSAGES),
-    "claude": ("https://api.anthropic.com", Dialect.ANTHROPIC_MESSAGES),
-    "gemini": ("https://generativelanguage.googleapis.com", Dialect.GEMINI),
-    "google": ("https://generativelanguage.googleapis.com", Dialect.GEMINI),
-    "google-ai-studio": ("https://generativelanguage.googleapis.com", Dialect.GEMINI),
-    "groq": ("https://api.groq.com/openai/v1", Dialect.OPENAI_CHAT),
-    "mistral": ("https://api.mistral.ai/v1", Dialect.OPENAI_CHAT),
-    "deepseek": ("https://api.deepseek.com/v1", Dialect.OPENAI_CHAT),
-    "xai": ("https://api.x.ai/v1", Dialect.OPENAI_CHAT),
-    "grok": ("https://api.x.ai/v1", Dialect.OPENAI_CHAT),
-    "openrouter": ("https://openrouter.ai/api/v1", Dialect.OPENAI_CHAT),
-    "together": ("https://api.together.xyz/v1", Dialect.OPENAI_CHAT),
-    "cerebras": ("https://api.cerebras.ai/v1", Dialect.OPENAI_CHAT),
-    "cohere": ("https://api.cohere.ai/compatibility/v1", Dialect.OPENAI_CHAT),
-}
 SIGNED: Final = (
     "vertex",
     "vertex-ai",
     "vertex_ai",
+    "google-vertex",
     "google-vertex-ai",
+    "vertex-anthropic",
     "bedrock",
     "aws-bedrock",
     "amazon-bedrock",
+    "bedrock-openai",
+    "bedrock-mantle",
+    "bedrock_mantle",
+    "bedrock-anthropic",
 )
 
 
@@ -325,6 +315,36 @@ class ProviderOptions(Table):
     def _no_empty_model(cls, value: str | None) -> str | None:
         return value or None
 
+    def known(self, name: str) -> Known | None:
+        """What is known of a provider of that name, where this is that one and not another's address."""
+        found = KNOWN.get(name)
+        return None if found is None or (self.base_url is not None and not found.is_template) else found
+
+    def dialects(self, name: str) -> tuple[Dialect, ...]:
+        """What it speaks, the best first: its format, else what is known of its name, else openai-chat."""
+        named = KNOWN.get(name)
+        if self.format is not None:
+            found: tuple[Dialect, ...] = (FORMATS[self.format],)
+        elif known := self.known(name):
+            found = known.formats
+        elif named is not None and named.formats[0] in (Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI):
+            found = named.formats
+        else:
+            found = (Dialect.OPENAI_CHAT,)
+        if Dialect.OPENAI_CHAT in found and self.wire_api == "responses":
+            return (Dialect.OPENAI_RESPONSES,)
+        return found
+
+    def dialect(self, name: str) -> Dialect:
+        """The one of them that is used for clients of any other."""
+        found = self.dialects(name)
+        return Dialect.OPENAI_CHAT if Dialect.OPENAI_CHAT in found else found[0]
+
+    def base(self, name: str) -> str | None:
+        """Its base URL, or that of the well-known provider of its name; None where neither is known."""
+        found = KNOWN.get(name)
+        return self.base_url or (found.base_url if found is not None and not found.is_template else None)
+
 
 class Credential(ProviderOptions):
     """One upstream key. Once loaded, options that it does not set are its provider's."""
@@ -341,27 +361,6 @@ class Provider(ProviderOptions):
     api_keys: tuple[Key, ...] = ()
     credentials: tuple[Credential, ...] = ()
     """Once loaded, those of `api_keys` stand in it too, each with a name."""
-
-    def dialect(self, name: str) -> Dialect:
-        """The dialect it speaks: its format, else what is known of its name, else openai-chat."""
-        if self.format is not None:
-            found = FORMATS[self.format]
-        elif self.base_url is not None:
-            found = {
-                "anthropic": Dialect.ANTHROPIC_MESSAGES,
-                "claude": Dialect.ANTHROPIC_MESSAGES,
-                "gemini": Dialect.GEMINI,
-                "google": Dialect.GEMINI,
-            }.get(name, Dialect.OPENAI_CHAT)
-        else:
-            found = WELL_KNOWN.get(name, ("", Dialect.OPENAI_CHAT))[1]
-        if found is Dialect.OPENAI_CHAT and self.wire_api == "responses":
-            return Dialect.OPENAI_RESPONSES
-        return found
-
-    def base(self, name: str) -> str | None:
-        """Its base URL, or that of the well-known provider of its name; None where neither is known."""
-        return self.base_url or WELL_KNOWN.get(name, (None, None))[0]
 
 
 class AuthKey(Table):

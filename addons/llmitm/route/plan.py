@@ -1,6 +1,7 @@
 """From a request to the attempt that is made: URL, credential, proxy, chosen as a unit.
 
-Knows endpoints of kind forward and cloudflare. One attempt an exchange: what is chosen here is tried once.
+One attempt an exchange: what is chosen here is tried once. For endpoints of kind gateway `choose` comes
+first; where the request then goes depends on the dialect that the provider is asked in.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmitm.config.schema import Config, Credential, Endpoint, Gateway
+from llmitm.config.schema import Config, Credential, Endpoint, Gateway, ProviderOptions
 from llmitm.errors import Refused
 from llmitm.exchange import Attempt, Dialect, Headers
-from llmitm.route import cloudflare
+from llmitm.route import cloudflare, providers
+from llmitm.route.calls import Call, url_of
 from llmitm.route.join import join
+from llmitm.route.providers import Candidate, auth_of, key_headers
 from llmitm.route.rotation import cycle
 from llmitm.secret import Secret
 from llmitm.state.store import Step, Store
@@ -45,19 +48,59 @@ class Planned:
 
 
 async def plan(asked: Asked, config: Config, store: Store) -> Planned:
-    """Chooses the attempt.
+    """Chooses the attempt of an endpoint of kind forward or cloudflare.
 
     Raises:
-        Refused: 501 where the endpoint's kind is not served, 503 where its provider has no key in use.
+        Refused: 503 where the endpoint's provider has no key in use.
     """
     endpoint = config.endpoints[asked.endpoint]
-    match endpoint.kind:
-        case "forward":
-            return await _forward(asked, endpoint, config, store)
-        case "cloudflare":
-            return await _cloudflare(asked, config, store)
-        case _:
-            raise Refused(501, "not_supported", f"Endpoints of kind {endpoint.kind} are not served yet.")
+    if endpoint.kind == "forward":
+        return await _forward(asked, endpoint, config, store)
+    return await _cloudflare(asked, config, store)
+
+
+async def choose(model: str, endpoint: str, config: Config, store: Store) -> Candidate:
+    """Who is asked for this model: each credential that serves it in its turn, as often as its weight says.
+
+    Raises:
+        Refused: 404 where no provider serves the model, 503 where those that do are out of service.
+    """
+    if pool := config.routing.aliases.get(model):
+        weights = tuple(one.weight for one in pool)
+        model = pool[await rotate(store, f"alias:{model}", weights)].model
+    found = providers.find(model, config, only=config.endpoints[endpoint].provider)
+    weights = tuple(one.options.weight for one in found)
+    # one turn for all that have the same choice
+    named = ",".join(f"{one.provider}/{one.credential.name if one.credential else ''}" for one in found)
+    return found[await rotate(store, f"candidates:{named}", weights)]
+
+
+def towards(asked: Asked, chosen: Candidate, call: Call, config: Config) -> Planned:
+    """The attempt that makes `call`, which is in a dialect of the provider's own.
+
+    Raises:
+        Refused: 400 for a model whose name makes no path, 503 where a key is needed and there is none.
+    """
+    options, credential = chosen.options, chosen.credential
+    auth = chosen.auth(call.dialect)
+    has_own_address = options.base_url is not None or auth == "optional"
+    if credential is None and call.dialect is not asked.dialect and not has_own_address:
+        raise Refused(503, "no_credential", f"Provider {chosen.provider} has no credential in use.")
+    version = options.api_version if call.dialect is not Dialect.ANTHROPIC_MESSAGES else None
+    attempt = Attempt(
+        exchange_id=asked.id,
+        number=1,
+        endpoint=asked.endpoint,
+        provider=chosen.provider,
+        url=url_of(call, chosen.base, chosen.model, version),
+        dialect=call.dialect,
+        credential=credential.name if credential else None,
+        credential_headers=key_headers(auth, credential.api_key) if credential else (),
+        drop_headers=asked.drop_headers | CLIENT_KEYS if credential else asked.drop_headers,
+        model=chosen.model,
+        proxy_url=proxy_of(config, asked.endpoint, credential or options),
+    )
+    return Planned(attempt=attempt, add_headers=_extra(options), model=chosen.model)
 
 
 async def _forward(asked: Asked, endpoint: Endpoint, config: Config, store: Store) -> Planned:
@@ -75,7 +118,7 @@ async def _forward(asked: Asked, endpoint: Endpoint, config: Config, store: Stor
         url=url,
         dialect=asked.dialect,
         credential=credential.name if credential else None,
-        credential_headers=key_headers(asked.dialect, credential.api_key) if credential else (),
+        credential_headers=_key_of(endpoint.provider, credential, asked.dialect),
         drop_headers=asked.drop_headers | CLIENT_KEYS if credential else asked.drop_headers,
         proxy_url=proxy_of(config, asked.endpoint, credential),
     )
@@ -125,25 +168,22 @@ def target_of(gateway: Gateway, config: Config) -> cloudflare.Target:
     )
 
 
-def _extra(credential: Credential | None) -> Headers:
+def _extra(options: ProviderOptions | None) -> Headers:
     """The operator's own headers of a credential."""
-    if credential is None:
+    if options is None:
         return ()
-    return tuple((name.encode(), value.reveal().encode()) for name, value in credential.headers.items())
+    return tuple((name.encode(), value.reveal().encode()) for name, value in options.headers.items())
 
 
-def key_headers(dialect: Dialect, key: Secret) -> tuple[tuple[bytes, Secret], ...]:
-    """Where a provider of this dialect looks for its key."""
-    match dialect:
-        case Dialect.ANTHROPIC_MESSAGES:
-            return ((b"x-api-key", key),)
-        case Dialect.GEMINI:
-            return ((b"x-goog-api-key", key),)
-        case _:
-            return ((b"authorization", Secret(f"Bearer {key.reveal()}", key.reference)),)
+def _key_of(
+    provider: str | None, credential: Credential | None, dialect: Dialect
+) -> tuple[tuple[bytes, Secret], ...]:
+    if provider is None or credential is None:
+        return ()
+    return key_headers(auth_of(provider, credential, dialect), credential.api_key)
 
 
-def proxy_of(config: Config, endpoint: str, credential: Credential | None) -> Secret | None:
+def proxy_of(config: Config, endpoint: str, credential: ProviderOptions | None) -> Secret | None:
     """Credential, then endpoint, then server; an empty one is a direct connection."""
     for proxy in (
         credential.proxy_url if credential else None,
@@ -200,7 +240,7 @@ def again(
         found = next((one for one in every if one.name == credential), None)
         if found is None:
             raise Refused(409, "no_credential", f"Credential {credential} is no longer configured.")
-        put = key_headers(dialect, found.api_key)
+        put = _key_of(provider, found, dialect)
     if gateway is not None:
         named = (one for one in config.gateways if f"{one.account_id}/{one.gateway_id}" == gateway)
         known = next(named, None)

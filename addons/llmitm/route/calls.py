@@ -1,0 +1,135 @@
+"""What a path below a gateway endpoint asks for, and where the same is asked of a provider. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from llmitm.errors import Refused
+from llmitm.exchange import Dialect
+from llmitm.route.join import join
+
+type Task = Literal["generate", "other"]
+
+_PATHS: Final[dict[bytes, tuple[Dialect, Task]]] = {
+    b"/chat/completions": (Dialect.OPENAI_CHAT, "generate"),
+    b"/responses": (Dialect.OPENAI_RESPONSES, "generate"),
+    b"/messages": (Dialect.ANTHROPIC_MESSAGES, "generate"),
+    b"/messages/count_tokens": (Dialect.ANTHROPIC_MESSAGES, "other"),
+    b"/completions": (Dialect.OPENAI_CHAT, "other"),
+    b"/embeddings": (Dialect.OPENAI_CHAT, "other"),
+}
+_GEMINI: Final = re.compile(rb"/(v1beta|v1alpha|v1)/models/([^/]+):([A-Za-z]+)\Z")
+_GEMINI_TASKS: Final[dict[bytes, Task]] = {
+    b"generateContent": "generate",
+    b"streamGenerateContent": "generate",
+    b"countTokens": "other",
+    b"embedContent": "other",
+    b"batchEmbedContents": "other",
+}
+_KEY: Final = re.compile(rb"(?:\A|(?<=&))key=[^&]*(?:&|\Z)")
+_VERSION_AT_END: Final = re.compile(r"/v1(?:beta|alpha)?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request for a model."""
+
+    dialect: Dialect
+    task: Task
+    """`other` can be asked only of a provider that speaks this dialect."""
+    path: bytes
+    """Without a version: `/chat/completions`; for Gemini the verb, `generateContent`."""
+    query: bytes = b""
+    """Without a key."""
+    version: str = "v1"
+    model: str | None = None
+    """Where the path names it."""
+    is_stream: bool | None = None
+    """Where the path says it."""
+    is_json_array: bool = False
+
+
+def read(method: str, rest: bytes) -> Call:
+    """What `rest` (path and query below the endpoint) asks for.
+
+    Raises:
+        Refused: 404 for a path that names no call, 405 for another method than POST.
+    """
+    path, _, query = rest.partition(b"?")
+    query = _KEY.sub(b"", query).rstrip(b"&")
+    found = _plain(path, query) or _gemini(path, query)
+    if found is None:
+        raise Refused(404, "unknown_path", "This endpoint serves calls of models only; this path is none.")
+    if method != "POST":
+        raise Refused(405, "method_not_allowed", "Calls of models are POST requests.")
+    return found
+
+
+def _plain(path: bytes, query: bytes) -> Call | None:
+    bare = path.removeprefix(b"/v1")
+    if (known := _PATHS.get(bare)) is None:
+        return None
+    return Call(dialect=known[0], task=known[1], path=bare, query=query)
+
+
+def _gemini(path: bytes, query: bytes) -> Call | None:
+    match = _GEMINI.match(path)
+    if match is None or (task := _GEMINI_TASKS.get(match[3])) is None:
+        return None
+    is_stream = match[3] == b"streamGenerateContent"
+    return Call(
+        dialect=Dialect.GEMINI,
+        task=task,
+        path=match[3],
+        query=query,
+        version=match[1].decode(),
+        model=unquote_to_bytes(match[2]).decode("utf-8", "replace"),
+        is_stream=is_stream,
+        is_json_array=is_stream and b"alt=sse" not in query.split(b"&"),
+    )
+
+
+def url_of(call: Call, base: str, model: str, api_version: str | None = None) -> str:
+    """Where a provider of this call's own dialect is asked.
+
+    Raises:
+        Refused: 400 for a model whose name makes no path.
+    """
+    query = call.query
+    match call.dialect:
+        case Dialect.GEMINI:
+            name = quote(model.removeprefix("models/"), safe="")
+            version = "" if _VERSION_AT_END.search(base) else f"/{api_version or call.version}"
+            path = f"{version}/models/{name}:{call.path.decode()}".encode()
+        case Dialect.ANTHROPIC_MESSAGES:
+            path = b"/v1" + call.path
+        case _:
+            path = call.path if urlsplit(base).path.strip("/") else b"/v1" + call.path
+            if api_version:
+                added = b"api-version=" + quote(api_version, safe="").encode()
+                query = query + b"&" + added if query else added
+    return join(base, path + b"?" + query if query else path)
+
+
+_GENERATE: Final[dict[Dialect, bytes]] = {
+    Dialect.OPENAI_CHAT: b"/chat/completions",
+    Dialect.OPENAI_RESPONSES: b"/responses",
+    Dialect.ANTHROPIC_MESSAGES: b"/messages",
+}
+
+
+def generate(dialect: Dialect, *, is_stream: bool) -> Call:
+    """The call that asks a provider of this dialect for an answer; streams come as events."""
+    if dialect is not Dialect.GEMINI:
+        return Call(dialect=dialect, task="generate", path=_GENERATE[dialect])
+    return Call(
+        dialect=dialect,
+        task="generate",
+        path=b"streamGenerateContent" if is_stream else b"generateContent",
+        query=b"alt=sse" if is_stream else b"",
+        version="v1beta",
+        is_stream=is_stream,
+    )

@@ -1,0 +1,207 @@
+"""Which providers serve a model, and how they spell it. Pure.
+
+A model belongs to the first of these that some provider says or implies:
+
+1. an entry of `models` with this very name or alias
+2. an entry that is a glob
+3. the provider's name, or its `prefix`, before a slash: `groq/llama-4`
+4. the vendor whose model it is, by its name
+5. providers without `models` that are not one vendor's alone
+
+Credentials may override what their provider says, so each is looked at by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from llmitm.config.schema import Config, Credential, ProviderOptions
+from llmitm.errors import Refused
+from llmitm.exchange import Dialect
+from llmitm.route.known import KNOWN, Auth, family_of
+from llmitm.secret import Secret
+
+_MOST_NAMED: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One credential of a provider that serves the model; or the provider, where it has none."""
+
+    provider: str
+    options: ProviderOptions
+    credential: Credential | None
+    model: str
+    """As the upstream spells it."""
+
+    @property
+    def base(self) -> str:
+        base = self.options.base(self.provider)
+        assert base is not None, "those without one are no candidates"
+        return base
+
+    @property
+    def dialects(self) -> tuple[Dialect, ...]:
+        return self.options.dialects(self.provider)
+
+    def dialect_for(self, client: Dialect) -> Dialect:
+        """The client's own where the provider speaks it."""
+        return client if client in self.dialects else self.options.dialect(self.provider)
+
+    def auth(self, dialect: Dialect) -> Auth:
+        return auth_of(self.provider, self.options, dialect)
+
+
+def auth_of(provider: str, options: ProviderOptions, dialect: Dialect) -> Auth:
+    """Where a provider looks for its key."""
+    known = options.known(provider)
+    if known is not None and dialect in known.formats:
+        return known.auth
+    match dialect:
+        case Dialect.ANTHROPIC_MESSAGES:
+            return "x-api-key"
+        case Dialect.GEMINI:
+            return "x-goog-api-key"
+        case _:
+            return "bearer"
+
+
+def key_headers(auth: Auth, key: Secret) -> tuple[tuple[bytes, Secret], ...]:
+    if auth in ("bearer", "optional"):
+        return ((b"authorization", Secret(f"Bearer {key.reveal()}", key.reference)),)
+    return ((auth.encode(), key),)
+
+
+def find(model: str, config: Config, *, only: str | None = None) -> tuple[Candidate, ...]:
+    """Those that serve the model, all of the best rank there is. `only` names the one provider to ask.
+
+    Raises:
+        Refused: 404 where no provider serves it, 503 where those that do are out of service.
+    """
+    best: list[Candidate] = []
+    best_rank = _NONE
+    has_disabled = False
+    for name, options, credential in _entries(config, only):
+        found = _rank(model, name, options, force_prefix=config.routing.force_model_prefix)
+        if found is None or options.base(name) is None:
+            continue
+        if options.disabled or config.providers[name].disabled:
+            has_disabled = True
+            continue
+        rank, spelled = found
+        if rank < best_rank:
+            best, best_rank = [], rank
+        if rank == best_rank:
+            best.append(Candidate(provider=name, options=options, credential=credential, model=spelled))
+    if best:
+        return tuple(best)
+    if has_disabled:
+        raise Refused(503, "no_credential", f"No provider of the model {_shown(model)} is in service.")
+    raise Refused(
+        404, "model_not_found", f"No provider serves the model {_shown(model)}. {_configured(config, only)}"
+    )
+
+
+def _entries(config: Config, only: str | None) -> Iterator[tuple[str, ProviderOptions, Credential | None]]:
+    for name, provider in config.providers.items():
+        if only is not None and name != only:
+            continue
+        if not provider.credentials:
+            yield name, provider, None
+        for credential in provider.credentials:
+            yield name, credential, credential
+
+
+_EXACT, _GLOB, _PREFIX, _FAMILY, _ANY, _NONE = range(6)
+
+
+def _rank(model: str, name: str, options: ProviderOptions, *, force_prefix: bool) -> tuple[int, str] | None:
+    """How well this provider fits, and the model's name there."""
+    own = f"{options.prefix.rstrip('/')}/" if options.prefix else ""
+    bare = model.removeprefix(own) if own else model
+    is_prefixed = bare != model
+    found: tuple[int, str] | None = None
+    if is_prefixed or not (force_prefix and own):
+        found = _listed(bare, options)
+        if is_prefixed and found is None and _takes_any(options):
+            found = (_PREFIX, bare)
+    if found is None and model.startswith(f"{name}/"):
+        rest = model.removeprefix(f"{name}/")
+        listed = _listed(rest, options)
+        if listed is not None or _takes_any(options):
+            found = (_PREFIX, listed[1] if listed else rest)
+            bare = rest
+    if found is None and _takes_any(options) and not (force_prefix and own):
+        rank = _unlisted(model, name, options)
+        found = None if rank is None else (rank, model)
+    if found is None or not found[1] or _is_excluded((model, bare, found[1]), options):
+        return None
+    return found
+
+
+def _takes_any(options: ProviderOptions) -> bool:
+    return not options.models or any(one.id == "*" for one in options.models)
+
+
+def _listed(model: str, options: ProviderOptions) -> tuple[int, str] | None:
+    for one in options.models:
+        if model == one.alias or (one.alias is None and model == one.id):
+            return _EXACT, one.id
+    for one in options.models:
+        if model == one.id:
+            return _EXACT, one.id
+    for one in options.models:
+        if one.id != "*" and one.alias is None and fnmatchcase(model, one.id):
+            return _GLOB, model
+    return None
+
+
+def _unlisted(model: str, name: str, options: ProviderOptions) -> int | None:
+    bare = model.removeprefix("models/")
+    family = family_of(bare.rpartition("/")[2])
+    named = KNOWN.get(name)
+    if "/" not in bare and family is not None and named is not None and named.vendor == family:
+        return _FAMILY
+    known = options.known(name)
+    if family is not None and known is not None and known.vendor:
+        return None  # a vendor's own API has no models of another
+    return _ANY
+
+
+def _is_excluded(names: tuple[str, ...], options: ProviderOptions) -> bool:
+    return any(fnmatchcase(name, glob) for name in names for glob in options.excluded_models)
+
+
+def _shown(model: str) -> str:
+    return model if len(model) <= 100 else model[:100] + "..."
+
+
+def names(config: Config, only: str | None = None) -> list[str]:
+    """The models that are configured by name, globs left out, in order."""
+    found: dict[str, None] = {}
+    for name, options, _ in _entries(config, only):
+        if options.disabled or config.providers[name].disabled:
+            continue
+        for one in options.models:
+            if not any(sign in one.id for sign in "*?[") and not _is_excluded((one.id,), options):
+                found[one.alias or one.id] = None
+    return list(found)
+
+
+def _configured(config: Config, only: str | None) -> str:
+    listed: dict[str, None] = {}
+    whole: dict[str, None] = {}
+    for name, options, _ in _entries(config, only):
+        for one in options.models:
+            listed[one.alias or one.id] = None
+        if _takes_any(options):
+            whole[name] = None
+    told = list(listed)[:_MOST_NAMED]
+    if len(listed) > len(told):
+        told.append("...")
+    if whole:
+        told.append(f"models of {', '.join(list(whole)[:_MOST_NAMED])}")
+    return f"Configured are {', '.join(told)}." if told else "None is configured."

@@ -1,0 +1,439 @@
+"""A client of one dialect and an upstream of another: what is sent, and what the answer becomes.
+
+The translation itself is pure and knows neither heads nor connections; here it is joined to the steps of
+an attempt. A client of the upstream's own dialect needs none of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from llmitm import __version__
+from llmitm.clock import Clock
+from llmitm.config.schema import Config
+from llmitm.errors import Failure as Broken
+from llmitm.errors import Refused, UpstreamFailed
+from llmitm.exchange import Attempt, ClientRequest, Dialect, Headers, HeldBody, ResponseHead, UpstreamRequest
+from llmitm.record.entry import Entry
+from llmitm.route.calls import Call
+from llmitm.route.plan import Planned
+from llmitm.route.providers import Candidate
+from llmitm.send.heartbeat import with_heartbeat
+from llmitm.translate import failures, models, peek
+from llmitm.translate.neutral import Failure, Request, UpstreamError
+from llmitm.translate.pair import Translation, read_request
+from llmitm.translate.target import Model, Target
+
+type Steps = AsyncIterator[ResponseHead | bytes]
+
+NEVER_SENT: Final = frozenset({b"cookie", b"x-llmitm-strict"})
+"""What no provider gets of a client's headers, whatever the dialects."""
+_TRACES: Final = frozenset({b"traceparent", b"tracestate"})
+ANTHROPIC_VERSION: Final = b"2023-06-01"
+"""Every model and every host knows this one, and it takes all that is written here."""
+
+BEATS: Final[Mapping[Dialect, bytes]] = {
+    Dialect.OPENAI_CHAT: b": keepalive\n\n",
+    Dialect.OPENAI_RESPONSES: b": keepalive\n\n",
+    Dialect.ANTHROPIC_MESSAGES: b'event: ping\ndata: {"type":"ping"}\n\n',
+}
+"""Gemini's SDK reads every line as data, so its clients get none."""
+
+_VENDORS: Final[Mapping[Dialect, str]] = {
+    Dialect.OPENAI_CHAT: "openai",
+    Dialect.OPENAI_RESPONSES: "openai",
+    Dialect.ANTHROPIC_MESSAGES: "anthropic",
+    Dialect.GEMINI: "google",
+}
+_OF_VENDORS: Final[Mapping[str, str]] = {
+    "openai": "openai",
+    "azure": "openai",
+    "azure-openai": "openai",
+    "azure_ai": "openai",
+    "anthropic": "anthropic",
+    "claude": "anthropic",
+    "azure-anthropic": "anthropic",
+    "foundry": "anthropic",
+    "google": "google",
+    "gemini": "google",
+    "google-ai-studio": "google",
+}
+"""Names of providers whose vendor's seals they can read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What routing needs of a request."""
+
+    model: str
+    is_stream: bool
+
+
+def wanted(call: Call, request: ClientRequest, body: bytes) -> Wanted:
+    """Reads the model's name, and whether a stream is asked for, from path or body.
+
+    Raises:
+        Refused: 400, the body is no JSON object or names no model; 415, it is compressed.
+    """
+    if request.header(b"content-encoding") not in (None, b"", b"identity"):
+        raise Refused(415, "unsupported_encoding", "Send the request's body uncompressed to this endpoint.")
+    if call.model is not None:
+        return Wanted(model=call.model, is_stream=bool(call.is_stream))
+    seen = peek.peek(body)
+    if seen is None:
+        raise Refused(400, "invalid_json", "The request's body is not a JSON object.")
+    if not seen.model:
+        raise Refused(400, "missing_model", "The request names no model.", param="model")
+    return Wanted(model=seen.model, is_stream=seen.stream)
+
+
+def prepare(call: Call, body: bytes, model: str, chosen: Candidate, *, is_strict: bool) -> Translation | None:
+    """The request as the provider takes it; None where that is as the client wrote it.
+
+    Raises:
+        Refused: 400, the request cannot be said in the provider's dialect; 501, it is of a kind that is
+            not translated.
+    """
+    dialect = chosen.dialect_for(call.dialect)
+    if call.task == "other":
+        if dialect is not call.dialect:
+            raise Refused(
+                501,
+                "not_supported",
+                f"Provider {chosen.provider} does not speak {call.dialect}, and calls of this kind are not "
+                "translated.",
+            )
+        return None
+    asked: Request | None = None
+    row = models.find(chosen.model, dialect)
+    if _may_need_responses(chosen, dialect, row):
+        asked = _read(call, body, model)
+        if row.is_responses_only or (asked.tools and _effort(asked, row) != "none"):
+            dialect = Dialect.OPENAI_RESPONSES
+    if dialect is call.dialect:
+        return None
+    made = Translation(asked or _read(call, body, model), target_of(chosen, dialect, is_strict=is_strict))
+    if is_strict:
+        made.notes.refuse_strictly()
+    if call.dialect in chosen.dialects:
+        made.notes.adjusted("upstream-dialect", "", call.dialect.value, dialect.value)
+    return made
+
+
+def _read(call: Call, body: bytes, model: str) -> Request:
+    if call.dialect is Dialect.GEMINI:
+        return read_request(
+            call.dialect, body, model=model, is_stream=call.is_stream, is_json_array=call.is_json_array
+        )
+    return read_request(call.dialect, body)
+
+
+def _may_need_responses(chosen: Candidate, dialect: Dialect, row: Model) -> bool:
+    """OpenAI's chat API refuses tools while a newer model reasons, and some models altogether."""
+    return (
+        dialect is Dialect.OPENAI_CHAT
+        and Dialect.OPENAI_RESPONSES in chosen.dialects
+        and _is_openai(chosen)
+        and (row.tools_need_responses or row.is_responses_only)
+    )
+
+
+def _effort(asked: Request, row: Model) -> str | None:
+    thinking = asked.thinking
+    if thinking is None:
+        return row.default_effort
+    if thinking.mode == "off" or thinking.budget_tokens == 0:
+        return "none"
+    return thinking.effort or row.default_effort
+
+
+def _is_openai(chosen: Candidate) -> bool:
+    known = chosen.options.known(chosen.provider)
+    return known is not None and known.name in ("openai", "azure")
+
+
+def target_of(chosen: Candidate, dialect: Dialect, *, is_strict: bool = False) -> Target:
+    """The upstream, as writers need to know it."""
+    known = chosen.options.known(chosen.provider)
+    row = models.find(chosen.model, dialect)
+    if known is not None:
+        row = replace(
+            row,
+            max_tokens_field=known.max_tokens_field or row.max_tokens_field,
+            sends_back_reasoning=known.sends_back_reasoning or row.sends_back_reasoning,
+        )
+    vendor = _OF_VENDORS.get(chosen.provider)
+    key = chosen.credential.api_key.reveal() if chosen.credential else None
+    return Target(
+        dialect=dialect,
+        model=chosen.model,
+        row=row,
+        vendor=vendor if vendor == _VENDORS[dialect] else chosen.provider,
+        is_openai=_is_openai(chosen),
+        is_mistral=known is not None and known.vendor == "mistral",
+        is_openrouter=known is not None and known.name.startswith("openrouter"),
+        scope=hashlib.sha256(key.encode()).hexdigest()[:8] if key else None,
+        has_stream_options=known is None or known.has_stream_options,
+        is_strict=is_strict,
+    )
+
+
+def outgoing(
+    request: ClientRequest, planned: Planned, made: Translation, config: Config, api_version: str | None
+) -> UpstreamRequest:
+    """The translated request. Of the client's headers only those travel that mean the same anywhere."""
+    is_stream = made.asked.stream
+    passed = _TRACES | {name.lower().encode() for name in config.passthrough_headers}
+    passed -= planned.attempt.drop_headers | NEVER_SENT
+    headers: dict[bytes, bytes] = {
+        b"content-type": b"application/json",
+        b"accept": b"text/event-stream" if is_stream else b"application/json",
+        b"accept-encoding": b"identity",
+        b"user-agent": f"llmitm/{__version__}".encode(),
+    }
+    if made.target.dialect is Dialect.ANTHROPIC_MESSAGES:
+        headers[b"anthropic-version"] = api_version.encode() if api_version else ANTHROPIC_VERSION
+    headers |= {name.lower(): value for name, value in request.headers if name.lower() in passed}
+    headers |= {name.lower(): value for name, value in planned.add_headers}
+    return UpstreamRequest(
+        method="POST", url=planned.attempt.url, headers=tuple(headers.items()), body=HeldBody(made.body)
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Back:
+    """The way back of one attempt: its steps become those that the client waits for."""
+
+    made: Translation
+    attempt: Attempt
+    request_id: str
+    kept: Entry
+    limit_bytes: int
+    upstream_id: bytes | None = None
+
+    @property
+    def client(self) -> Dialect:
+        return self.made.asked.dialect
+
+    async def whole(self, steps: Steps) -> Steps:
+        """For a client that waits for the whole answer."""
+        try:
+            head, pieces = await self._begin(steps)
+            if _is_events(head):
+                collected = self.made.collector()
+                try:
+                    async for piece in pieces:
+                        collected.feed(piece)
+                    body = collected.finish()
+                finally:
+                    self._note(collected.usage)
+            else:
+                body = self.made.reply(await _joined(pieces, self.limit_bytes))
+                self._note(self.made.usage)
+        except UpstreamError as error:
+            yield self._refusal(error.failure)
+            return
+        yield ResponseHead(status=200, reason=b"OK", headers=self._headers(b"application/json"), whole=body)
+
+    async def stream(
+        self, steps: Steps, clock: Clock, *, heartbeat_s: float, heartbeat_after_s: float
+    ) -> Steps:
+        """For a client that asked for a stream. Its head waits for the first thing that is said."""
+        beat = BEATS.get(self.client)
+        has_begun = False
+        pieces = with_heartbeat(
+            self._pieces(steps),
+            interval_s=heartbeat_s if beat else 0,
+            # a ping may not come before the message that it is in
+            after_s=math.inf if self.client is Dialect.ANTHROPIC_MESSAGES else heartbeat_after_s,
+            beat=beat or b"",
+            clock=clock,
+        )
+        try:
+            async for piece in pieces:
+                if not has_begun:
+                    yield self._stream_head()
+                    has_begun = True
+                yield piece
+        except UpstreamError as error:
+            self.kept.error = error.failure.message
+            if not has_begun:
+                yield self._refusal(error.failure)
+            else:  # a heartbeat has spent the status line
+                yield failures.write_failure_event(self.client, self._ours(error.failure), self.request_id)
+            return
+        if not has_begun:
+            yield self._stream_head()
+
+    async def _pieces(self, steps: Steps) -> AsyncIterator[bytes]:
+        """The client's bytes.
+
+        Raises:
+            UpstreamError, UpstreamFailed: nothing meaningful came, so nothing was yielded.
+        """
+        head, pieces = await self._begin(steps)
+        if not _is_events(head):
+            simulated = self.made.simulated(await _joined(pieces, self.limit_bytes))
+            self._note(self.made.usage)
+            yield simulated
+            return
+        going = self.made.stream()
+        held = b""
+        try:
+            try:
+                async for piece in pieces:
+                    held += going.feed(piece)
+                    if held and going.has_begun:
+                        yield held
+                        held = b""
+                    if going.failure is not None:
+                        break
+                else:
+                    held += going.finish()
+            except UpstreamFailed as error:
+                if not going.has_begun:
+                    raise
+                held += going.fail(_failure_of(error))
+                self.kept.error = str(error)
+            if going.failure is not None:
+                if not going.has_begun:
+                    raise UpstreamError(going.failure)
+                self.kept.error = self.kept.error or going.failure.message
+            if held:
+                yield held
+        finally:
+            self._note(going.usage)
+
+    async def _begin(self, steps: Steps) -> tuple[ResponseHead, AsyncIterator[bytes]]:
+        """Head and body of a good answer, the body uncompressed.
+
+        Raises:
+            UpstreamError: it is an error.
+        """
+        head = await anext(steps)
+        assert isinstance(head, ResponseHead)
+        self.upstream_id = head.header(b"x-request-id") or head.header(b"request-id")
+        pieces = _decoded(_body(head, steps), head.header(b"content-encoding"))
+        if 200 <= head.status < 300:
+            return head, pieces
+        body = await _joined(pieces, self.limit_bytes)
+        raise UpstreamError(failures.read_failure(head.status, head.headers, body))
+
+    def _note(self, usage: object) -> None:
+        if usage is not None:
+            self.kept.usage = usage  # type: ignore[assignment]
+
+    def _ours(self, failure: Failure) -> Failure:
+        """What the client is told where the upstream complains of our credential, not of the client's."""
+        if self.attempt.credential is None or failure.status not in (401, 402, 403):
+            return failure
+        word = "upstream_billing" if failure.status == 402 else "upstream_auth"
+        said = "has no money left for" if failure.status == 402 else "does not accept"
+        return Failure(
+            status=502,
+            kind="bad_gateway",
+            code=word,
+            message=f"The provider {said} the gateway's credential {self.attempt.credential}.",
+        )
+
+    def _refusal(self, failure: Failure) -> ResponseHead:
+        self.kept.error = self.kept.error or failure.message
+        status, body, headers = failures.write_failure(self.client, self._ours(failure), self.request_id)
+        return ResponseHead(
+            status=status,
+            reason=failures.reason(status),
+            headers=(*self._headers(b"application/json"), *headers),
+            whole=body,
+        )
+
+    def _stream_head(self) -> ResponseHead:
+        is_array = self.made.asked.is_json_array
+        headers = self._headers(b"application/json" if is_array else b"text/event-stream; charset=utf-8")
+        more = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+        return ResponseHead(status=200, reason=b"OK", headers=(*headers, *more))
+
+    def _headers(self, content_type: bytes) -> Headers:
+        name = b"request-id" if self.client is Dialect.ANTHROPIC_MESSAGES else b"x-request-id"
+        headers = [
+            (b"content-type", content_type),
+            (name, self.upstream_id or self.request_id.encode()),
+            model_header(self.made.target.model),
+        ]
+        warnings = self.made.notes.header()
+        if warnings is not None:
+            headers.append((b"x-llmitm-warnings", warnings))
+        return tuple(headers)
+
+
+def with_version(request: ClientRequest, planned: Planned, dialect: Dialect) -> Planned:
+    """Anthropic's API asks for a version: the oldest, where neither client nor operator names one."""
+    named = {name.lower() for name, _ in (*request.headers, *planned.add_headers)}
+    if dialect is not Dialect.ANTHROPIC_MESSAGES or b"anthropic-version" in named:
+        return planned
+    return replace(planned, add_headers=(*planned.add_headers, (b"anthropic-version", ANTHROPIC_VERSION)))
+
+
+def with_model(step: ResponseHead | bytes, model: str) -> ResponseHead | bytes:
+    """The same step, a head naming the model that was really asked."""
+    if isinstance(step, bytes):
+        return step
+    return replace(step, headers=(*step.headers, model_header(model)))
+
+
+def model_header(model: str) -> tuple[bytes, bytes]:
+    """The model that was really asked; what a header cannot carry of its name is percent-encoded."""
+    shown = "".join(sign if " " < sign <= "~" else f"%{ord(sign):X}" for sign in model)
+    return b"x-llmitm-model", shown.encode()
+
+
+def _is_events(head: ResponseHead) -> bool:
+    return (head.header(b"content-type") or b"").lower().startswith(b"text/event-stream")
+
+
+async def _body(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
+    if head.whole:
+        yield head.whole
+    async for piece in steps:
+        assert isinstance(piece, bytes)
+        yield piece
+
+
+async def _decoded(pieces: AsyncIterator[bytes], encoding: bytes | None) -> AsyncIterator[bytes]:
+    """The pieces without the compression that some answer with although none was asked for."""
+    match (encoding or b"").strip().lower():
+        case b"" | b"identity":
+            async for piece in pieces:
+                yield piece
+        case b"gzip" | b"x-gzip" | b"deflate":
+            inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            try:
+                async for piece in pieces:
+                    if plain := inflater.decompress(piece):
+                        yield plain
+            except zlib.error:
+                raise UpstreamFailed(Broken.MALFORMED, "the answer's compression is broken") from None
+        case _:
+            raise UpstreamFailed(Broken.MALFORMED, "the answer is compressed although none was asked for")
+
+
+async def _joined(pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:
+    collected = bytearray()
+    async for piece in pieces:
+        collected += piece
+        if len(collected) > limit_bytes:
+            raise UpstreamFailed(Broken.MALFORMED, "the answer is larger than body_limit_mb")
+    return bytes(collected)
+
+
+def _failure_of(error: UpstreamFailed) -> Failure:
+    return Failure(
+        status=error.status,
+        kind="timeout" if error.status == 504 else "bad_gateway",
+        code=error.failure.value,
+        message=error.message,
+    )
