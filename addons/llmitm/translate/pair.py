@@ -8,9 +8,29 @@ What the upstream calls by other names (tools, ids of calls) is called by the cl
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Usage
-from llmitm.translate.neutral import Failure, Request, UpstreamError
+from llmitm.translate import stream
+from llmitm.translate.backward import Backward
+from llmitm.translate.dialects import CODECS
+from llmitm.translate.fit.request import fit
+from llmitm.translate.ids import hashed
+from llmitm.translate.neutral import (
+    ExtrasSeen,
+    Failed,
+    Failure,
+    Ping,
+    Reply,
+    Request,
+    Start,
+    StreamEvent,
+    UpstreamError,
+    UsageSeen,
+)
 from llmitm.translate.notes import Notes
+from llmitm.translate.sse import Event, EventTooLong, SseReader
 from llmitm.translate.target import Target
 
 
@@ -29,7 +49,12 @@ def read_request(
     Raises:
         Refused: 400, it cannot be read as a request of this dialect.
     """
-    raise NotImplementedError
+    try:
+        return CODECS[dialect].read_request(
+            body, model=model, is_stream=is_stream, is_json_array=is_json_array
+        )
+    except RecursionError:
+        raise Refused(400, "invalid_request", "The request body is nested too deep.") from None
 
 
 class Translation:
@@ -38,13 +63,54 @@ class Translation:
     `body` is what the upstream is sent. `notes` grows while replies are translated.
     """
 
-    def __init__(self, asked: Request, target: Target) -> None:
-        """Raises `Refused`, 400: the request cannot be said to this upstream."""
+    def __init__(self, asked: Request, target: Target, *, now_s: int = 0, reply_id: str = "") -> None:
+        """`now_s` and `reply_id` stand in for what an upstream does not tell: when, and the reply's id.
+
+        Raises:
+            Refused: 400, the request cannot be said to this upstream.
+        """
         self.asked = asked
         self.target = target
         self.notes = Notes()
-        self.body: bytes = b""
+        try:
+            fitted, self._names = fit(asked, target, self.notes)
+            self.body: bytes = CODECS[target.dialect].write_request(fitted, target)
+        except RecursionError:
+            raise Refused(400, "invalid_request", "The request body is nested too deep.") from None
+        if target.is_strict:
+            self.notes.refuse_strictly()
+        self._now_s = now_s
+        self._reply_id = reply_id or hashed(self.body.decode(), 32)
         self.usage: Usage | None = None
+
+    def backward(self) -> Backward:
+        return Backward(
+            self.asked,
+            self.target,
+            self._names,
+            self.notes,
+            now_s=self._now_s,
+            spare_id=self._reply_id,
+        )
+
+    def read(self, body: bytes) -> Reply:
+        """The upstream's whole answer in the client's names.
+
+        Raises:
+            UpstreamError: it is no reply.
+        """
+        try:
+            read = CODECS[self.target.dialect].read_reply(body)
+        except RecursionError:
+            failure = Failure(
+                status=502,
+                kind="bad_gateway",
+                code="malformed_reply",
+                message="The provider's answer is nested too deep.",
+            )
+            raise UpstreamError(failure) from None
+        self.usage = read.usage
+        return self.backward().reply(read)
 
     def reply(self, body: bytes) -> bytes:
         """A whole answer with status 200 in the client's dialect.
@@ -52,15 +118,15 @@ class Translation:
         Raises:
             UpstreamError: it is no reply.
         """
-        raise NotImplementedError
+        return CODECS[self.asked.dialect].write_reply(self.read(body), self.asked)
 
     def stream(self) -> StreamTranslation:
         """For an answer that comes as a stream and goes on as one."""
-        raise NotImplementedError
+        return StreamTranslation(self)
 
     def collector(self) -> Collected:
         """For an answer that comes as a stream, while the client waits for one whole."""
-        raise NotImplementedError
+        return Collected(self)
 
     def simulated(self, body: bytes) -> bytes:
         """A whole answer as the stream that the client asked for.
@@ -68,38 +134,132 @@ class Translation:
         Raises:
             UpstreamError: it is no reply.
         """
-        raise NotImplementedError
+        writer = CODECS[self.asked.dialect].writer(self.asked)
+        return b"".join(writer.write(event) for event in stream.simulate(self.read(body)))
 
 
 class StreamTranslation:
     """The upstream's stream in, the client's stream out, for any cut of the bytes."""
 
-    has_begun: bool
-    """Whether the upstream has said anything meaningful: before that a failure can still have a status."""
-    failure: Failure | None
-    """Why the stream failed, else None. Where `has_begun` is False nothing was written of it."""
-    usage: Usage | None
+    __slots__ = (
+        "_backward",
+        "_held",
+        "_is_over",
+        "_reader",
+        "_sse",
+        "_translation",
+        "_writer",
+        "failure",
+        "has_begun",
+        "usage",
+    )
+
+    def __init__(self, translation: Translation) -> None:
+        self._translation = translation
+        self._sse = SseReader()
+        self._reader = CODECS[translation.target.dialect].reader()
+        self._backward = translation.backward()
+        self._writer = CODECS[translation.asked.dialect].writer(translation.asked)
+        self._held: list[bytes] = []
+        self._is_over = False
+        self.has_begun = False
+        """Whether the upstream has said anything meaningful: before that a failure can still have a
+        status, and nothing is written."""
+        self.failure: Failure | None = None
+        """Why the stream failed, else None. Where `has_begun` is False nothing was written of it."""
+        self.usage: Usage | None = None
 
     def feed(self, piece: bytes) -> bytes:
         """The client's bytes that this piece makes; empty where none."""
-        raise NotImplementedError
+        if self._is_over:
+            return b""
+        try:
+            return self._events(self._sse.feed(piece))
+        except EventTooLong:
+            return self._told(stream.malformed())
 
     def finish(self) -> bytes:
         """The body has ended; what is left to say. Sets `failure` where it ended too early."""
-        raise NotImplementedError
+        if self._is_over:
+            return b""
+        try:
+            out = self._events(self._sse.finish())
+        except EventTooLong:
+            return self._told(stream.malformed())
+        out += b"".join(self._told(event) for event in self._reader.finish())
+        self._is_over = True
+        return out
 
     def fail(self, failure: Failure) -> bytes:
         """The connection broke: how this client is told, within its stream."""
-        raise NotImplementedError
+        return self._told(Failed(failure))
+
+    def _events(self, events: list[Event]) -> bytes:
+        out = [self._told(made) for event in events for made in self._reader.read(event)]
+        return b"".join(out)
+
+    def _told(self, event: StreamEvent) -> bytes:
+        """What the client's writer makes of one event; held back until there is something to tell."""
+        if self._is_over:
+            return b""
+        made = b""
+        for one in self._backward.event(event):
+            match one:
+                case Failed():
+                    return made + self._failed(one)
+                case UsageSeen():
+                    self.usage = self._translation.usage = one.usage
+                case Ping() if not self.has_begun:
+                    continue
+            made += self._writer.write(one)
+        if self.has_begun:
+            return made
+        if made:
+            self._held.append(made)
+        if isinstance(event, Start | UsageSeen | ExtrasSeen | Ping):
+            return b""
+        self.has_begun = True
+        made = b"".join(self._held)
+        self._held.clear()
+        return made
+
+    def _failed(self, event: Failed) -> bytes:
+        self.failure = event.error
+        self._is_over = True
+        if self.usage is not None:
+            self.usage = self._translation.usage = replace(self.usage, is_final=False)
+        return self._writer.write(event) if self.has_begun else b""
 
 
 class Collected:
     """A stream that is added up."""
 
-    usage: Usage | None
+    __slots__ = ("_backward", "_collector", "_has_failed", "_reader", "_sse", "_translation")
+
+    def __init__(self, translation: Translation) -> None:
+        self._translation = translation
+        self._sse = SseReader()
+        self._reader = CODECS[translation.target.dialect].reader()
+        self._backward = translation.backward()
+        self._collector = stream.Collector()
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._collector.usage
 
     def feed(self, piece: bytes) -> None:
-        raise NotImplementedError
+        """Raises `EventTooLong` where the upstream's event has no end."""
+        self._add(self._sse.feed(piece))
+
+    def _add(self, events: list[Event]) -> None:
+        for event in events:
+            for made in self._reader.read(event):
+                self._tell(made)
+
+    def _tell(self, made: StreamEvent) -> None:
+        if self._collector.failure is None:
+            for one in self._backward.event(made):
+                self._collector.add(one)
 
     def finish(self) -> bytes:
         """The whole reply in the client's dialect.
@@ -107,14 +267,14 @@ class Collected:
         Raises:
             UpstreamError: the stream broke off, or told of an error.
         """
-        raise NotImplementedError
+        self._add(self._sse.finish())
+        for made in self._reader.finish():
+            self._tell(made)
+        self._translation.usage = self._collector.usage
+        if self._collector.failure is not None:
+            raise UpstreamError(self._collector.failure)
+        reply = self._collector.reply()
+        return CODECS[self._translation.asked.dialect].write_reply(reply, self._translation.asked)
 
 
-__all__ = [
-    "Collected",
-    "Failure",
-    "StreamTranslation",
-    "Translation",
-    "UpstreamError",
-    "read_request",
-]
+__all__ = ["Collected", "Failure", "StreamTranslation", "Translation", "UpstreamError", "read_request"]

@@ -60,7 +60,7 @@ def fit_settings(asked: Request, target: Target, notes: Notes, *, effort: str | 
     Raises:
         Refused: 400, several choices of an API that makes one.
     """
-    told, row, paths = asked.settings, target.row, asked.paths
+    told, paths = asked.settings, asked.paths
     changes: dict[str, Any] = {}
 
     def lose(name: str) -> None:
