@@ -184,6 +184,7 @@ async def _routed(
         attempt=planned.attempt,
         request_id=request.id,
         kept=kept,
+        clock=world.clock,
         limit_bytes=config.server.body_limit_bytes,
     )
     steps = attempt(planned.attempt, outgoing, world, watch, kept)
@@ -191,7 +192,6 @@ async def _routed(
         streaming = config.streaming
         steps = back.stream(
             steps,
-            world.clock,
             heartbeat_s=streaming.heartbeat_s,
             heartbeat_after_s=streaming.heartbeat_after_s,
         )
@@ -365,11 +365,12 @@ class _Told:
     async def failure(self, error: Exception) -> Steps:
         """The error as an answer; as an error event and a cut where the answer had begun."""
         status, code, message, headers = _words(error)
+        param = error.param if isinstance(error, Refused) else None
         self.kept.error = self.kept.error or str(error) or message
         dialect = endpoints.dialect_of(self.request.path, self.request.headers)
         if self.head is None:
             yield self.step(
-                refusal(dialect, status, code, message, self.request.id, headers),
+                refusal(dialect, status, code, message, self.request.id, headers, param),
             )
             return
         is_events = (self.head.header(b"content-type") or b"").startswith(b"text/event-stream")
@@ -409,10 +410,16 @@ def _words(error: Exception) -> tuple[int, str, str, Headers]:
 
 
 def refusal(
-    dialect: Dialect, status: int, code: str, message: str, request_id: str, headers: Headers = ()
+    dialect: Dialect,
+    status: int,
+    code: str,
+    message: str,
+    request_id: str,
+    headers: Headers = (),
+    param: str | None = None,
 ) -> ResponseHead:
     """An error of ours as a whole answer in the client's dialect."""
-    body = write_error(dialect, status, code, message, request_id)
+    body = write_error(dialect, status, code, message, request_id, param)
     return ResponseHead(
         status=status,
         reason=reason(status),

@@ -213,6 +213,7 @@ class Back:
     attempt: Attempt
     request_id: str
     kept: Entry
+    clock: Clock
     limit_bytes: int
     upstream_id: bytes | None = None
 
@@ -240,9 +241,7 @@ class Back:
             return
         yield ResponseHead(status=200, reason=b"OK", headers=self._headers(b"application/json"), whole=body)
 
-    async def stream(
-        self, steps: Steps, clock: Clock, *, heartbeat_s: float, heartbeat_after_s: float
-    ) -> Steps:
+    async def stream(self, steps: Steps, *, heartbeat_s: float, heartbeat_after_s: float) -> Steps:
         """For a client that asked for a stream. Its head waits for the first thing that is said."""
         beat = BEATS.get(self.client)
         has_begun = False
@@ -252,7 +251,7 @@ class Back:
             # a ping may not come before the message that it is in
             after_s=math.inf if self.client is Dialect.ANTHROPIC_MESSAGES else heartbeat_after_s,
             beat=beat or b"",
-            clock=clock,
+            clock=self.clock,
         )
         try:
             async for piece in pieces:
@@ -322,7 +321,7 @@ class Back:
         if 200 <= head.status < 300:
             return head, pieces
         body = await _joined(pieces, self.limit_bytes)
-        raise UpstreamError(failures.read_failure(head.status, head.headers, body))
+        raise UpstreamError(failures.read_failure(head.status, head.headers, body, now_s=self.clock.now_s()))
 
     def _note(self, usage: object) -> None:
         if usage is not None:
@@ -330,16 +329,11 @@ class Back:
 
     def _ours(self, failure: Failure) -> Failure:
         """What the client is told where the upstream complains of our credential, not of the client's."""
-        if self.attempt.credential is None or failure.status not in (401, 402, 403):
-            return failure
-        word = "upstream_billing" if failure.status == 402 else "upstream_auth"
-        said = "has no money left for" if failure.status == 402 else "does not accept"
-        return Failure(
-            status=502,
-            kind="bad_gateway",
-            code=word,
-            message=f"The provider {said} the gateway's credential {self.attempt.credential}.",
-        )
+        name = self.attempt.credential
+        told = failure if name is None else failures.of_our_credential(failure)
+        if told.code == "upstream_auth":
+            return replace(told, message=f"The provider does not accept the gateway's credential {name}.")
+        return told
 
     def _refusal(self, failure: Failure) -> ResponseHead:
         self.kept.error = self.kept.error or failure.message
