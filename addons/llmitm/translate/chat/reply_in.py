@@ -118,7 +118,8 @@ def _reasoned(said: str | None, found: details.Read) -> Iterator[Reasoning]:
     """The same reasoning often comes twice, as text and as details; the details know whose it is."""
     if said and not found.is_readable:
         yield Reasoning(text=said)
-    yield from found.parts
+    for part in found.parts:
+        yield replace(part, text=part.readable or None, summary=())
 
 
 def _texts(content: Any) -> tuple[str, str | None]:

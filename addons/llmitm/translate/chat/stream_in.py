@@ -157,7 +157,7 @@ class _Item:
 
 
 class _Choice:
-    __slots__ = ("_by_key", "_calls", "_index", "_is_blank", "_next", "_queue", "is_over")
+    __slots__ = ("_by_key", "_calls", "_has_said", "_index", "_is_blank", "_next", "_queue", "is_over")
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -165,6 +165,8 @@ class _Choice:
         self._next = 0
         self._by_key: dict[int, _Item] = {}
         self._calls = 0
+        self._has_said = False
+        """Reasoning comes as text: what the details repeat of it is not counted twice."""
         self._is_blank = False
         """A finish reason came, but it is an empty word."""
         self.is_over = False
@@ -199,9 +201,10 @@ class _Choice:
         entries = delta.get("reasoning_details")
         said = next((delta[name] for name in _REASONING if isinstance(delta.get(name), str)), None)
         if said:
+            self._has_said = True
             self._text(Reasoning, "text", said, out)
         if isinstance(entries, list):
-            self._details(entries, out, is_said=bool(said))
+            self._details(entries, out)
         content = delta.get("content")
         if isinstance(content, str):
             if content:
@@ -337,17 +340,17 @@ class _Choice:
 
     # ---- sealed reasoning
 
-    def _details(self, entries: list[Any], out: list[StreamEvent], *, is_said: bool) -> None:
+    def _details(self, entries: list[Any], out: list[StreamEvent]) -> None:
         for entry in entries:
             match entry:
                 case {"type": "reasoning.text", **rest}:
                     text, signature = rest.get("text"), rest.get("signature")
-                    if isinstance(text, str) and text and not is_said:
+                    if isinstance(text, str) and text and not self._has_said:
                         self._text(Reasoning, "text", text, out)
                     if isinstance(signature, str) and signature:
                         vendor = details.vendor_of(entry)
                         self._seal(Sealed(vendor=vendor, kind="thinking", data=signature), out)
-                case {"type": "reasoning.summary", "summary": str(text)} if text and not is_said:
+                case {"type": "reasoning.summary", "summary": str(text)} if text and not self._has_said:
                     self._text(Reasoning, "text", text, out)
                 case {"type": "reasoning.encrypted", "data": str()}:
                     self._encrypted(entry, out)
