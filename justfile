@@ -51,3 +51,15 @@ bench *args:
 pin:
     uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.txt
     uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml --group dev -o requirements-dev.txt
+
+# write the expectations of the golden corpus anew, for review
+corpus:
+    PYTHONPATH=addons:tests {{python}} tests/translate/golden_rewrite.py
+
+# how much of recorded traffic keeps its meaning, for each pair of dialects
+score *args:
+    PYTHONPATH=addons:tests {{python}} -m support.scoreboard "$@"
+
+# a million broken inputs for every reader
+fuzz *args:
+    PYTHONPATH=addons:tests {{python}} tests/fuzz/fuzz.py "$@"
