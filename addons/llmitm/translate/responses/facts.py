@@ -219,10 +219,8 @@ def read_annotations(values: Any) -> tuple[Citation, ...]:
 
 def write_annotation(citation: Citation, text: str) -> Any:
     """None where this API has no place for it. What covers the whole text says no range of its own."""
-    if citation.vendor == "openai" and citation.raw:
-        return jsontext.Raw(citation.raw)
     if citation.url is None:
-        return None
+        return jsontext.Raw(citation.raw) if citation.vendor == "openai" and citation.raw else None
     return {
         "type": "url_citation",
         "start_index": citation.start if citation.start is not None else 0,

@@ -7,7 +7,7 @@ afterwards only adds what no delta brought.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 from llmitm.translate.neutral import (
@@ -76,6 +76,21 @@ def _rest(came: list[str], whole: str) -> str:
     return whole[len(joined) :] if whole.startswith(joined) else ""
 
 
+def _matched[T](came: list[int], told: Sequence[T]) -> Iterator[tuple[int, T]]:
+    """What the whole item tells, by the indexes of what came: some hosts count otherwise in their events."""
+    fresh = max(came, default=-1) + 1
+    for number, one in enumerate(told):
+        yield came[number] if number < len(came) else fresh + number, one
+
+
+def _has_text(part: Any) -> bool:
+    match part:
+        case {"type": "output_text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
+            return bool(text)
+        case _:
+            return False
+
+
 class Message(Item):
     __slots__ = ("_cited", "_has_logprobs", "_open", "_texts")
 
@@ -105,9 +120,9 @@ class Message(Item):
 
     def finish(self, item: dict[str, Any] | None) -> None:
         content = item.get("content") if item else None
-        for place, part in enumerate(content if isinstance(content, list) else ()):
-            if isinstance(part, dict):
-                self._whole(place, part)
+        told = [part for part in content if _has_text(part)] if isinstance(content, list) else []
+        for place, part in _matched(list(self._texts), told):
+            self._whole(place, part)
         self._close()
 
     def _more(self, place: int, kind: type[Text] | type[Refusal], text: Any) -> None:
@@ -182,7 +197,7 @@ class Thought(Item):
             ("content", self._text, self._more),
             ("summary", self._summary, self._summarised),
         ):
-            for place, text in _texts((item or {}).get(name)):
+            for place, text in _matched(list(came), parts.texts_of((item or {}).get(name))):
                 more(place, _rest(came.get(place, []), text))
         if (sealed := parts.read_seal(item or {})) is not None:
             self._start()
@@ -210,12 +225,6 @@ class Thought(Item):
         self._text_place = place
         self._text.setdefault(place, []).append(text)
         self.delta("text", text)
-
-
-def _texts(entries: Any) -> Iterator[tuple[int, str]]:
-    for place, entry in enumerate(entries if isinstance(entries, list) else ()):
-        if isinstance(entry, dict) and (text := text_if(entry.get("text"))):
-            yield place, text
 
 
 class Call(Item):

@@ -31,6 +31,7 @@ _REPEATED: Final = (
     "top_logprobs",
     "user",
 )
+_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 
 
 def write_reply(reply: Reply, asked: Request) -> bytes:
@@ -116,7 +117,7 @@ def shell(reply: Reply, asked: Request, status: str, items: list[Any]) -> dict[s
         "metadata": _object(echo.get("metadata")),
     }
     made |= {name: echo[name] for name in _REPEATED if name in echo}
-    if reply.service_tier is not None:
+    if reply.service_tier in _TIERS:
         made["service_tier"] = reply.service_tier
     return made
 
