@@ -164,7 +164,15 @@ async def _routed(
     _check_allowed(wanted.model, endpoint, kept.auth_key, config)
     chosen = await plan.choose(wanted.model, asked.endpoint, config, world.store)
     is_strict = endpoint.strict or chosen.options.strict or request.header(b"x-llmitm-strict") in _YES
-    made = translated.prepare(call, body, wanted.model, chosen, is_strict=is_strict)
+    made = translated.prepare(
+        call,
+        body,
+        wanted.model,
+        chosen,
+        is_strict=is_strict,
+        request_id=request.id,
+        now_s=world.clock.now_s(),
+    )
     asked = replace(asked, dialect=call.dialect, drop_headers=asked.drop_headers | translated.NEVER_SENT)
     if made is None:
         planned = plan.towards(asked, chosen, call, config)

@@ -92,8 +92,19 @@ def wanted(call: Call, request: ClientRequest, body: bytes) -> Wanted:
     return Wanted(model=seen.model, is_stream=seen.stream)
 
 
-def prepare(call: Call, body: bytes, model: str, chosen: Candidate, *, is_strict: bool) -> Translation | None:
+def prepare(
+    call: Call,
+    body: bytes,
+    model: str,
+    chosen: Candidate,
+    *,
+    is_strict: bool,
+    request_id: str = "",
+    now_s: float = 0,
+) -> Translation | None:
     """The request as the provider takes it; None where that is as the client wrote it.
+
+    `request_id` and `now_s` stand in for what the upstream may not tell: the reply's id, and when it was.
 
     Raises:
         Refused: 400, the request cannot be said in the provider's dialect; 501, it is of a kind that is
@@ -117,9 +128,12 @@ def prepare(call: Call, body: bytes, model: str, chosen: Candidate, *, is_strict
             dialect = Dialect.OPENAI_RESPONSES
     if dialect is call.dialect:
         return None
-    made = Translation(asked or _read(call, body, model), target_of(chosen, dialect, is_strict=is_strict))
-    if is_strict:
-        made.notes.refuse_strictly()
+    made = Translation(
+        asked or _read(call, body, model),
+        target_of(chosen, dialect, is_strict=is_strict),
+        now_s=int(now_s),
+        reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
+    )
     if call.dialect in chosen.dialects:
         made.notes.adjusted("upstream-dialect", "", call.dialect.value, dialect.value)
     return made

@@ -66,6 +66,16 @@ class Answer:
     text: str
     calls: tuple[Call, ...]
     output_words: int
+    thought: str = ""
+    """What is shown of its reasoning; empty where none was asked for."""
+
+    @property
+    def thought_words(self) -> int:
+        return len(self.thought.split())
+
+    @property
+    def said_words(self) -> int:
+        return self.output_words - self.thought_words
 
     def choice_text(self, index: int) -> str:
         """The text of one of several choices; they differ, so that mixing them up shows."""
@@ -74,6 +84,8 @@ class Answer:
 
 def answer_to(ask: Ask) -> Answer:
     """A call of the first tool if the user's text speaks of a "tool", of every tool if of "every tool"."""
+    thought = f"The demo provider thinks about: {ask.said}" if ask.thinks else ""
+    thought_words = len(thought.split())
     wants = "tool" in ask.said.lower() and ask.tool_result is None
     if ask.tools and (ask.must_call or wants):
         called = ask.tools if "every tool" in ask.said.lower() else ask.tools[:1]
@@ -82,12 +94,12 @@ def answer_to(ask: Ask) -> Answer:
             for number, tool in enumerate(called)
         )
         words = sum(len(call.text.split()) for call in calls)
-        return Answer(text="", calls=calls, output_words=words)
+        return Answer(text="", calls=calls, output_words=words + thought_words, thought=thought)
     if ask.tool_result is not None:
         text = f"The demo provider read this result: {ask.tool_result}"
     else:
         text = f"The demo provider heard you say: {ask.said}"
-    return Answer(text=text, calls=(), output_words=len(text.split()))
+    return Answer(text=text, calls=(), output_words=len(text.split()) + thought_words, thought=thought)
 
 
 def _arguments(tool: Tool, said: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,10 +93,12 @@ def _usage(ask: Ask, output_words: int) -> dict[str, Any]:
 
 def _message(ask: Ask, answer: Answer, *, done: bool) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
+    if done and answer.thought:
+        content.append({"type": "thinking", "thinking": answer.thought, "signature": _signature(ask)})
     if done and answer.calls:
-        content = [_block(ask, call, done=True) for call in answer.calls]
+        content += [_block(ask, call, done=True) for call in answer.calls]
     elif done:
-        content = [{"type": "text", "text": answer.text, "citations": None}]
+        content.append({"type": "text", "text": answer.text, "citations": None})
     return {
         "id": f"msg_{ask.seed[:24]}",
         "type": "message",
@@ -110,6 +113,10 @@ def _message(ask: Ask, answer: Answer, *, done: bool) -> dict[str, Any]:
     }
 
 
+def _signature(ask: Ask) -> str:
+    return base64.b64encode(f"signed by the demo provider, {ask.seed}".encode()).decode()
+
+
 def _stop_reason(answer: Answer) -> str:
     return "tool_use" if answer.calls else "end_turn"
 
@@ -121,13 +128,20 @@ def _events(ask: Ask, answer: Answer) -> Iterator[bytes]:
 
 def _plain_events(ask: Ask, answer: Answer) -> Iterator[dict[str, Any]]:
     yield {"type": "message_start", "message": _message(ask, answer, done=False)}
+    first = 0
+    if answer.thought:
+        thought = {"type": "thinking", "thinking": "", "signature": ""}
+        deltas = [{"type": "thinking_delta", "thinking": piece} for piece in split_words(answer.thought)]
+        deltas.append({"type": "signature_delta", "signature": _signature(ask)})
+        yield from _block_events(0, thought, deltas)
+        first = 1
     if answer.calls:
         for call in answer.calls:
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *call.pieces]]
-            yield from _block_events(call.number, _block(ask, call, done=False), deltas)
+            yield from _block_events(first + call.number, _block(ask, call, done=False), deltas)
     else:
         deltas = [{"type": "text_delta", "text": piece} for piece in split_words(answer.text)]
-        yield from _block_events(0, {"type": "text", "text": "", "citations": None}, deltas)
+        yield from _block_events(first, {"type": "text", "text": "", "citations": None}, deltas)
     ending = {"stop_reason": _stop_reason(answer), "stop_sequence": None, "stop_details": None}
     usage = {
         "input_tokens": ask.input_words,

@@ -44,6 +44,8 @@ class Ask:
     stream: bool = False
     include_usage: bool = False
     choices: int = 1
+    thinks: bool = False
+    """Reasoning was asked for, and is to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,24 @@ def read_ask(
         stream=stream or data.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=_choices(dialect, data),
+        thinks=_thinks(dialect, data),
     )
+
+
+def _thinks(dialect: Dialect, data: dict[str, Any]) -> bool:
+    match dialect:
+        case Dialect.OPENAI_CHAT:
+            return data.get("reasoning_effort") not in (None, "none")
+        case Dialect.OPENAI_RESPONSES:
+            reasoning = data.get("reasoning")
+            return isinstance(reasoning, dict) and reasoning.get("effort", "medium") not in (None, "none")
+        case Dialect.ANTHROPIC_MESSAGES:
+            thinking = data.get("thinking")
+            return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
+        case Dialect.GEMINI:
+            config = data.get("generationConfig")
+            thinking = config.get("thinkingConfig") if isinstance(config, dict) else None
+            return isinstance(thinking, dict) and thinking.get("includeThoughts") is True
 
 
 def _choices(dialect: Dialect, data: dict[str, Any]) -> int:

@@ -64,7 +64,7 @@ def array_error(status: int, message: str, *, is_first: bool) -> bytes:
 def reply(ask: Ask, *, as_events: bool) -> Reply:
     answer = answer_to(ask)
     if not ask.stream:
-        return whole(_snapshot(ask, answer, _parts(ask, answer), answer.output_words, done=True))
+        return whole(_snapshot(ask, answer, _parts(ask, answer), answer.said_words, done=True))
     snapshots = _snapshots(ask, answer)
     if as_events:
         return stream(event(snapshot) for snapshot in snapshots)
@@ -77,9 +77,10 @@ def reply(ask: Ask, *, as_events: bool) -> Reply:
 
 def _parts(ask: Ask, answer: Answer) -> list[list[dict[str, Any]]]:
     """The parts of every candidate."""
+    thought = [{"text": answer.thought, "thought": True}] if answer.thought else []
     if answer.calls:
-        return [[_call_part(ask, call) for call in answer.calls] for _ in range(ask.choices)]
-    return [[{"text": answer.choice_text(index)}] for index in range(ask.choices)]
+        return [[*thought, *(_call_part(ask, call) for call in answer.calls)] for _ in range(ask.choices)]
+    return [[*thought, {"text": answer.choice_text(index)}] for index in range(ask.choices)]
 
 
 def _call_part(ask: Ask, call: Call) -> dict[str, Any]:
@@ -108,7 +109,8 @@ def _snapshot(
         "promptTokenCount": ask.input_words,
         # a count of zero is left out
         **({"candidatesTokenCount": output} if output else {}),
-        "totalTokenCount": ask.input_words + output,
+        **({"thoughtsTokenCount": answer.thought_words} if answer.thought else {}),
+        "totalTokenCount": ask.input_words + output + answer.thought_words,
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": ask.input_words}],
     }
     return {
@@ -122,8 +124,11 @@ def _snapshot(
 def _snapshots(ask: Ask, answer: Answer) -> Iterator[dict[str, Any]]:
     if answer.calls:
         # a call comes whole in one chunk, and the end in another
-        yield _snapshot(ask, answer, _parts(ask, answer), answer.output_words, done=False)
+        yield _snapshot(ask, answer, _parts(ask, answer), answer.said_words, done=False)
     else:
+        if answer.thought:
+            thought = [{"text": answer.thought, "thought": True}]
+            yield _snapshot(ask, answer, [thought] * ask.choices, 0, done=False)
         pieces = [split_words(answer.choice_text(index)) for index in range(ask.choices)]
         written = 0
         for at in range(max(map(len, pieces))):
@@ -131,7 +136,7 @@ def _snapshots(ask: Ask, answer: Answer) -> Iterator[dict[str, Any]]:
             written += len(own[0][0]["text"].split())
             yield _snapshot(ask, answer, own, written, done=False)
     last: list[list[dict[str, Any]]] = [[{"text": ""}] for _ in range(ask.choices)]
-    yield _snapshot(ask, answer, last, answer.output_words, done=True)
+    yield _snapshot(ask, answer, last, answer.said_words, done=True)
 
 
 def count(ask: Ask) -> Reply:

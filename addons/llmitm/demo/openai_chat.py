@@ -72,6 +72,7 @@ def reply(ask: Ask) -> Reply:
                 "content": None if answer.calls else answer.choice_text(index),
                 "refusal": None,
                 "annotations": [],
+                **({"reasoning_content": answer.thought} if answer.thought else {}),
                 **({"tool_calls": [_call(ask, call) for call in answer.calls]} if answer.calls else {}),
             },
             "logprobs": None,
@@ -110,7 +111,7 @@ def _usage(ask: Ask, answer: Answer) -> dict[str, Any]:
         "total_tokens": ask.input_words + output,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": 0,
+            "reasoning_tokens": answer.thought_words,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -143,9 +144,11 @@ def _events(ask: Ask, answer: Answer) -> Iterator[bytes]:
 
 def _deltas(ask: Ask, answer: Answer, index: int) -> list[dict[str, Any]]:
     """One choice's deltas, between the one that opens it and the one that ends it."""
+    deltas: list[dict[str, Any]] = [
+        {"reasoning_content": piece} for piece in (split_words(answer.thought) if answer.thought else ())
+    ]
     if not answer.calls:
-        return [{"content": piece} for piece in split_words(answer.choice_text(index))]
-    deltas: list[dict[str, Any]] = []
+        return deltas + [{"content": piece} for piece in split_words(answer.choice_text(index))]
     for call in answer.calls:
         deltas.append({"tool_calls": [{"index": call.number, **_call(ask, call, arguments="")}]})
         for piece in call.pieces:

@@ -25,9 +25,10 @@ def reply(ask: Ask, data: dict[str, Any]) -> Reply:
 
 
 def _items(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
+    thought = [_thought_item(ask, answer.thought)] if answer.thought else []
     if answer.calls:
-        return [_call_item(ask, call, done=True) for call in answer.calls]
-    return [{**_message_item(ask), "status": "completed", "content": [_part(answer.text)]}]
+        return thought + [_call_item(ask, call, done=True) for call in answer.calls]
+    return [*thought, {**_message_item(ask), "status": "completed", "content": [_part(answer.text)]}]
 
 
 def _message_item(ask: Ask) -> dict[str, Any]:
@@ -39,6 +40,11 @@ def _message_item(ask: Ask) -> dict[str, Any]:
         "content": [],
         "phase": "final_answer",
     }
+
+
+def _thought_item(ask: Ask, thought: str) -> dict[str, Any]:
+    summary = [{"type": "summary_text", "text": thought}] if thought else []
+    return {"id": f"rs_{ask.seed}", "type": "reasoning", "summary": summary}
 
 
 def _part(text: str) -> dict[str, Any]:
@@ -61,7 +67,7 @@ def _snapshot(ask: Ask, data: dict[str, Any], answer: Answer, *, done: bool) -> 
         "input_tokens": ask.input_words,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": answer.output_words,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": answer.thought_words},
         "total_tokens": ask.input_words + answer.output_words,
     }
     return {
@@ -104,34 +110,51 @@ def _plain_events(ask: Ask, data: dict[str, Any], answer: Answer) -> Iterator[di
     begun = _snapshot(ask, data, answer, done=False)
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
+    first = 0
+    if answer.thought:
+        yield from _thought_events(ask, answer.thought)
+        first = 1
     if answer.calls:
         for call in answer.calls:
-            yield from _call_events(ask, call)
+            yield from _call_events(ask, call, first + call.number)
     else:
-        yield from _text_events(ask, answer.text)
+        yield from _text_events(ask, answer.text, first)
     yield {"type": "response.completed", "response": _snapshot(ask, data, answer, done=True)}
 
 
-def _text_events(ask: Ask, text: str) -> Iterator[dict[str, Any]]:
-    item = _message_item(ask)
-    part = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+def _thought_events(ask: Ask, thought: str) -> Iterator[dict[str, Any]]:
+    item = _thought_item(ask, "")
+    part = {"item_id": item["id"], "output_index": 0, "summary_index": 0}
+    empty = {"type": "summary_text", "text": ""}
     yield {"type": "response.output_item.added", "output_index": 0, "item": item}
+    yield {"type": "response.reasoning_summary_part.added", **part, "part": empty}
+    for piece in split_words(thought):
+        yield {"type": "response.reasoning_summary_text.delta", **part, "delta": piece}
+    yield {"type": "response.reasoning_summary_text.done", **part, "text": thought}
+    yield {"type": "response.reasoning_summary_part.done", **part, "part": {**empty, "text": thought}}
+    yield {"type": "response.output_item.done", "output_index": 0, "item": _thought_item(ask, thought)}
+
+
+def _text_events(ask: Ask, text: str, index: int) -> Iterator[dict[str, Any]]:
+    item = _message_item(ask)
+    part = {"item_id": item["id"], "output_index": index, "content_index": 0}
+    yield {"type": "response.output_item.added", "output_index": index, "item": item}
     yield {"type": "response.content_part.added", **part, "part": _part("")}
     for piece in split_words(text):
         yield {"type": "response.output_text.delta", **part, "delta": piece, "logprobs": []}
     yield {"type": "response.output_text.done", **part, "text": text, "logprobs": []}
     yield {"type": "response.content_part.done", **part, "part": _part(text)}
     complete = {**item, "status": "completed", "content": [_part(text)]}
-    yield {"type": "response.output_item.done", "output_index": 0, "item": complete}
+    yield {"type": "response.output_item.done", "output_index": index, "item": complete}
 
 
-def _call_events(ask: Ask, call: Call) -> Iterator[dict[str, Any]]:
+def _call_events(ask: Ask, call: Call, index: int) -> Iterator[dict[str, Any]]:
     item = _call_item(ask, call, done=False)
-    place = {"item_id": item["id"], "output_index": call.number}
-    yield {"type": "response.output_item.added", "output_index": call.number, "item": item}
+    place = {"item_id": item["id"], "output_index": index}
+    yield {"type": "response.output_item.added", "output_index": index, "item": item}
     for piece in call.pieces:
         yield {"type": "response.function_call_arguments.delta", **place, "delta": piece}
     done = {**place, "name": call.name, "arguments": call.text}
     yield {"type": "response.function_call_arguments.done", **done}
     complete = _call_item(ask, call, done=True)
-    yield {"type": "response.output_item.done", "output_index": call.number, "item": complete}
+    yield {"type": "response.output_item.done", "output_index": index, "item": complete}

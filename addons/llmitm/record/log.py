@@ -50,6 +50,8 @@ def fields_of(entry: Entry) -> dict[str, Any]:
         "total_ms": since_start_ms(entry.ended_s),
         "request_bytes": entry.request_bytes,
         "response_bytes": entry.response_bytes,
+        "input_tokens": entry.usage.input_tokens,
+        "output_tokens": entry.usage.output_tokens,
         "error": entry.error,
     }
 
@@ -77,6 +79,8 @@ def _human(entry: Entry) -> str:
     if known["total_ms"] is not None:
         parts.append(f"total {known['total_ms']:g} ms")
     parts.append(f"{_size(entry.request_bytes)} in, {_size(entry.response_bytes)} out")
+    if entry.usage.input_tokens is not None or entry.usage.output_tokens is not None:
+        parts.append(f"{entry.usage.input_tokens or 0}+{entry.usage.output_tokens or 0} tokens")
     parts.append(entry.id)
     line = "  ".join(parts)
     return f"{line}  {entry.error}" if entry.error else line
