@@ -186,6 +186,8 @@ def judge_stream(record: Record, client: Dialect) -> Verdict | None:
     source = native(record)
     if isinstance(source, Unreadable):
         return Verdict(record["id"], f"unreadable at home: {source}", is_out=True)
+    if body.count(b"event: message_start") > 1:
+        return Verdict(record["id"], "two streams in one recording", is_out=True)
     try:
         return Verdict(record["id"], _stream_fault(record, client, body, source))
     except Exception as failure:
@@ -256,14 +258,15 @@ def late(record: Record, client: Dialect, body: bytes, source: Form) -> str:
 
 
 def _speaks(wire: str, data: bytes, with_arguments: bool) -> bool:
-    """Whether the event brings visible text, or arguments."""
+    """Whether the event brings visible text of the first choice, or arguments."""
     try:
         event = orjson.loads(data)
     except orjson.JSONDecodeError:
         return False
     match wire:
         case Dialect.OPENAI_CHAT:
-            delta = ((event.get("choices") or [{}])[0] or {}).get("delta") or {}
+            first = (event.get("choices") or [{}])[0] or {}
+            delta = first.get("delta") or {} if not first.get("index") else {}
             calls = delta.get("tool_calls") or []
             spelled = any((call.get("function") or {}).get("arguments") for call in calls)
             return (
@@ -282,5 +285,5 @@ def _speaks(wire: str, data: bytes, with_arguments: bool) -> bool:
             return bool(delta.get("text") or (with_arguments and delta.get("partial_json")))
         case _:
             candidate = (event.get("candidates") or [{}])[0]
-            parts = (candidate.get("content") or {}).get("parts") or []
+            parts = (candidate.get("content") or {}).get("parts") or [] if not candidate.get("index") else []
             return any(part.get("text") for part in parts)

@@ -12,12 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llmitm.exchange import Dialect
+from support.asking import judge_request, judge_return
 from support.corpus import ABSENT, CORPUS, Record, sampled
+from support.failing import judge_error
 from support.pairs import PAIRS, Verdict, judge_reply, judge_stream
 
 type Judge = Callable[[Record, Dialect], Verdict | None]
 
-JUDGES: dict[str, Judge] = {"replies": judge_reply, "streams": judge_stream}
+JUDGES: dict[str, Judge] = {
+    "replies": judge_reply,
+    "streams": judge_stream,
+    "requests": judge_request,
+    "returns": judge_return,
+    "errors": judge_error,
+}
 
 
 @dataclass(slots=True)
