@@ -1,4 +1,4 @@
-"""Recorded requests through every pair of dialects, there and back, judged by what their readers are asked."""
+"""Recorded requests through every pair of dialects, there and back, judged by what is asked."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _REFUSALS: Final = frozenset(
 
 
 def read(record: Record) -> Request:
-    path = record.get("path") or ""
-    body = orjson.dumps(record["request"])
+    """Some hosts are told the model in the path alone."""
+    path, model = record.get("path") or "", record.get("model") or "unknown-model"
     if record["wire"] == Dialect.GEMINI:
-        is_stream = "streamGenerateContent" in path
-        return read_request(Dialect.GEMINI, body, model=record.get("model") or "m", is_stream=is_stream)
-    return read_request(Dialect(record["wire"]), body)
+        body = orjson.dumps(record["request"])
+        return read_request(Dialect.GEMINI, body, model=model, is_stream="streamGenerateContent" in path)
+    return read_request(Dialect(record["wire"]), orjson.dumps({"model": model, **record["request"]}))
 
 
 def target_for(record: Record, dialect: Dialect) -> Target:

@@ -1,4 +1,4 @@
-"""An upstream's reply in the client's names: of the model, of tools and calls, and whose seals they are. Pure.
+"""An upstream's reply in the client's names: of the model, of tools and calls, and whose seals they are.
 
 Readers give what the upstream said, writers write what the client is to read; between them stands this, for
 whole replies and for streams alike, so that both say the same.
@@ -77,6 +77,7 @@ class Backward:
         "_calls",
         "_dropped",
         "_has_parts",
+        "_places",
         "_names",
         "_notes",
         "_now_s",
@@ -102,8 +103,10 @@ class Backward:
         self._calls: dict[int, int] = {}
         """How many calls each choice had so far."""
         self._uses: dict[str, int] = {}
-        self._unwraps: dict[tuple[int, int], Unwrap] = {}
+        self._unwraps: dict[tuple[int, int], Unwrap | Wrap] = {}
         self._dropped: set[tuple[int, int]] = set()
+        self._places: dict[int, int] = {}
+        """The index of the part that is open in each choice: those that are dropped are not counted."""
         self._open: dict[int, Part] = {}
         self._has_parts: set[int] = set()
 
@@ -144,6 +147,8 @@ class Backward:
                     if args is None:
                         self._notes.adjusted("invalid-arguments")
                     made = replace(made, args=part.args if args is None else args)
+                elif self._is_to_wrap(part):
+                    made = replace(made, args=orjson.dumps({"input": part.args}).decode())
                 return made
             case Reasoning() if part.sealed is None:
                 return replace(part, sealed=self._spare_seal())
@@ -189,54 +194,57 @@ class Backward:
         if isinstance(part, ToolCall):
             if self._is_wrapped(part):
                 self._unwraps[event.choice, event.index] = Unwrap()
+            elif self._is_to_wrap(part):
+                self._unwraps[event.choice, event.index] = Wrap()
             part = self._call(part, event.choice)
         elif isinstance(part, Text | Reasoning) and part.sealed is not None:
             part = replace(part, sealed=self._seal(part.sealed))
         self._open[event.choice] = part
-        return [replace(event, part=part)]
+        place = self._places[event.choice] = self._places.get(event.choice, -1) + 1
+        return [PartStart(place, part, event.choice)]
 
     def _delta(self, event: PartDelta) -> list[StreamEvent]:
         key = (event.choice, event.index)
         if key in self._dropped:
             return []
+        place = self._places[event.choice]
         unwrap = self._unwraps.get(key)
-        if unwrap is None:
-            return [event]
-        text = unwrap.feed(event.text)
-        return [replace(event, text=text)] if text else []
+        text = event.text if unwrap is None else unwrap.feed(event.text)
+        return [PartDelta(place, event.field, text, event.sub, event.choice)] if text else []
 
     def _meta(self, event: PartMeta) -> list[StreamEvent]:
         if (event.choice, event.index) in self._dropped:
             return []
-        part = self._open[event.choice]
+        part, place = self._open[event.choice], self._places[event.choice]
         if event.key == "citations":
             self._cited(Text(text="", citations=event.value))
-            return [event]
+            return [replace(event, index=place)]
         ref = part.id if isinstance(part, ToolCall) else None
         sealed = self._seal(event.value, ref)
         self._open[event.choice] = (
             replace(part, sealed=sealed) if isinstance(part, Reasoning | Text | ToolCall) else part
         )
-        return [replace(event, value=sealed)]
+        return [PartMeta(place, "sealed", sealed, event.choice)]
 
     def _stop(self, event: PartStop) -> list[StreamEvent]:
         key = (event.choice, event.index)
         if key in self._dropped:
             return []
         out: list[StreamEvent] = []
+        place = self._places[event.choice]
         unwrap = self._unwraps.pop(key, None)
         if unwrap is not None:
             text = unwrap.finish()
             if unwrap.is_odd:
                 self._notes.adjusted("invalid-arguments")
             if text:
-                out.append(PartDelta(event.index, "args", text, 0, event.choice))
+                out.append(PartDelta(place, "args", text, 0, event.choice))
         part = self._open.pop(event.choice, None)
         if isinstance(part, Reasoning) and part.sealed is None:
             sealed = self._spare_seal()
             if sealed is not None:
-                out.append(PartMeta(event.index, "sealed", sealed, event.choice))
-        return [*out, event]
+                out.append(PartMeta(place, "sealed", sealed, event.choice))
+        return [*out, PartStop(place, event.choice)]
 
     # ---- both
 
@@ -246,6 +254,8 @@ class Backward:
         use = self._uses[call_id] = self._uses.get(call_id, 0) + 1
         call_id = ids.for_client(self._asked.dialect, call_id, use)
         name, namespace, kind = part.name, part.namespace, part.kind
+        if self._is_to_wrap(part):
+            kind = "function"
         known = self._known(part)
         if known is not None:
             name, namespace, kind = known.name, known.namespace, known.kind
@@ -263,6 +273,11 @@ class Backward:
         if self._names.dialect is Dialect.OPENAI_RESPONSES:
             key = f"{part.namespace or ''}.{part.name}"
         return self._names.tools.get(key)
+
+    def _is_to_wrap(self, part: ToolCall) -> bool:
+        """Free text to a client whose dialect has objects alone."""
+        has_custom = self._asked.dialect in (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES)
+        return part.kind == "custom" and not has_custom
 
     def _is_wrapped(self, part: ToolCall) -> bool:
         known = self._known(part)
@@ -313,7 +328,7 @@ class Backward:
         else:
             lost = any(one.url is None for one in part.citations)
         if lost:
-            self._notes.note("citations")
+            self._notes.lost("citations")
 
     def _stopped(self, stop: Stop) -> None:
         if stop.reason is Reason.PAUSE:
@@ -337,6 +352,24 @@ def unwrapped(args: str) -> str | None:
         return None
     text = value.get("input") if isinstance(value, dict) else None
     return text if isinstance(text, str) and len(value) == 1 else None
+
+
+class Wrap:
+    """Puts free text into `{"input": "text"}` while it streams."""
+
+    __slots__ = ("_has_begun", "is_odd")
+
+    def __init__(self) -> None:
+        self._has_begun = False
+        self.is_odd = False
+
+    def feed(self, text: str) -> str:
+        head = "" if self._has_begun else '{"input":"'
+        self._has_begun = True
+        return head + orjson.dumps(text).decode()[1:-1]
+
+    def finish(self) -> str:
+        return '"}' if self._has_begun else '{"input":""}'
 
 
 class Unwrap:

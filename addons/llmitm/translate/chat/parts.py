@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from llmitm.exchange import Dialect
 from llmitm.translate import jsontext, media
@@ -69,6 +69,8 @@ def _part(value: Any, at: str) -> Part:
             return Media(kind="audio", source=data, mime=mime, cache=cache, at=at)
         case "file":
             return _file(an_object(part.get("file"), f"{at}.file"), cache, at)
+        case "video_url" | "document_url" as kind:  # hosts' own
+            return _by_url(part, kind, cache, at)
         case kind:
             return Opaque(
                 dialect=Dialect.OPENAI_CHAT, type=text_if(kind) or "", raw=jsontext.text_of(part), at=at
@@ -86,6 +88,19 @@ def _image(value: Any, cache: Cache | None, at: str) -> Media:
     if mime is None:
         raise invalid(f"{at}.image_url.url", "the kind of image is neither said nor seen in its first bytes")
     return Media(kind="image", source=data, mime=mime, detail=detail, cache=cache, at=at)
+
+
+def _by_url(part: dict[str, Any], name: str, cache: Cache | None, at: str) -> Media:
+    value = part.get(name)
+    url = a_text(value.get("url") if isinstance(value, dict) else value, f"{at}.{name}")
+    shape: Literal["video", "document"] = "video" if name == "video_url" else "document"
+    filename = text_if(part.get("document_name"))
+    if url[:5].lower() != "data:":
+        mime = media.mime_of_url(url) or ("video/mp4" if shape == "video" else "application/pdf")
+        return Media(kind=shape, source=Url(url), mime=mime, filename=filename, cache=cache, at=at)
+    read, data = media.read_data_url(url, f"{at}.{name}")
+    mime = read or media.sniffed(data) or "application/pdf"
+    return Media(kind=shape, source=data, mime=mime, filename=filename, cache=cache, at=at)
 
 
 def _file(file: dict[str, Any], cache: Cache | None, at: str) -> Media:

@@ -112,6 +112,9 @@ def _parts(message: dict[str, Any]) -> Iterator[Part]:
         seal = found.calls.get(call.id)
         yield replace(call, sealed=seal) if seal is not None and call.sealed is None else call
     yield from images(message.get("images"))
+    match message.get("audio"):
+        case {"data": str(data)} if data:
+            yield Media(kind="audio", source=Base64(data))
 
 
 def _reasoned(said: str | None, found: details.Read) -> Iterator[Reasoning]:

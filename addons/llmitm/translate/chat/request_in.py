@@ -420,7 +420,10 @@ def _tools(told: dict[str, Any]) -> tuple[Tool | HostedTool, ...]:
 
 
 def _tool(entry: dict[str, Any], at: str) -> Tool | HostedTool:
-    match entry.get("type"):
+    kind = entry.get("type")
+    if kind is None and isinstance(entry.get("function"), dict):
+        kind = "function"  # hosts do not ask for it
+    match kind:
         case "function":
             return _function(an_object(entry.get("function"), f"{at}.function"), entry, at, ".function")
         case "custom":
@@ -436,7 +439,11 @@ def _tool(entry: dict[str, Any], at: str) -> Tool | HostedTool:
                 cache=cache_of(entry),
                 at=at,
             )
-        case kind:
+        case str() if ":" in kind:
+            generic = "web_search" if kind.endswith(":web_search") else None
+            vendor = kind.partition(":")[0]
+            return HostedTool(vendor=vendor, type=kind, raw=jsontext.text_of(entry), generic=generic, at=at)
+        case _:
             raise invalid(at, f"tools of type {kind!r} are not known" if kind else "the tool has no type")
 
 
@@ -493,7 +500,7 @@ def _choice(choice: Any, at: str) -> ToolChoice:
     match choice:
         case str() if choice in _WORDS:
             return _WORDS[choice](at)
-        case {"type": "function", "function": {"name": str(name)}}:
+        case {"function": {"name": str(name)}} if choice.get("type", "function") == "function":
             return ToolChoice(mode="one", name=name, at=at)
         case {"type": "custom", "custom": {"name": str(name)}}:
             return ToolChoice(mode="one", name=name, kind="custom", at=at)

@@ -27,12 +27,12 @@ from llmitm.translate.target import Target
 
 def write_request(request: Request, target: Target) -> bytes:
     """The body for a fitted request."""
-    settings, identity, row = request.settings, request.identity, target.row
+    settings, identity = request.settings, request.identity
     body: dict[str, Any] = {"model": target.model, "messages": list(_messages(request, target))}
     choice = request.tool_choice
     tools = [_tool(tool, target) for tool in request.tools if isinstance(tool, Tool)]
     told: dict[str, Any] = {
-        row.max_tokens_field: settings.max_tokens,
+        _limit_field(target): settings.max_tokens,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "top_k": settings.top_k,
@@ -64,6 +64,12 @@ def write_request(request: Request, target: Target) -> bytes:
             told |= jsontext.loads(tool.raw)
     body |= {name: value for name, value in told.items() if value is not None}
     return jsontext.dumps(body)
+
+
+def _limit_field(target: Target) -> str:
+    """Rows of models that other APIs serve too may name those APIs' field."""
+    field = target.row.max_tokens_field
+    return field if field == "max_completion_tokens" else "max_tokens"
 
 
 def _stop(stop: tuple[str, ...]) -> Any:

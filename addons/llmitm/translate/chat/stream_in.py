@@ -122,7 +122,7 @@ class StreamReader:
             return []
         out: list[StreamEvent] = []
         for choice in self._choices.values():
-            choice.finish(out)
+            choice.finish(out, is_told=self._has_ended)
         is_whole = all(choice.is_over for choice in self._choices.values())
         if not self._has_started or not is_whole or not (self._choices or self._has_ended):
             return [*out, stream.truncated()]
@@ -193,8 +193,9 @@ class _Choice:
         stop = read_stop(word, has_calls=self._calls > 0, sequence=sequence)
         out.append(StopSeen(stop, self._index))
 
-    def finish(self, out: list[StreamEvent]) -> None:
-        if self._is_blank and not self.is_over:
+    def finish(self, out: list[StreamEvent], *, is_told: bool) -> None:
+        """`is_told`: the stream said that it is over, though this choice did not."""
+        if (self._is_blank or is_told) and not self.is_over:
             self._stop("stop", None, out)
 
     def _delta(self, delta: dict[str, Any], out: list[StreamEvent]) -> None:

@@ -146,6 +146,8 @@ class _Choice:
     __slots__ = (
         "_calls",
         "_citations",
+        "_cited",
+        "_images",
         "_index",
         "_is_legacy",
         "_length",
@@ -160,6 +162,8 @@ class _Choice:
     def __init__(self, *, is_legacy: bool) -> None:
         self._is_legacy = is_legacy
         self._calls = 0
+        self._cited = 0
+        self._images = 0
         self._index = 0
         self._part: Part | None = None
         self._sealed: Sealed | None = None
@@ -183,7 +187,8 @@ class _Choice:
             case Reasoning():
                 self._sealed = part.sealed
             case Media():
-                return {"images": [write_image(part)]}
+                self._images += 1
+                return {"images": [{"index": self._images - 1, **write_image(part)}]}
             case Hosted(text=str(text)):
                 self._length += len(text)
                 return {"content": text}
@@ -235,7 +240,11 @@ class _Choice:
         if isinstance(part, Text) and self._citations:
             told = [shifted(one, self._start, length) for one in self._citations if one.url]
             if told:
-                made.append({"annotations": [write_citation(one) for one in told]})
+                # the official client adds lists up by index
+                at = self._cited
+                self._cited += len(told)
+                notes = [{"index": at + n, **write_citation(one)} for n, one in enumerate(told)]
+                made.append({"annotations": notes})
         entries: list[dict[str, Any]] = []
         match part:
             case Reasoning():

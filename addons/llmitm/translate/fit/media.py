@@ -26,6 +26,8 @@ _FILE_VENDOR: Final = {
     Dialect.ANTHROPIC_MESSAGES: "anthropic",
     Dialect.GEMINI: "google",
 }
+_READS_TEXT: Final = frozenset({Dialect.OPENAI_CHAT, Dialect.ANTHROPIC_MESSAGES})
+"""They have a place for documents that are text, but none for such a file."""
 _DETAIL_GEMINI: Final = {"original": "high"}
 
 
@@ -38,6 +40,9 @@ def fit_media(part: Media, target: Target, notes: Notes) -> tuple[Part, ...]:
     if part.mime == "image/jpg":
         notes.note("image-mime", part.at)
         part = replace(part, mime="image/jpeg")
+    if part.mime == "text/plain" and isinstance(part.source, Base64) and target.dialect in _READS_TEXT:
+        text = base64.b64decode(part.source.data).decode("utf-8", "replace")
+        part = replace(part, source=PlainText(text))
     match part.source:
         case FileId(vendor, _):
             if vendor == _FILE_VENDOR[target.dialect] == target.vendor:
@@ -119,11 +124,8 @@ def _for_messages(part: Media, target: Target, notes: Notes) -> tuple[Part, ...]
         case "image" | "document", Url(url) if url.startswith("https://"):
             is_pdf = part.kind == "image" or (part.mime or mime_of_url(url) or PDF) == PDF
             return (part,) if is_pdf else _lost(part, target, notes)
-        case "document", Base64(data) if part.mime in (PDF, "text/plain"):
-            if part.mime == PDF:
-                return (part,)
-            text = base64.b64decode(data).decode("utf-8", "replace")
-            return (replace(part, source=PlainText(text)),)
+        case "document", Base64() if part.mime == PDF:
+            return (part,)
         case _:
             return _lost(part, target, notes)
 
