@@ -1,7 +1,7 @@
 """`just bench`: the gateway beside stock mitmdump with a two-line rewriting script, in one run, as ratios.
 
 Measures requests per second and added latency at 1 and 32 connections, CPU per relayed chunk of a stream,
-and memory. Everything runs on loopback for a bounded time. Machines are noisy: rounds are interleaved and
+and memory; then the CPU time of translation, for each pair of dialects. Everything runs on loopback for a bounded time. Machines are noisy: rounds are interleaved and
 the medians compared, so read the ratios, not the figures.
 """
 
@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import translating
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -226,14 +228,18 @@ def main() -> None:
     parser.add_argument("--upstream", type=int, help="be the upstream, on this port")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load for each figure of a round")
+    parser.add_argument("--translation", action="store_true", help="measure translation alone")
     options = parser.parse_args()
-    if options.upstream:
+    if options.translation:
+        translating.main()
+    elif options.upstream:
         try:
             asyncio.run(upstream(options.upstream))
         except KeyboardInterrupt:
             pass
     else:
         asyncio.run(bench(options.rounds, options.seconds))
+        translating.main()
 
 
 if __name__ == "__main__":
