@@ -13,7 +13,7 @@ from typing import Any, Final
 from llmitm.exchange import Dialect
 from llmitm.translate import ids, jsontext, media, seals
 from llmitm.translate.gemini.members import Node, items_of, text_of, word_of
-from llmitm.translate.gemini.parts import MODIFIERS, VENDOR, read_inline
+from llmitm.translate.gemini.parts import MODIFIERS, VENDOR, read_inline, slice_of, spelled
 from llmitm.translate.gemini.stream_in import hosted_text
 from llmitm.translate.neutral import (
     FileId,
@@ -79,8 +79,8 @@ class Contents:
         """The system instruction: a content, a part, a string, or a list of these."""
         if node is None:
             return ()
-        whole = node.get("parts") or node
-        parts = [part for one in whole.items() for part in self._any(one)]
+        contents = [one.get("parts") or one for one in (node.get("parts") or node).items()]
+        parts = [part for content in contents for one in content.items() for part in self._any(one)]
         return (Turn(role=Role.SYSTEM, parts=tuple(parts), at=node.at),) if parts else ()
 
     def turns(self, node: Node | None) -> tuple[Turn, ...]:
@@ -112,8 +112,6 @@ class Contents:
         if isinstance(node.value, str):
             return [Text(text=node.value, at=node.at)]
         node.object()
-        if (inner := node.get("parts")) is not None:
-            return [part for one in inner.items() for part in self._any(one)]
         return self._part(node)
 
     def _part(self, node: Node) -> list[Part]:
@@ -163,13 +161,8 @@ class Contents:
         """The value as the client spelled it, without an envelope of ours."""
         told = node.get("thoughtSignature")
         if told is not None and isinstance(told.value, str) and seals.is_envelope_base64(told.value):
-            return jsontext.text_of(
-                {name: value for name, value in node.value.items() if name != told.path[-1]}
-            )
-        try:
-            return self._slices.at(*node.path)
-        except (ValueError, LookupError):
-            return jsontext.text_of(node.value)
+            return spelled({name: value for name, value in node.value.items() if name != told.path[-1]})
+        return slice_of(self._slices, node.path, node.value)
 
     def _call(self, node: Node, sealed: Sealed | None) -> ToolCall:
         node.object()
@@ -195,7 +188,7 @@ class Contents:
         node.object()
         name, told = text_of(node.get("name")), text_of(node.get("id"))
         call_id, known = self._answered(told, name)
-        held = tuple(part for one in items_of(node.get("parts")) for part in self._any(one))
+        held = tuple(self._held(one) for one in items_of(node.get("parts")))
         response = node.get("response")
         text, is_error = _plain_result(None if response is None else response.value)
         raw = None if response is None or text is not None else self._raw(response)
@@ -208,6 +201,14 @@ class Contents:
             raw=raw,
             at=node.at,
         )
+
+    def _held(self, node: Node) -> Part:
+        """A part within a result: media, or text."""
+        node.object()
+        for name in ("inlineData", "fileData"):
+            if (data := node.get(name)) is not None:
+                return self._media(name, data, node, None)
+        return self._text(node, node.get("text"), None)
 
     def _answered(self, told: str | None, name: str | None) -> tuple[str, str | None]:
         """Id and name of the call that is answered: by id, else the first open one of the name."""
@@ -244,7 +245,7 @@ class Contents:
 
     def _beside(self, node: Node) -> tuple[str | None, str | None]:
         """Members that stand beside the data, as JSON, and the detail that they ask for."""
-        extra = {name: one.value for name, one in node.members() if name in MODIFIERS}
+        extra = {name: jsontext.Raw(self._raw(one)) for name, one in node.members() if name in MODIFIERS}
         level = node.get("mediaResolution")
         inner = level.get("level") if level is not None else None
         detail = _DETAILS.get(word_of(inner) or word_of(level))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from llmitm.translate import jsontext
+from llmitm.translate.gemini.parts import spelled
 from llmitm.translate.neutral import Citation
 
 _SOURCES: Final = ("web", "retrievedContext", "maps", "image")
@@ -53,7 +53,7 @@ class Grounding:
         for support in self._supports:
             segment = support.get("segment")
             place = _place(segment if isinstance(segment, dict) else {}, data)
-            key = jsontext.text_of(support)
+            key = spelled(support)
             if place is None or key in self._given:
                 continue
             self._given.add(key)

@@ -101,8 +101,10 @@ def args_of(text: str) -> Any:
 
 def write_media(part: Media) -> dict[str, Any]:
     told = _source(part)
-    known = jsontext.loads(part.extra) if part.extra else {}
-    told |= {name: value for name, value in known.items() if name in MODIFIERS}
+    if part.extra:
+        beside = jsontext.Slices(part.extra.encode())
+        names = (name for name in jsontext.loads(part.extra) if name in MODIFIERS)
+        told |= {name: jsontext.Raw(beside.at(name)) for name in names}
     if part.detail in RESOLUTIONS:
         told["mediaResolution"] = {"level": RESOLUTIONS[part.detail]}
     return told | signature(part.sealed)
@@ -125,6 +127,22 @@ def _source(part: Media) -> dict[str, Any]:
 
 def _usual_mime(part: Media) -> str:
     return _UNKNOWN_MIMES.get(part.kind, "application/pdf")
+
+
+def slice_of(document: jsontext.Slices, path: tuple[str | int, ...], value: Any) -> str:
+    """The value at this place as it is spelled there; `value` is the same, read."""
+    try:
+        return document.at(*path)
+    except (ValueError, LookupError, RecursionError):
+        return spelled(value)
+
+
+def spelled(value: Any) -> str:
+    """The value as JSON; what nests too deep to be written is null."""
+    try:
+        return jsontext.text_of(value)
+    except TypeError:
+        return "null"
 
 
 def read_inline(told: dict[str, Any], at: str) -> tuple[Base64 | PlainText, str | None]:

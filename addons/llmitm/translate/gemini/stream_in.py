@@ -17,7 +17,7 @@ from llmitm.exchange import Dialect, Usage
 from llmitm.translate import jsontext, media, stream
 from llmitm.translate.failures import failure_of
 from llmitm.translate.gemini.grounding import Grounding
-from llmitm.translate.gemini.parts import VENDOR, read_inline
+from llmitm.translate.gemini.parts import VENDOR, read_inline, slice_of, spelled
 from llmitm.translate.gemini.stops import finish_word, read_stop
 from llmitm.translate.gemini.tokens import read_tokens
 from llmitm.translate.gemini.usage import read_tier, read_usage
@@ -59,11 +59,21 @@ _BESIDE_DATA: Final = frozenset({"thought", "thoughtSignature"})
 class Chunks:
     """Takes chunks of one answer, gives neutral events."""
 
-    __slots__ = ("_blocked", "_candidates", "_entry_point", "_has_begun", "_tier", "is_over", "usage")
+    __slots__ = (
+        "_blocked",
+        "_candidates",
+        "_counts",
+        "_entry_point",
+        "_has_begun",
+        "_tier",
+        "is_over",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self._candidates: dict[int, _Candidate] = {}
         self._blocked: str | None = None
+        self._counts: dict[str, Any] = {}
         self._entry_point: Any = None
         self._has_begun = False
         self._tier: str | None = None
@@ -78,18 +88,20 @@ class Chunks:
         out: list[StreamEvent] = []
         if chunk.get("error"):
             return self.fail(failure_of(chunk, 200) or _failure("error", "The provider told of an error."))
-        usage = read_usage(chunk.get("usageMetadata"))
-        self.usage = stream.merged(self.usage, usage)
-        tier = read_tier(chunk.get("usageMetadata"))
+        counts = chunk.get("usageMetadata")
+        if isinstance(counts, dict):  # two counts make one of ours, and a chunk may leave one out
+            self._counts.update((name, count) for name, count in counts.items() if count is not None)
+        self.usage = stream.merged(self.usage, read_usage(self._counts))
+        tier = read_tier(self._counts)
         if not self._has_begun:
             self._has_begun = True
-            out.append(_start(chunk, usage, tier))
+            out.append(_start(chunk, self.usage, tier))
         elif tier is not None and tier != self._tier:
             out.append(ExtrasSeen({}, tier))
         self._tier = tier or self._tier
         feedback = chunk.get("promptFeedback")
-        if isinstance(feedback, dict) and isinstance(feedback.get("blockReason"), str | int):
-            self._blocked = str(feedback["blockReason"])
+        if isinstance(feedback, dict) and (feedback.get("blockReason") or feedback.get("blockReasonMessage")):
+            self._blocked = str(feedback.get("blockReason") or "BLOCK_REASON_UNSPECIFIED")
         self._take_candidates(chunk.get("candidates"), text, place, out)
         return out
 
@@ -166,10 +178,7 @@ class _Place:
 
     def slice(self, value: Any, *path: str | int) -> str:
         """The value as it stands there."""
-        try:
-            return self._text.at(*self._path, *path)
-        except (ValueError, LookupError):
-            return jsontext.text_of(value)
+        return slice_of(self._text, (*self._path, *path), value)
 
 
 class _Candidate:
@@ -282,7 +291,7 @@ def _inline(told: dict[str, Any], sealed: Sealed | None) -> Media | Opaque:
     try:
         source, mime = read_inline(told, "inlineData")
     except Refused:
-        raw = jsontext.text_of({"inlineData": told})
+        raw = spelled({"inlineData": told})
         return Opaque(dialect=Dialect.GEMINI, type="inlineData", raw=raw)
     name = told.get("displayName")
     return Media(
@@ -297,7 +306,7 @@ def _inline(told: dict[str, Any], sealed: Sealed | None) -> Media | Opaque:
 def _file(told: dict[str, Any], sealed: Sealed | None) -> Media | Opaque:
     uri, mime = told.get("fileUri"), told.get("mimeType")
     if not isinstance(uri, str):
-        raw = jsontext.text_of({"fileData": told})
+        raw = spelled({"fileData": told})
         return Opaque(dialect=Dialect.GEMINI, type="fileData", raw=raw)
     mime = mime if isinstance(mime, str) and mime else media.mime_of_url(uri)
     return Media(kind=media.kind_of(mime or ""), source=Url(uri), mime=mime, sealed=sealed)
