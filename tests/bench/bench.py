@@ -1,8 +1,9 @@
 """`just bench`: the gateway beside stock mitmdump with a two-line rewriting script, in one run, as ratios.
 
 Measures requests per second and added latency at 1 and 32 connections, CPU per relayed chunk of a stream,
-and memory; then the CPU time of translation, for each pair of dialects. Everything runs on loopback for a bounded time. Machines are noisy: rounds are interleaved and
-the medians compared, so read the ratios, not the figures.
+and memory; then the CPU time of translation, for each pair of dialects. Everything runs on loopback for a
+bounded time. Machines are noisy: rounds are interleaved and the medians compared, so read the ratios, not
+the figures.
 """
 
 from __future__ import annotations
