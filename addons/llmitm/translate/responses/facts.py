@@ -9,6 +9,7 @@ from llmitm.exchange import Usage
 from llmitm.translate import jsontext
 from llmitm.translate.neutral import Citation, Failure, Part, Reason, Stop, ToolCall
 from llmitm.translate.reading import text_if
+from llmitm.translate.responses import parts
 
 _FAILURES: Final = {
     "server_error": (500, "server"),
@@ -118,9 +119,9 @@ def unreadable() -> Failure:
     return Failure(status=502, kind="bad_gateway", code="malformed_reply", message=message)
 
 
-def empty_failure(stop: Stop, parts: Iterable[Part]) -> Failure | None:
+def empty_failure(stop: Stop, said: Iterable[Part]) -> Failure | None:
     """A reply that ended for an odd reason with nothing in it is none."""
-    if stop.reason is not Reason.OTHER or any(True for _ in parts):
+    if stop.reason is not Reason.OTHER or any(True for _ in said):
         return None
     message = f"The provider's answer is empty ({stop.raw or 'it does not say why'})."
     return Failure(status=502, kind="bad_gateway", code="empty_reply", message=message)
@@ -129,11 +130,11 @@ def empty_failure(stop: Stop, parts: Iterable[Part]) -> Failure | None:
 # ---- ends and counts
 
 
-def stop_of(response: dict[str, Any], parts: Iterable[Part]) -> Stop:
-    """How the response ended; `parts` is what it holds."""
+def stop_of(response: dict[str, Any], said: Iterable[Part]) -> Stop:
+    """How the response ended; `said` is what it holds."""
     status = text_if(response.get("status")) or "completed"
     if status == "completed":
-        is_call = any(isinstance(part, ToolCall) for part in parts)
+        is_call = any(isinstance(part, ToolCall) for part in said)
         return Stop(reason=Reason.TOOL_CALLS if is_call else Reason.STOP, raw=status)
     details = response.get("incomplete_details")
     word = text_if(details.get("reason")) if isinstance(details, dict) else None
@@ -207,7 +208,7 @@ def read_annotation(value: Any) -> Citation | None:
         start=_count(value, "start_index"),
         end=_count(value, "end_index"),
         vendor="openai",
-        raw=jsontext.text_of(value),
+        raw=parts.raw_of(value),
     )
 
 

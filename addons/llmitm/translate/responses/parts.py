@@ -40,6 +40,18 @@ def is_result(item_type: str) -> bool:
     return item_type.endswith(("_output", "_response", "_list_tools"))
 
 
+def raw_of(value: Any) -> str:
+    """The value as JSON text.
+
+    Raises:
+        ValueError: nested deeper than can be written.
+    """
+    try:
+        return jsontext.text_of(value)
+    except TypeError:
+        raise ValueError("nested too deep") from None
+
+
 # ---- read
 
 
@@ -74,7 +86,7 @@ def _part(value: Any, at: str) -> Part:
         case "input_audio":
             return _audio(part, cache, at)
         case kind:
-            raw = jsontext.text_of(part)
+            raw = raw_of(part)
             return Opaque(dialect=Dialect.OPENAI_RESPONSES, type=text_if(kind) or "", raw=raw, at=at)
 
 

@@ -36,6 +36,13 @@ def read_reply(body: bytes) -> Reply:
         raise UpstreamError(facts.unreadable())
     if (failure := facts.failure_in(response)) is not None:
         raise UpstreamError(failure)
+    try:
+        return _reply(response)
+    except ValueError:
+        raise UpstreamError(facts.unreadable()) from None
+
+
+def _reply(response: dict[str, Any]) -> Reply:
     found: list[Part] = []
     logprobs: list[Any] = []
     output = response.get("output")
@@ -95,7 +102,7 @@ def read_call(item: dict[str, Any]) -> ToolCall:
     return ToolCall(
         id=text_if(item.get("call_id")) or "",
         name=text_if(item.get("name")) or "",
-        args=args if isinstance(args, str) else "" if args is None else jsontext.text_of(args),
+        args=args if isinstance(args, str) else "" if args is None else parts.raw_of(args),
         kind="custom" if is_custom else "function",
         namespace=text_if(item.get("namespace")),
     )
@@ -108,7 +115,7 @@ def read_other(item: dict[str, Any]) -> Part:
     if kind == "image_generation_call" and isinstance(result, str) and result:
         form = text_if(item.get("output_format")) or "png"
         return Media(kind="image", source=Base64(result), mime=_IMAGE_MIME.get(form, f"image/{form}"))
-    raw = jsontext.text_of(item)
+    raw = parts.raw_of(item)
     if not parts.is_hosted(kind):
         return Opaque(dialect=Dialect.OPENAI_RESPONSES, type=kind, raw=raw)
     phase: Any = "result" if parts.is_result(kind) else "call"

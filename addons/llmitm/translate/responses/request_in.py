@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from llmitm.exchange import Dialect
-from llmitm.translate import jsontext
 from llmitm.translate.neutral import (
     CacheConfig,
     Hosted,
@@ -111,6 +110,15 @@ def read_request(
 ) -> Request:
     """Raises `Refused`, 400, naming the place, where it is no request of this dialect."""
     asked = top_object(body)
+    try:
+        return _request(asked, model, is_stream, is_json_array)
+    except ValueError:
+        raise invalid("", "The request body is nested too deep") from None
+
+
+def _request(
+    asked: dict[str, Any], model: str | None, is_stream: bool | None, is_json_array: bool
+) -> Request:
     items = _Items()
     if instructions := a_text_or_none(asked.get("instructions"), "instructions"):
         items.turn(Role.SYSTEM, [Text(text=instructions, at="instructions")], "instructions")
@@ -258,7 +266,7 @@ class _Items:
             self.turn(Role.USER, [], at).takes_more = True
         output = item.get("output")
         if isinstance(output, dict | int | float | bool):
-            output = jsontext.text_of(output)
+            output = parts.raw_of(output)
         self.drafts[-1].parts.append(
             ToolResult(
                 call_id=text_if(item.get("call_id")) or "",
@@ -279,7 +287,7 @@ class _Items:
         self.refused.append(("stateful_not_supported", at, sentence))
 
     def _other(self, kind: str, item: dict[str, Any], at: str) -> None:
-        raw = jsontext.text_of(item)
+        raw = parts.raw_of(item)
         if not parts.is_hosted(kind):
             made: Part = Opaque(dialect=Dialect.OPENAI_RESPONSES, type=kind, raw=raw, at=at)
         else:
@@ -297,7 +305,7 @@ def _call(item: dict[str, Any], kind: str, at: str) -> ToolCall:
     return ToolCall(
         id=call_id,
         name=a_text(item.get("name"), f"{at}.name"),
-        args=args if isinstance(args, str) else "" if args is None else jsontext.text_of(args),
+        args=args if isinstance(args, str) else "" if args is None else parts.raw_of(args),
         kind="custom" if is_custom else "function",
         namespace=text_if(item.get("namespace")),
         sealed=_seal_in(call_id, call_id) or _seal_in(text_if(item.get("id")) or "", call_id),
@@ -403,7 +411,7 @@ class _Losses:
                 self.refused.append(("unsupported_by_target", f"{name}.prewarm", sentence))
 
     def _moderation(self, value: Any) -> None:
-        if "block" in jsontext.text_of(value):
+        if "block" in parts.raw_of(value):
             sentence = "a moderation that blocks must not be left out"
             self.refused.append(("unsupported_by_target", "moderation", sentence))
         else:

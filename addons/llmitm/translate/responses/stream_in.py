@@ -51,15 +51,9 @@ class StreamReader:
             return []
         try:
             data = parsed(event)
+            return [] if data is None else self._event(data, event.name)
         except ValueError:
             return self._fail(malformed().error)
-        if data is None:
-            return []
-        kind = text_if(data.get("type")) or event.name or ""
-        if kind == "error" or (not kind.startswith("response.") and data.get("error")):
-            error = data.get("error")
-            return self._fail(facts.failure_of(error if isinstance(error, dict | str) else _flat(data)))
-        return self._taken(kind.removeprefix("response."), data)
 
     def finish(self) -> list[StreamEvent]:
         if self._has_failed:
@@ -68,6 +62,13 @@ class StreamReader:
             return [End()]
         self._is_over = self._has_failed = True
         return [truncated()]
+
+    def _event(self, data: dict[str, Any], name: str | None) -> list[StreamEvent]:
+        kind = text_if(data.get("type")) or name or ""
+        if kind == "error" or (not kind.startswith("response.") and data.get("error")):
+            error = data.get("error")
+            return self._fail(facts.failure_of(error if isinstance(error, dict | str) else _flat(data)))
+        return self._taken(kind.removeprefix("response."), data)
 
     def _taken(self, kind: str, data: dict[str, Any]) -> list[StreamEvent]:
         out: list[StreamEvent] = []
