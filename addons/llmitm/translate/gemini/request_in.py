@@ -207,6 +207,7 @@ def _thinking(config: Node | None, found: _Found) -> Thinking | None:
     for name, one in (("show", shown), ("budget_tokens", budget), ("effort", level)):
         if one is not None:
             found.paths[name] = one.at
+    found.paths["thinking"] = (level or budget or shown or node).at
     word = word_of(level).removeprefix("THINKING_LEVEL_")
     tokens = budget.value if budget is not None else None
     if isinstance(tokens, str) and tokens.removeprefix("-").isdecimal() and len(tokens) < 19:

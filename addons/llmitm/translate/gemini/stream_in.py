@@ -17,6 +17,7 @@ from llmitm.exchange import Dialect, Usage
 from llmitm.translate import jsontext, media, stream
 from llmitm.translate.failures import failure_of
 from llmitm.translate.gemini.grounding import Grounding
+from llmitm.translate.gemini.partial import PartialArgs
 from llmitm.translate.gemini.parts import VENDOR, read_inline, slice_of, spelled
 from llmitm.translate.gemini.stops import finish_word, read_stop
 from llmitm.translate.gemini.tokens import read_tokens
@@ -184,7 +185,17 @@ class _Place:
 class _Candidate:
     """One candidate, as far as it has come."""
 
-    __slots__ = ("_grounding", "_has_calls", "_is_sealed", "_message", "_pieces", "index", "parts", "word")
+    __slots__ = (
+        "_grounding",
+        "_has_calls",
+        "_is_sealed",
+        "_message",
+        "_partial",
+        "_pieces",
+        "index",
+        "parts",
+        "word",
+    )
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -194,6 +205,7 @@ class _Candidate:
         self._has_calls = False
         self._is_sealed = False
         self._pieces: list[str] = []
+        self._partial: PartialArgs | None = None
         self._grounding = Grounding()
 
     def stop(self) -> Stop:
@@ -212,7 +224,10 @@ class _Candidate:
             out.append(Logprobs(tokens, self.index))
 
     def close(self, out: list[StreamEvent]) -> None:
-        """Ends the open part; a text learns of its sources before."""
+        """Ends the open part: a text learns of its sources, a call gets what its pieces make."""
+        if self._partial is not None:
+            self.parts.args(self._partial.text(), out)
+            self._partial = None
         if self.parts.kind is Text and (cited := self._grounding.citations("".join(self._pieces))):
             self.parts.meta("citations", cited, out)
         self.parts.close(out)
@@ -247,19 +262,30 @@ class _Candidate:
     def _call(
         self, call: dict[str, Any], sealed: Sealed | None, n: int, place: _Place, out: list[StreamEvent]
     ) -> None:
-        """A call comes whole, so it ends at once."""
-        call_id, name, args = call.get("id"), call.get("name"), call.get("args")
-        self.close(out)
+        """A call comes whole, so it ends at once; or in pieces, of which the first has the name."""
+        if self._partial is None and not call:
+            return
+        if self._partial is None or call.get("name") is not None:
+            self.close(out)
+            self.parts.open(self._open_call(call, sealed), out)
+            self._partial = PartialArgs() if call.get("willContinue") or "partialArgs" in call else None
+        if self._partial is None:
+            args = call.get("args")
+            self.parts.args("{}" if args is None else place.slice(args, n, "functionCall", "args"), out)
+        else:
+            self._partial.add(call.get("partialArgs"))
+        if call.get("willContinue") is not True:
+            self.close(out)
+
+    def _open_call(self, call: dict[str, Any], sealed: Sealed | None) -> ToolCall:
+        call_id, name = call.get("id"), call.get("name")
         self._has_calls = True
-        part = ToolCall(
+        return ToolCall(
             id=call_id if isinstance(call_id, str) else "",
             name=name if isinstance(name, str) else "",
             args="",
             sealed=sealed,
         )
-        self.parts.open(part, out)
-        self.parts.args("{}" if args is None else place.slice(args, n, "functionCall", "args"), out)
-        self.parts.close(out)
 
     def _text(self, part: dict[str, Any], sealed: Sealed | None, out: list[StreamEvent]) -> None:
         """More of the open part, or a new one: a part that is signed is joined with none after it."""
