@@ -1,0 +1,30 @@
+"""Recorded whole replies say the same in every other dialect, there and back, to the official clients."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("google.genai", reason="its pydantic and mitmproxy's differ on this Python")
+
+from llmitm.exchange import Dialect  # noqa: E402
+from support.corpus import ABSENT, CORPUS  # noqa: E402
+from support.pairs import PAIRS, judge_reply  # noqa: E402
+from support.scoreboard import score  # noqa: E402
+
+pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
+SAMPLE = 4
+LEAST = {
+    Dialect.OPENAI_CHAT: 100,
+    Dialect.OPENAI_RESPONSES: 80,
+    Dialect.ANTHROPIC_MESSAGES: 70,
+    Dialect.GEMINI: 60,
+}
+
+
+@pytest.mark.parametrize(("wire", "client"), PAIRS)
+def test_a_client_of_another_dialect_learns_the_same_of_a_recorded_reply(
+    wire: Dialect, client: Dialect
+) -> None:
+    made = score(judge_reply, wire, client, SAMPLE)
+    assert [f"{one.id}: {one.why}" for one in made.failures] == []
+    assert made.passed > LEAST[wire]

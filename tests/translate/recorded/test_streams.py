@@ -1,0 +1,24 @@
+"""Recorded streams say the same in every other dialect, however they are cut, lawfully and at once."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("google.genai", reason="its pydantic and mitmproxy's differ on this Python")
+
+from llmitm.exchange import Dialect  # noqa: E402
+from support.corpus import ABSENT, CORPUS  # noqa: E402
+from support.pairs import PAIRS, judge_stream  # noqa: E402
+from support.scoreboard import score  # noqa: E402
+
+pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
+SAMPLE = 4
+
+
+@pytest.mark.parametrize(("wire", "client"), PAIRS)
+def test_a_client_of_another_dialect_learns_the_same_of_a_recorded_stream(
+    wire: Dialect, client: Dialect
+) -> None:
+    made = score(judge_stream, wire, client, SAMPLE)
+    assert [f"{one.id}: {one.why}" for one in made.failures] == []
+    assert made.passed > 40
