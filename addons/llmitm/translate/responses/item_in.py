@@ -110,9 +110,9 @@ class Message(Item):
             case "refusal.delta":
                 self._more(place, Refusal, data.get("delta"))
             case "output_text.done":
-                self._whole(place, {"type": "output_text", **data})
+                self._whole(place, {**data, "type": "output_text"})
             case "refusal.done":
-                self._whole(place, {"type": "refusal", **data})
+                self._whole(place, {**data, "type": "refusal"})
             case "content_part.done" if isinstance(data.get("part"), dict):
                 self._whole(place, data["part"])
             case "output_text.annotation.added":
