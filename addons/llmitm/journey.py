@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from llmitm import __version__, mapped, paced, translated
+from llmitm import __version__, listed, mapped, paced, translated
 from llmitm.accept import endpoints, keys
 from llmitm.config.schema import Config, Endpoint
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
@@ -34,7 +34,7 @@ from llmitm.exchange import (
     Watch,
 )
 from llmitm.record.entry import Entry, entry
-from llmitm.route import calls, plan
+from llmitm.route import calls, plan, providers
 from llmitm.send.headers import forwardable_request
 from llmitm.translate import peek
 from llmitm.translate.failures import reason, write_error, write_error_event
@@ -156,12 +156,16 @@ async def _routed(
     kept: Entry,
 ) -> Steps:
     """By model to one of the providers, in the client's dialect where it speaks that, else translated."""
+    if (name := calls.read_models(request.method, asked.rest)) is not None:
+        yield _models(name, asked, endpoint, config, kept, world)
+        return
     call = calls.read(request.method, asked.rest)
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.request_bytes = len(body)
     wanted = translated.wanted(call, request, body)
     kept.model = wanted.model
-    _check_allowed(wanted.model, endpoint, kept.auth_key, config)
+    if not _is_allowed(wanted.model, endpoint, kept.auth_key, config):
+        raise Refused(403, "model_not_allowed", "This model may not be used here.")
     chosen = await plan.choose(wanted.model, asked.endpoint, config, world.store)
     is_strict = endpoint.strict or chosen.options.strict or request.header(b"x-llmitm-strict") in _YES
     made = translated.prepare(
@@ -209,11 +213,28 @@ async def _routed(
         yield step
 
 
-def _check_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Config) -> None:
+def _models(
+    name: str, asked: plan.Asked, endpoint: Endpoint, config: Config, kept: Entry, world: World
+) -> ResponseHead:
+    """The models that this client may ask for by name, or one of them."""
+    every = providers.names(config, endpoint.provider)
+    allowed = [one for one in every if _is_allowed(one, endpoint, kept.auth_key, config)]
+    since_s = int(world.started_s)
+    if name:
+        body = listed.write_model(asked.dialect, name, allowed, since_s)
+    else:
+        body = listed.write_models(asked.dialect, allowed, since_s)
+    return ResponseHead(
+        status=200, reason=b"OK", headers=((b"content-type", b"application/json"),), whole=body
+    )
+
+
+def _is_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Config) -> bool:
     key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
-    for globs in (endpoint.allowed_models, key.allowed_models if key else ()):
-        if globs and not any(fnmatchcase(model, glob) for glob in globs):
-            raise Refused(403, "model_not_allowed", "This model may not be used here.")
+    return all(
+        not globs or any(fnmatchcase(model, glob) for glob in globs)
+        for globs in (endpoint.allowed_models, key.allowed_models if key else ())
+    )
 
 
 def _outgoing(

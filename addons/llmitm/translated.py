@@ -250,8 +250,8 @@ class Back:
             else:
                 body = self.made.reply(await _joined(pieces, self.limit_bytes))
                 self._note(self.made.usage)
-        except UpstreamError as error:
-            yield self._refusal(error.failure)
+        except (UpstreamError, UpstreamFailed) as error:
+            yield self._refusal(_failure_of(error))
             return
         yield ResponseHead(status=200, reason=b"OK", headers=self._headers(b"application/json"), whole=body)
 
@@ -273,12 +273,13 @@ class Back:
                     yield self._stream_head()
                     has_begun = True
                 yield piece
-        except UpstreamError as error:
-            self.kept.error = error.failure.message
+        except (UpstreamError, UpstreamFailed) as error:
+            failure = _failure_of(error)
+            self.kept.error = self.kept.error or str(error)
             if not has_begun:
-                yield self._refusal(error.failure)
+                yield self._refusal(failure)
             else:  # a heartbeat has spent the status line
-                yield failures.write_failure_event(self.client, self._ours(error.failure), self.request_id)
+                yield failures.write_failure_event(self.client, self._ours(failure), self.request_id)
             return
         if not has_begun:
             yield self._stream_head()
@@ -438,7 +439,9 @@ async def _joined(pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:
     return bytes(collected)
 
 
-def _failure_of(error: UpstreamFailed) -> Failure:
+def _failure_of(error: UpstreamError | UpstreamFailed) -> Failure:
+    if isinstance(error, UpstreamError):
+        return error.failure
     return Failure(
         status=error.status,
         kind="timeout" if error.status == 504 else "bad_gateway",

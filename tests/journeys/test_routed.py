@@ -76,10 +76,10 @@ async def ask(
 ) -> tuple[ResponseHead, bytes]:
     request = ClientRequest(
         id="id-1",
-        method="POST",
+        method="GET" if body is None else "POST",
         target=target.encode(),
         headers=tuple((name.encode(), value.encode()) for name, value in (headers or {}).items()),
-        body=HeldBody(body if isinstance(body, bytes) else orjson.dumps(body)),
+        body=HeldBody(body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)),
         client="127.0.0.1",
     )
     head: ResponseHead | None = None
@@ -255,3 +255,27 @@ async def test_a_refused_credential_of_ours_is_no_401(
     assert head.status == 502
     assert b"credential chat-" in content and b"sk-unknown" not in content
     assert entries[0].attempts[0].provider == "chat"
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "names"),
+    [
+        ("/all/v1/models", {}, ["pooled", "nick", "nick-of-gemini"]),
+        ("/all/v1/models", {"anthropic-version": "2023-06-01"}, ["pooled", "nick", "nick-of-gemini"]),
+        ("/all/v1beta/models?pageSize=9", {}, ["pooled", "nick", "nick-of-gemini"]),
+        ("/one/v1/models", {}, ["nick"]),
+        ("/few/v1/models", {}, []),
+        ("/all/v1/models/nick", {}, ["nick"]),
+        ("/all/v1/models/unheard-of", {}, None),
+    ],
+)
+async def test_the_models_that_are_configured_by_name(
+    provider: Provider, world: World, target: str, headers: dict[str, str], names: list[str] | None
+) -> None:
+    head, content = await ask(world, target, None, headers)
+    assert head.status == (404 if names is None else 200)
+    told = orjson.loads(content)
+    if names is not None:
+        every = told.get("data", told.get("models", [told]))
+        assert [one.get("id") or one["name"].removeprefix("models/") for one in every] == names
+    assert provider.count == 0

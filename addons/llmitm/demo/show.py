@@ -1,4 +1,4 @@
-"""`llmitm demo`: the embedded provider, the gateway in front of it, and one streamed request a dialect.
+"""`llmitm demo`: the embedded provider, the gateway in front of it, and streamed requests of each dialect.
 
 Everything is real but the models: two HTTP servers on loopback, the gateway in a process of its own, and
 the answers shown as they arrive.
@@ -38,6 +38,8 @@ target_base = "{url}/v1"
 target_base = "{url}"
 [endpoints.gemini]
 target_base = "{url}"
+[endpoints.router]
+kind = "gateway"
 [endpoints.cloudflare]
 kind = "cloudflare"
 [endpoints.cloudflare_simulated]
@@ -55,6 +57,12 @@ token = "cf-demo-token-two"
 base_url = "{url}"
 [providers.openai]
 api_keys = ["sk-demo-key-one", "sk-demo-key-two"]
+[providers.anthropic]
+base_url = "{url}"
+api_keys = ["sk-ant-demo-key"]
+[providers.gemini]
+base_url = "{url}"
+api_keys = ["AIza-demo-key"]
 """
 
 
@@ -124,6 +132,20 @@ CASES: Final = (
         body={"contents": [{"role": "user", "parts": [{"text": PROMPT}]}]},
         headers={"x-goog-api-key": "AIza-demo-of-the-client"},
         text_of=_gemini_text,
+    ),
+    Case(
+        title="A client of OpenAI's, answered by an Anthropic model",
+        path="/router/v1/chat/completions",
+        body=_chat("claude-demo"),
+        headers={},
+        text_of=_chat_text,
+    ),
+    Case(
+        title="A client of Anthropic's, answered by a Gemini model",
+        path="/router/v1/messages",
+        body={**_chat("gemini-demo"), "max_tokens": 100},
+        headers={"anthropic-version": "2023-06-01"},
+        text_of=_messages_text,
     ),
     Case(
         title="Cloudflare AI Gateway, real stream",
@@ -280,7 +302,7 @@ def _table(legs: list[Leg], requests: list[dict[str, Any]], provider: Provider) 
 
 def _curl_lines(url: str) -> str:
     lines = []
-    for case in CASES[:5]:
+    for case in CASES[:7]:
         headers = "".join(f" \\\n  -H '{name}: {value}'" for name, value in case.headers.items())
         body = orjson.dumps(case.body).decode().replace("'", "'\\''")
         lines.append(

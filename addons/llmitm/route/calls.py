@@ -29,6 +29,7 @@ _GEMINI_TASKS: Final[dict[bytes, Task]] = {
     b"embedContent": "other",
     b"batchEmbedContents": "other",
 }
+_MODELS: Final = re.compile(rb"(?:/v1|/v1beta)?/models(?:/([^:]+))?\Z")
 _KEY: Final = re.compile(rb"(?:\A|(?<=&))key=[^&]*(?:&|\Z)")
 _VERSION_AT_END: Final = re.compile(r"/v1(?:beta|alpha)?\Z")
 
@@ -66,6 +67,14 @@ def read(method: str, rest: bytes) -> Call:
     if method != "POST":
         raise Refused(405, "method_not_allowed", "Calls of models are POST requests.")
     return found
+
+
+def read_models(method: str, rest: bytes) -> str | None:
+    """The name in a request for one model, empty for a list of all; None where it asks for neither."""
+    match = _MODELS.match(rest.partition(b"?")[0])
+    if match is None or method not in ("GET", "HEAD"):
+        return None
+    return unquote_to_bytes(match[1] or b"").decode("utf-8", "replace")
 
 
 def _plain(path: bytes, query: bytes) -> Call | None:

@@ -180,8 +180,8 @@ def _shown(model: str) -> str:
 
 
 def names(config: Config, only: str | None = None) -> list[str]:
-    """The models that are configured by name, globs left out, in order."""
-    found: dict[str, None] = {}
+    """The models and pools that are configured by name, globs left out, in order."""
+    found: dict[str, None] = dict.fromkeys(config.routing.aliases if only is None else ())
     for name, options, _ in _entries(config, only):
         if options.disabled or config.providers[name].disabled:
             continue
