@@ -15,7 +15,6 @@ from llmitm.translate.fit.keywords import (
     FORMATS,
     LISTS,
     MAPS,
-    OF_TYPE,
     SINGLE,
     UNFIT_PATTERNS,
     Column,
@@ -25,7 +24,19 @@ from llmitm.translate.fit.keywords import (
     subschemas,
 )
 from llmitm.translate.fit.references import References, name_of, refused, too_large
-from llmitm.translate.jsontext import text_of
+from llmitm.translate.fit.rewrites import (
+    both_maps,
+    both_types,
+    is_word,
+    types_of,
+    with_alternatives,
+    with_items,
+    with_key,
+    with_line,
+    with_null_apart,
+    with_one_type,
+    without_nullable,
+)
 from llmitm.translate.neutral import JSON
 
 MOST_DEPTH: Final = 64
@@ -42,6 +53,8 @@ _OPENAI: Final = frozenset({Column.OPENAI, Column.OPENAI_STRICT})
 _INLINED: Final = frozenset({Column.ANTHROPIC_STRICT, Column.GEMINI})
 _RENAMED: Final = frozenset({Column.OPENAI_STRICT, Column.ANTHROPIC})
 """They know `definitions` as `$defs`."""
+
+_BELOW: Final = MAPS | SINGLE | LISTS
 
 # what OpenAI's strict schemas may hold
 _MOST_PROPERTIES: Final = 5_000
@@ -153,15 +166,16 @@ class _Fitting:
             raise _not_of_objects(at)
         flat, told = self._flat(self._renamed(self.schema, at), place)
         if told and self.is_tool:
-            description = _with_line(description, told)
+            description = with_line(description, told)
         elif told:
-            flat["description"] = _with_line(flat.get("description"), told)
+            flat["description"] = with_line(flat.get("description"), told)
         return self._with_definitions(self._one(self._as_object(flat, at), place), at), description
 
     def _as_object(self, flat: dict[str, Any], at: str) -> dict[str, Any]:
-        if flat.get("type") != "object":
+        if flat.get("type") != "object" or "nullable" in flat:
             self._tell(at, is_change="type" in flat)
             flat = {"type": "object"} | flat | {"type": "object"}
+            flat.pop("nullable", None)
         if self.column in _OPENAI and "properties" not in flat:
             self._tell(at)
             flat = flat | {"properties": {}}
@@ -199,7 +213,7 @@ class _Fitting:
             ]
             if self.column is not Column.GEMINI:
                 told[key] = flat.pop(key)
-                flat = _with_alternatives(flat, under)
+                flat = with_alternatives(flat, under)
                 self._tell(place.at, is_change=True)
         return flat, told
 
@@ -287,11 +301,11 @@ class _Fitting:
                 case _, before, _ if key not in made or before == value:
                     made[key] = value
                 case "properties", dict() as one, dict() as other:
-                    made[key] = _both(one, other, "allOf")
+                    made[key] = both_maps(one, other, "allOf")
                 case "required", list() as one, list() as other:
                     made[key] = [*one, *(name for name in other if name not in one)]
                 case "type", one, other:
-                    made[key] = _both_types(one, other, place)
+                    made[key] = both_types(one, other, place.at)
                 case "items", dict() as one, dict() as other:
                     made[key] = {"allOf": [one, other]}
                 case (("description" | "title" | "$defs" | "definitions"), _, _):
@@ -306,13 +320,13 @@ class _Fitting:
     def _respelled(self, schema: dict[str, Any], place: _Place) -> dict[str, Any]:
         schema = self._without_old_words(schema, place)
         if isinstance(schema.get("items"), list) and "prefixItems" not in schema:
-            schema = _with_key(schema, "items", "prefixItems")
+            schema = with_key(schema, "items", "prefixItems")
             self._tell(place.at)
         if "oneOf" in schema and "anyOf" not in schema:
-            schema = _with_key(schema, "oneOf", "anyOf")
+            schema = with_key(schema, "oneOf", "anyOf")
             self._tell(place.at, is_change=True)
         if self.column is Column.OPENAI_STRICT and isinstance(schema.get("prefixItems"), list):
-            schema = _with_items(schema)
+            schema = with_items(schema)
             self._tell(place.at, is_change=True)
         return self._for_gemini(schema, place) if self.column is Column.GEMINI else schema
 
@@ -323,7 +337,7 @@ class _Fitting:
             if isinstance(made.get(key), bool):
                 made = dict(made)
                 if made.pop(key) and limit in made:
-                    made = _with_key(made, limit, key)
+                    made = with_key(made, limit, key)
         if made is not schema:
             self._tell(place.at)
         return made
@@ -331,13 +345,13 @@ class _Fitting:
     def _for_gemini(self, schema: dict[str, Any], place: _Place) -> dict[str, Any]:
         """A constant as an enumeration, null apart from words, one type at a time."""
         made = schema
-        if _is_word(made.get("const")):
+        if is_word(made.get("const")):
             made = {key: value for key, value in made.items() if key != "enum"}
-            made = _with_key({**made, "const": [made["const"]]}, "const", "enum")
+            made = with_key({**made, "const": [made["const"]]}, "const", "enum")
+        if "anyOf" not in made and made.get("type") != "object":
+            made = with_null_apart(made)
         if "anyOf" not in made:
-            made = _with_null_apart(made)
-        if "anyOf" not in made:
-            made = _with_one_type(made)
+            made = with_one_type(made)
         if made is not schema:
             self._tell(place.at)
         return made
@@ -365,7 +379,7 @@ class _Fitting:
             made = self._closed(made, schema, place)
         if folded:
             self._tell(place.at, is_change=True)
-            made["description"] = _with_line(made.get("description"), folded)
+            made["description"] = with_line(made.get("description"), folded)
         return made
 
     def _fate(self, key: str, value: JSON) -> Fate:
@@ -438,7 +452,7 @@ class _Fitting:
     def _closed(self, made: dict[str, Any], schema: dict[str, Any], place: _Place) -> dict[str, Any]:
         """An object that has no property but its own. Optional ones are never made required for it."""
         properties = made.get("properties")
-        if properties is None and "object" not in _types(made.get("type")):
+        if properties is None and "object" not in types_of(made.get("type")):
             return made
         is_open = schema.get("additionalProperties", False) is not False or (
             properties is None and place.depth > 0
@@ -461,7 +475,7 @@ class _Fitting:
         """Adds a copy: itself and its values, but for the schemas below it."""
         self.copies += 1
         self.copied += len(schema)
-        waiting = [one for key, one in schema.items() if key not in MAPS | SINGLE | LISTS]
+        waiting = [one for key, one in schema.items() if key not in _BELOW]
         while waiting and self.copied <= MOST_COPIED:
             value = waiting.pop()
             self.copied += 1 + (len(value) if isinstance(value, str | list | dict) else 0)
@@ -484,148 +498,19 @@ def _ruled(column: Column, key: str, value: JSON) -> Fate:
             is_kept = value in (0, 1)
         case "type":
             is_kept = isinstance(value, str) or (
-                len(value) == 2 and "null" in value and len(_types(value)) == 2
+                len(value) == 2 and "null" in value and len(types_of(value)) == 2
             )
         case "enum":
-            is_kept = bool(value) and all(map(_is_word, value))
+            is_kept = bool(value) and all(map(is_word, value))
         case _:
             is_kept = False
     return Fate.KEEP if is_kept else Fate.FOLD
 
 
-# ---- pure pieces
-
-
-def without_nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """OpenAPI's `nullable` as a type, or as an alternative."""
-    if not isinstance(schema.get("nullable"), bool):
-        return schema
-    made = {key: value for key, value in schema.items() if key != "nullable"}
-    if not schema["nullable"]:
-        return made
-    match made.get("type"):
-        case str(kind) if kind != "null":
-            made["type"] = [kind, "null"]
-        case list(kinds) if "null" not in kinds:
-            made["type"] = [*kinds, "null"]
-        case None if isinstance(made.get("anyOf"), list):
-            made["anyOf"] = [*made["anyOf"], {"type": "null"}]
-    if isinstance(made.get("enum"), list) and None not in made["enum"]:
-        made["enum"] = [*made["enum"], None]
-    return made
-
-
-def _with_key(schema: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    """A keyword by another name, in its place."""
-    return {(new if key == old else key): value for key, value in schema.items() if key != new or key == old}
-
-
-def _with_items(schema: dict[str, Any]) -> dict[str, Any]:
-    """A tuple as a list of whatever it holds."""
-    made = {key: value for key, value in schema.items() if key not in ("prefixItems", "items")}
-    rest = [schema["items"]] if isinstance(schema.get("items"), dict) else []
-    made["items"] = {"anyOf": [*schema["prefixItems"], *rest]}
-    made["description"] = _with_line(made.get("description"), {"prefixItems": schema["prefixItems"]})
-    return made
-
-
-def _with_null_apart(schema: dict[str, Any]) -> dict[str, Any]:
-    """An enumeration of words and null as words, or null."""
-    values = schema.get("enum")
-    if not isinstance(values, list) or None not in values:
-        return schema
-    words = [value for value in values if value is not None]
-    kinds = [kind for kind in _types(schema.get("type")) if kind != "null"]
-    if not words or not all(map(_is_word, words)) or len(kinds) > 1:
-        return schema
-    branch = ({"type": kinds[0]} if kinds else {}) | {"enum": words}
-    made = {key: value for key, value in schema.items() if key not in ("type", "enum")}
-    return made | {"anyOf": [branch, {"type": "null"}]}
-
-
-def _with_one_type(schema: dict[str, Any]) -> dict[str, Any]:
-    """A type, or a type and null; of more of them, alternatives."""
-    value = schema.get("type")
-    kinds = _types(value)
-    if not isinstance(value, list) or not kinds or len(kinds) != len(value):
-        return schema
-    if len(kinds) == 1:
-        return schema | {"type": kinds[0]}
-    if len(kinds) == 2 and "null" in kinds:
-        return schema
-    apart = {key for kind in kinds for key in OF_TYPE.get(kind, ())}
-    made = {key: value for key, value in schema.items() if key != "type" and key not in apart}
-    made["anyOf"] = [
-        {"type": kind} | {key: one for key, one in schema.items() if key in OF_TYPE.get(kind, ())}
-        for kind in kinds
-    ]
-    return made
-
-
-def _with_alternatives(flat: dict[str, Any], branches: list[dict[str, Any]]) -> dict[str, Any]:
-    """One object for several: all their properties, required where all require them."""
-    union: dict[str, Any] = {}
-    for branch in branches:
-        if isinstance(branch.get("properties"), dict):
-            union = _both(union, branch["properties"], "anyOf")
-    own = flat.get("properties")
-    common = [
-        name
-        for name in _names(branches[0] if branches else {})
-        if all(name in _names(branch) for branch in branches)
-    ]
-    made = dict(flat)
-    if union or isinstance(own, dict):
-        made["properties"] = union | (own if isinstance(own, dict) else {})
-    if common:
-        made["required"] = [*_names(flat), *(name for name in common if name not in _names(flat))]
-    if branches and all(branch.get("additionalProperties") is False for branch in branches):
-        made.setdefault("additionalProperties", False)
-    return made
-
-
-def _names(schema: dict[str, Any]) -> list[Any]:
-    required = schema.get("required")
-    return required if isinstance(required, list) else []
-
-
-def _both(one: dict[str, Any], other: dict[str, Any], how: str) -> dict[str, Any]:
-    """Properties of both; those that differ are both, or either."""
-    made = dict(one)
-    for name, schema in other.items():
-        made[name] = {how: [made[name], schema]} if name in made and made[name] != schema else schema
-    return made
-
-
-def _both_types(one: JSON, other: JSON, place: _Place) -> JSON:
-    ones, others = _types(one), _types(other)
-    common = [kind for kind in ones if kind in others]
-    if "integer" not in common and ("integer" in ones + others) and "number" in ones + others:
-        common = [*(kind for kind in common if kind != "number"), "integer"]
-    if not common:
-        raise refused("demands two types at once, which cannot be said", place.at)
-    return common[0] if len(common) == 1 else common
-
-
-def _types(value: JSON) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _is_word(value: JSON) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
-
-
 def _is_of_objects(schema: dict[str, Any]) -> bool:
     if "type" in schema:
-        return any(kind.lower() == "object" for kind in _types(schema["type"]))
+        return any(kind.lower() == "object" for kind in types_of(schema["type"]))
     return "properties" in schema or not schema.keys() & {"items", "prefixItems", "enum", "const"}
-
-
-def _with_line(description: JSON, members: dict[str, Any]) -> str:
-    line = f"[constraints: {text_of(members)}]"
-    return f"{description}\n{line}" if isinstance(description, str) and description else line
 
 
 def _not_of_objects(at: str) -> Refused:
