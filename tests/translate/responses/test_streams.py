@@ -663,3 +663,18 @@ def test_what_is_written_reads_the_same_streamed_or_whole(found: list[Part]) -> 
         if json.loads(body)["output"]
         else (Choice(stop=Stop(reason=Reason.STOP, raw="completed")),)
     )
+
+
+def test_citations_may_come_before_their_text() -> None:
+    cited = PartMeta(0, "citations", (Citation(url="u", title="t"),))
+    end: list[StreamEvent] = [PartStop(0), StopSeen(Stop(reason=Reason.STOP)), End()]
+    head: list[StreamEvent] = [Start("resp_a", "mine", 1), PartStart(0, Text(text=""))]
+    early = written([*head, cited, PartDelta(0, "text", "hi"), *end])
+    late = written([*head, PartDelta(0, "text", "hi"), cited, *end])
+    assert early[-1] == late[-1]
+    assert early[-1]["response"]["output"][0]["content"][0]["annotations"][0]["end_index"] == 2
+
+
+def test_a_reply_without_an_id_has_the_same_one_streamed_or_whole() -> None:
+    reply = Reply(id=None, model="mine", created=1, choices=whole(Text(text="x")).choices)
+    assert written(simulate(reply))[-1]["response"] == json.loads(write_reply(reply, ASKED))

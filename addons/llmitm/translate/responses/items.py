@@ -138,6 +138,7 @@ class Output:
         self._open: _Message | _Thought | _Call | None = None
         self._part: Part | None = None  # the neutral part that is open
         self._waiting: list[Any] = []  # logprobs that came before their text
+        self._cited: list[Citation] = []  # and citations
         self._sealed: Sealed | None = None  # of the open text
         self.items: list[Any] = []
         """Those that are over."""
@@ -246,6 +247,7 @@ class Output:
             content = message.content = _Content(len(message.done), words)
             if words is _TEXT:
                 content.logprobs, self._waiting = self._waiting, []
+                content.citations, self._cited = self._cited, []
             part = _Content(0, words).whole()[0]
             self._tell(told, "content_part.added", message.id, {"content_index": content.place, "part": part})
         content.text.append(text)
@@ -261,11 +263,13 @@ class Output:
         return self._open
 
     def _cite(self, citations: tuple[Citation, ...]) -> None:
-        if isinstance(self._open, _Message) and self._open.content is not None:
-            self._open.content.citations += citations
+        content = self._open.content if isinstance(self._open, _Message) else None
+        cited = self._cited if content is None else content.citations
+        cited += citations
 
     def _settle(self, told: list[Told]) -> None:
         """The text or refusal is over for good. A sealed one ends its message, and its seal follows."""
+        self._cited = []
         match self._open:
             case _Message(content=_Content() as content) as message:
                 self._end_content(message, content, told)

@@ -6,9 +6,10 @@ A response repeats what its request asked for, in the client's own words.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
-from llmitm.translate import jsontext
+from llmitm.translate import ids, jsontext
 from llmitm.translate.neutral import Choice, Part, Reason, Reply, Request, Stop, Text
 from llmitm.translate.responses import facts
 from llmitm.translate.responses.items import Output
@@ -36,6 +37,7 @@ _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast
 
 def write_reply(reply: Reply, asked: Request) -> bytes:
     """The response object; of several choices the first."""
+    reply = identified(reply, asked)
     choice = reply.choices[0] if reply.choices else Choice()
     output = Output(reply.id or "")
     for part, tokens in _with_logprobs(choice):
@@ -45,6 +47,11 @@ def write_reply(reply: Reply, asked: Request) -> bytes:
         output.stop()
     output.finish(choice.stop)
     return jsontext.dumps(response(reply, asked, choice.stop, output.items))
+
+
+def identified(reply: Reply, asked: Request) -> Reply:
+    """The reply with an id, where it has none one of its request: ids of items depend on it."""
+    return reply if reply.id else replace(reply, id="resp_" + ids.hashed(asked.model, 32))
 
 
 def _with_logprobs(choice: Choice) -> Iterator[tuple[Part, tuple[Any, ...]]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmitm.translate import ids, jsontext
+from llmitm.translate import jsontext
 from llmitm.translate.neutral import (
     End,
     ExtrasSeen,
@@ -19,6 +19,7 @@ from llmitm.translate.neutral import (
     PartStart,
     PartStop,
     Ping,
+    Reply,
     Request,
     Start,
     Stop,
@@ -79,10 +80,7 @@ class StreamWriter:
         if self._has_begun:
             return b""
         self._has_begun = True
-        reply = self._facts.reply()
-        if reply.id is None:
-            self._facts.add(Start("resp_" + ids.hashed(self._asked.model, 32), reply.model, reply.created))
-            reply = self._facts.reply()
+        reply = self._reply()
         self._output = Output(reply.id or "")
         shell = reply_out.shell(reply, self._asked, "in_progress", [])
         return self._event("created", {"response": shell}) + self._event("in_progress", {"response": shell})
@@ -90,18 +88,22 @@ class StreamWriter:
     def _end(self) -> bytes:
         self._is_over = True
         told = self._tell(self._output.finish(self._stop))
-        made = reply_out.response(self._facts.reply(), self._asked, self._stop, self._output.items)
+        made = reply_out.response(self._reply(), self._asked, self._stop, self._output.items)
         return told + self._event(made["status"], {"response": made})
 
     def _fail(self, error: Failure) -> bytes:
         self._is_over = True
-        reply = self._facts.reply()
+        reply = self._reply()
         made = reply_out.shell(reply, self._asked, "failed", self._output.so_far())
         code = "rate_limit_exceeded" if error.status == 429 else "server_error"
         made["error"] = {"code": code, "message": error.message}
         if reply.usage is not None:
             made["usage"] = facts.write_usage(reply.usage)
         return self._event("failed", {"response": made})
+
+    def _reply(self) -> Reply:
+        """What is known of it as a whole."""
+        return reply_out.identified(self._facts.reply(), self._asked)
 
     def _tell(self, told: list[Told]) -> bytes:
         return b"".join(self._event(kind, members) for kind, members in told)
