@@ -259,6 +259,8 @@ class Backward:
         known = self._known(part)
         if known is not None:
             name, namespace, kind = known.name, known.namespace, known.kind
+        if namespace and self._asked.dialect is not Dialect.OPENAI_RESPONSES:
+            name, namespace = f"{namespace}__{name}", None
         return replace(
             part,
             id=call_id,

@@ -121,8 +121,9 @@ class StreamReader:
         if self._has_failed:
             return []
         out: list[StreamEvent] = []
+        is_told = self._has_ended and any(choice.is_over for choice in self._choices.values())
         for choice in self._choices.values():
-            choice.finish(out, is_told=self._has_ended)
+            choice.finish(out, is_told=is_told)
         is_whole = all(choice.is_over for choice in self._choices.values())
         if not self._has_started or not is_whole or not (self._choices or self._has_ended):
             return [*out, stream.truncated()]
@@ -194,7 +195,7 @@ class _Choice:
         out.append(StopSeen(stop, self._index))
 
     def finish(self, out: list[StreamEvent], *, is_told: bool) -> None:
-        """`is_told`: the stream said that it is over, though this choice did not."""
+        """`is_told`: the stream said that it is over, and another choice did, though this one did not."""
         if (self._is_blank or is_told) and not self.is_over:
             self._stop("stop", None, out)
 

@@ -45,7 +45,8 @@ def fit_media(part: Media, target: Target, notes: Notes) -> tuple[Part, ...]:
         part = replace(part, source=PlainText(text))
     match part.source:
         case FileId(vendor, _):
-            if vendor == _FILE_VENDOR[target.dialect] == target.vendor:
+            has_place = target.dialect is not Dialect.OPENAI_CHAT or part.kind == "document"
+            if has_place and vendor == _FILE_VENDOR[target.dialect] == target.vendor:
                 return (part,)
             return _lost(part, target, notes, "file_id_not_portable")
         case PlainText() | Parts():
