@@ -117,7 +117,15 @@ def judge_reply(record: Record, client: Dialect) -> Verdict | None:
     source = native(record)
     if isinstance(source, Exception):
         return Verdict(record["id"], f"unreadable at home: {source}", is_out=True)
-    return Verdict(record["id"], _reply_fault(record, client, wire, body, source), not is_answer(record))
+    if not is_answer(record):
+        return Verdict(record["id"], "a response that failed or is not done", is_out=True)
+    if _is_cut(source):
+        return Verdict(record["id"], "an image that the recorder cut", is_out=True)
+    return Verdict(record["id"], _reply_fault(record, client, wire, body, source))
+
+
+def _is_cut(source: Form | Failure) -> bool:
+    return isinstance(source, Form) and any(len(one) != 16 and "://" not in one for one in source.images)
 
 
 def _reply_fault(record: Record, client: Dialect, wire: Dialect, body: bytes, source: Form) -> str:
@@ -188,6 +196,8 @@ def judge_stream(record: Record, client: Dialect) -> Verdict | None:
         return Verdict(record["id"], f"unreadable at home: {source}", is_out=True)
     if body.count(b"event: message_start") > 1:
         return Verdict(record["id"], "two streams in one recording", is_out=True)
+    if _is_cut(source):
+        return Verdict(record["id"], "an image that the recorder cut", is_out=True)
     try:
         return Verdict(record["id"], _stream_fault(record, client, body, source))
     except Exception as failure:
@@ -249,7 +259,7 @@ def late(record: Record, client: Dialect, body: bytes, source: Form) -> str:
     """An event that brings text, or a piece of the only call, makes something at once."""
     reader = SseReader()
     feeder = translation(record, client, is_stream=True).stream()
-    is_one_call = len(source.calls) < 2 and client is not GEMINI
+    is_one_call = len(source.calls) < 2 and client is not GEMINI and "hosted" not in source.holds
     for event in reader.feed(body) + reader.finish():
         made = feeder.feed(event.raw)
         if not made and event.data and event.is_complete and _speaks(record["wire"], event.data, is_one_call):

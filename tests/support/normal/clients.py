@@ -16,7 +16,8 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 
 from llmitm.exchange import Dialect
 from support.normal.form import Form, arguments
-from support.normal.replies import form_of, gemini_usage
+from support.normal.partial import joined
+from support.normal.replies import chat_content, form_of
 
 _ASK: Final[list[Any]] = [{"role": "user", "content": "x"}]
 
@@ -131,13 +132,21 @@ def stream_form(dialect: Dialect, body: bytes) -> Form:
 
 
 def _chat_stream(on: Clients) -> Form:
+    """Hosts that send content in parts get it added up here: the accumulator takes texts only."""
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
     usage: Any = None
-    is_begun = False
+    beside = Form()
+    is_begun = in_parts = False
     for chunk in on.openai.chat.completions.create(model="m", messages=_ASK, stream=True):
         is_begun = True
         if chunk.usage is not None:
             usage = chunk.usage
+        for choice in chunk.choices:
+            content: Any = choice.delta.content if choice.delta and not choice.index else None
+            chat_content(content, beside)
+            if isinstance(content, list):
+                in_parts = True
+                choice.delta.content = None
         state.handle_chunk(chunk)
     if not is_begun:
         raise Failure("no chunk")
@@ -145,24 +154,32 @@ def _chat_stream(on: Clients) -> Form:
     if usage is not None:
         whole["usage"] = usage.to_dict(warnings=False)
     form = form_of(Dialect.OPENAI_CHAT, whole)
-    if form.finish == "none":
+    if in_parts:
+        form.texts, form.reasoning = beside.texts, form.reasoning + beside.reasoning
+    if form.finish == "none" and b"[DONE]" not in on.answer[2]:
         raise Failure("no finish_reason")
     return form
 
 
 def _responses_stream(on: Clients) -> Form:
     final: Any = None
+    done: dict[int, Any] = {}
     with on.openai.responses.stream(model="m", input="x") as stream:
         for event in stream:
             if event.type == "error":
                 raise Failure(event.message)
+            if event.type == "response.output_item.done":
+                done[event.output_index] = event.item
             if event.type in ("response.completed", "response.incomplete"):
                 final = event.response  # type: ignore[union-attr]
             elif event.type == "response.failed":
                 raise Failure(str(getattr(event.response.error, "message", "failed")))
     if final is None:
         raise Failure("no terminal event")
-    return form_of(Dialect.OPENAI_RESPONSES, final.to_dict(warnings=False))
+    whole = final.to_dict(warnings=False)
+    if not whole.get("output"):  # some hosts tell of items in their own events alone
+        whole["output"] = [item.to_dict(warnings=False) for _, item in sorted(done.items())]
+    return form_of(Dialect.OPENAI_RESPONSES, whole)
 
 
 def _messages_stream(on: Clients) -> Form:
@@ -198,11 +215,11 @@ def _gemini_stream(on: Clients) -> Form:
                 parts += (candidate.get("content") or {}).get("parts") or []
                 first |= {name: value for name, value in candidate.items() if value is not None}
     if first:
-        whole["candidates"] = [first | {"content": {"parts": parts}}]
+        whole["candidates"] = [first | {"content": {"parts": joined(parts)}}]
     form = form_of(Dialect.GEMINI, whole)
     if form.finish == "none":
         raise Failure("no finishReason")
     return form
 
 
-__all__ = ["Failure", "Unreadable", "ask", "clients", "gemini_usage", "reply_form", "stream_form"]
+__all__ = ["Failure", "Unreadable", "ask", "clients", "reply_form", "stream_form"]

@@ -74,7 +74,7 @@ def of_chat(reply: dict[str, Any]) -> Form:
         return form
     choice = choices[0]
     message = choice.get("message") or {}
-    _chat_content(message.get("content"), form)
+    chat_content(message.get("content"), form)
     form.refusal += message.get("refusal") or ""
     details = message.get("reasoning_details") or []
     form.reasoning += (
@@ -83,8 +83,7 @@ def of_chat(reply: dict[str, Any]) -> Form:
         or "".join(one.get("text") or one.get("summary") or "" for one in details if isinstance(one, dict))
     )
     form.calls = [_chat_call(call) for call in message.get("tool_calls") or []]
-    if message.get("function_call"):
-        legacy = message["function_call"]
+    if (legacy := message.get("function_call") or {}).get("name"):
         form.calls.append(
             Call(id="", name=legacy.get("name") or "", arguments=arguments(legacy.get("arguments") or ""))
         )
@@ -93,13 +92,13 @@ def of_chat(reply: dict[str, Any]) -> Form:
         form.images.append(_data_url(url))
     if message.get("annotations"):
         form.holds.add("citations")
-    if message.get("audio"):
+    if (message.get("audio") or {}).get("data"):
         form.holds.add("audio")
     form.finish = finish(_CHAT_FINISH.get(choice.get("finish_reason"), "stop"), form)
     return form
 
 
-def _chat_content(content: Any, form: Form) -> None:
+def chat_content(content: Any, form: Form) -> None:
     if isinstance(content, str):
         form.texts.append(content)
         return
@@ -115,7 +114,7 @@ def _chat_content(content: Any, form: Form) -> None:
 
 
 def _chat_call(call: dict[str, Any]) -> Call:
-    if call.get("custom"):
+    if call.get("type") == "custom":
         custom = call["custom"]
         return Call(
             id=call.get("id") or "", name=custom["name"], arguments={"input": custom.get("input") or ""}
@@ -195,14 +194,8 @@ def _responses_item(item: dict[str, Any], form: Form) -> None:
             short = [part.get("text") or "" for part in item.get("summary") or []]
             form.reasoning += "".join(full) or "".join(short)
         case "function_call":
-            name = item.get("name") or ""
-            if item.get("namespace"):
-                name = f"{item['namespace']}__{name}"
-            form.calls.append(
-                Call(
-                    id=item.get("call_id") or "", name=name, arguments=arguments(item.get("arguments") or "")
-                )
-            )
+            said = arguments(item.get("arguments") or "")
+            form.calls.append(Call(id=item.get("call_id") or "", name=item.get("name") or "", arguments=said))
         case "custom_tool_call":
             form.calls.append(
                 Call(

@@ -208,7 +208,13 @@ def _responses(body: Body, reading: Reading) -> Asked:
     for item in [{"role": "user", "content": said}] if isinstance(said, str) else said or []:
         _responses_item(into, item)
     asked = into.done()
-    for tool in body.get("tools") or []:
+    later = [
+        tool
+        for item in (said if isinstance(said, list) else [])
+        if item.get("type") in ("additional_tools", "tool_search_output")
+        for tool in item.get("tools") or []
+    ]
+    for tool in (body.get("tools") or []) + later:
         _responses_tool(asked, tool, "")
     asked.choice = _openai_choice(body.get("tool_choice"))
     asked.is_serial = body.get("parallel_tool_calls") is False
@@ -341,13 +347,31 @@ def _messages_block(into: Conversation, side: Side, block: Body) -> None:
         case "tool_result":
             content = block.get("content")
             inner = [] if isinstance(content, str) else content or []
-            said = content if isinstance(content, str) else "".join(_texts(inner))
+            said = content if isinstance(content, str) else _messages_result(into, inner)
             into.result(block.get("tool_use_id") or "", "", said)
             for one in inner:
-                if one.get("type") in ("image", "document"):
+                if one.get("type") == "image" or (one.get("type") == "document" and not _is_text(into, one)):
                     _messages_source(into, "client", one["source"])
         case _:
             pass
+
+
+def _is_text(into: Conversation, document: Body) -> bool:
+    """Whether it is read as text, here and elsewhere."""
+    return into.reading.documents_as_text and document["source"].get("type") == "text"
+
+
+def _messages_result(into: Conversation, inner: list[Body]) -> str:
+    said = ""
+    for one in inner:
+        match one.get("type"):
+            case "text":
+                said += one.get("text") or ""
+            case "search_result":
+                said += "".join(_texts(one.get("content")))
+            case "document" if _is_text(into, one):
+                said += one["source"]["data"]
+    return said
 
 
 def _messages_source(into: Conversation, side: Side, source: Body) -> None:

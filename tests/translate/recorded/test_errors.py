@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("google.genai", reason="its pydantic and mitmproxy's differ on this Python")
 
-from llmitm.exchange import Dialect  # noqa: E402
-from support.corpus import ABSENT, CORPUS  # noqa: E402
-from support.failing import judge_error  # noqa: E402
-from support.pairs import PAIRS  # noqa: E402
-from support.scoreboard import score  # noqa: E402
+from llmitm.exchange import Dialect
+from support.corpus import ABSENT, CORPUS
+from support.failing import judge_error
+from support.pairs import PAIRS
+from support.scoreboard import score
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
 

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("google.genai", reason="its pydantic and mitmproxy's differ on this Python")
 
-from llmitm.exchange import Dialect  # noqa: E402
-from support.corpus import ABSENT, CORPUS  # noqa: E402
-from support.pairs import PAIRS, judge_reply  # noqa: E402
-from support.scoreboard import score  # noqa: E402
+from llmitm.exchange import Dialect
+from support.corpus import ABSENT, CORPUS
+from support.pairs import PAIRS, judge_reply
+from support.scoreboard import score
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
 SAMPLE = 4
