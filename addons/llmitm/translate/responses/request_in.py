@@ -67,10 +67,10 @@ _ECHOED: Final = (
     "user",
 )
 _STATEFUL: Final = {
-    "previous_response_id": "the response before is kept by the vendor that made it",
-    "conversation": "the conversation is kept by the vendor that holds it",
-    "prompt": "the template is kept by the vendor that holds it",
-    "background": "a response in the background is kept by the vendor that makes it",
+    "previous_response_id": "The response before is kept by the vendor that made it",
+    "conversation": "The conversation is kept by the vendor that holds it",
+    "prompt": "The template is kept by the vendor that holds it",
+    "background": "A response in the background is kept by the vendor that makes it",
 }
 _LOST: Final = {
     "access_programs": "access-programs",
@@ -231,9 +231,9 @@ class _Items:
             case "configuration_update":
                 self._update(item, at)
             case "item_reference":
-                self._refuse(at, "the item is kept by the vendor that made it")
+                self._refuse(at, "The item is kept by the vendor that made it")
             case "compaction" | "compaction_trigger":
-                self._refuse(at, "a compacted conversation is readable to the vendor that made it only")
+                self._refuse(at, "A compacted conversation is readable to the vendor that made it only")
             case _:
                 self._other(kind, item, at)
 
@@ -407,12 +407,12 @@ class _Losses:
             case "reasoning" if isinstance(value, dict):
                 self._reasoning(value)
             case "prompt_cache_options" if isinstance(value, dict) and value.get("prewarm") is True:
-                sentence = "a request that only fills the cache has no counterpart"
+                sentence = "A request that only fills the cache has no counterpart"
                 self.refused.append(("unsupported_by_target", f"{name}.prewarm", sentence))
 
     def _moderation(self, value: Any) -> None:
-        if "block" in parts.raw_of(value):
-            sentence = "a moderation that blocks must not be left out"
+        if '"mode":"block"' in parts.raw_of(value):
+            sentence = "A moderation that blocks must not be left out"
             self.refused.append(("unsupported_by_target", "moderation", sentence))
         else:
             self.lost.append(("moderation", "moderation"))
