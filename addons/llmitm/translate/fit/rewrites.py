@@ -83,24 +83,24 @@ def with_alternatives(flat: dict[str, Any], branches: list[dict[str, Any]]) -> d
         if isinstance(branch.get("properties"), dict):
             union = both_maps(union, branch["properties"], "anyOf")
     own = flat.get("properties")
-    common = [
-        name
-        for name in _names(branches[0] if branches else {})
-        if all(name in _names(branch) for branch in branches)
-    ]
+    common = dict.fromkeys(names_of(branches[0]) if branches else ())
+    for branch in branches:
+        required = set(names_of(branch))
+        common = {name: None for name in common if name in required}
     made = dict(flat)
     if union or isinstance(own, dict):
         made["properties"] = union | (own if isinstance(own, dict) else {})
     if common:
-        made["required"] = [*_names(flat), *(name for name in common if name not in _names(flat))]
+        made["required"] = list(dict.fromkeys(names_of(flat)) | common)
     if branches and all(branch.get("additionalProperties") is False for branch in branches):
         made.setdefault("additionalProperties", False)
     return made
 
 
-def _names(schema: dict[str, Any]) -> list[Any]:
+def names_of(schema: dict[str, Any]) -> list[str]:
+    """The properties that it requires."""
     required = schema.get("required")
-    return required if isinstance(required, list) else []
+    return [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
 
 
 def both_maps(one: dict[str, Any], other: dict[str, Any], how: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from llmitm.translate.fit.rewrites import (
     both_maps,
     both_types,
     is_word,
+    names_of,
     types_of,
     with_alternatives,
     with_items,
@@ -38,6 +39,8 @@ from llmitm.translate.fit.rewrites import (
     without_nullable,
 )
 from llmitm.translate.neutral import JSON
+
+__all__ = ["Column", "Fitted", "fit_schema", "has_object_root"]
 
 MOST_DEPTH: Final = 64
 MOST_NESTED: Final = 180
@@ -155,6 +158,7 @@ class _Fitting:
         self.copied = 0
         self.kept: dict[int, tuple[str, dict[str, Any]]] = {}
         """Recursive definitions by their identity: the name under which they stand, and they themselves."""
+        self.names: set[str] = set()
 
     # ---- the root
 
@@ -173,7 +177,8 @@ class _Fitting:
 
     def _as_object(self, flat: dict[str, Any], at: str) -> dict[str, Any]:
         if flat.get("type") != "object" or "nullable" in flat:
-            self._tell(at, is_change="type" in flat)
+            is_same = str(flat.get("type", "object")).lower() == "object" and "nullable" not in flat
+            self._tell(at, is_change=not is_same)
             flat = {"type": "object"} | flat | {"type": "object"}
             flat.pop("nullable", None)
         if self.column in _OPENAI and "properties" not in flat:
@@ -228,8 +233,8 @@ class _Fitting:
             return schema
         made: dict[str, Any] = {}
         while len(made) < len(self.kept):
-            name, definition = list(self.kept.values())[len(made)]
-            made[name] = self._one(definition, _Place(f"{at}.$defs.{name}", 1, is_copy=True))
+            for name, definition in [*self.kept.values()][len(made) :]:
+                made[name] = self._one(definition, _Place(f"{at}.$defs.{name}", 1, is_copy=True))
         return {**schema, "$defs": made}
 
     # ---- any schema
@@ -269,8 +274,9 @@ class _Fitting:
                 raise _NotStrict(place.at)
             raise refused("must not be recursive", place.at)
         if id(target) not in self.kept:
-            taken = {name for name, _ in self.kept.values()}
-            self.kept[id(target)] = (name_of(schema["$ref"], taken), target)
+            self._count({}, place)
+            self.kept[id(target)] = (name_of(schema["$ref"], self.names), target)
+            self.names.add(self.kept[id(target)][0])
         self._tell(place.at, is_change=len(schema) > 1)
         return {"$ref": f"#/$defs/{self.kept[id(target)][0]}"}
 
@@ -302,8 +308,8 @@ class _Fitting:
                     made[key] = value
                 case "properties", dict() as one, dict() as other:
                     made[key] = both_maps(one, other, "allOf")
-                case "required", list() as one, list() as other:
-                    made[key] = [*one, *(name for name in other if name not in one)]
+                case "required", list(), list():
+                    made[key] = list(dict.fromkeys(names_of(made) + names_of(second)))
                 case "type", one, other:
                     made[key] = both_types(one, other, place.at)
                 case "items", dict() as one, dict() as other:
@@ -457,7 +463,7 @@ class _Fitting:
         is_open = schema.get("additionalProperties", False) is not False or (
             properties is None and place.depth > 0
         )
-        is_optional = not set(properties or ()) <= set(made.get("required", ()))
+        is_optional = not set(properties or ()) <= set(names_of(made))
         if self.column is Column.OPENAI_STRICT and (is_open or is_optional):
             raise _NotStrict(place.at)
         if is_open and self.is_tool:
