@@ -1,0 +1,312 @@
+"""Gemini's streams are read chunk by chunk, and written so that each chunk stands alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.genai import types
+
+from llmitm.exchange import Dialect, Usage
+from llmitm.translate import seals
+from llmitm.translate.gemini.reply_in import read_reply
+from llmitm.translate.gemini.stream_in import StreamReader
+from llmitm.translate.gemini.stream_out import StreamWriter
+from llmitm.translate.neutral import (
+    Base64,
+    Choice,
+    Citation,
+    End,
+    Failed,
+    Failure,
+    Media,
+    PartDelta,
+    PartMeta,
+    PartStart,
+    PartStop,
+    Ping,
+    Reason,
+    Reasoning,
+    Refusal,
+    Reply,
+    Request,
+    Sealed,
+    Start,
+    Stop,
+    StopSeen,
+    StreamEvent,
+    Text,
+    ToolCall,
+    UsageSeen,
+)
+from llmitm.translate.sse import Event, SseReader
+from llmitm.translate.stream import Collector, simulate
+
+ASKED = Request(model="m", turns=(), dialect=Dialect.GEMINI)
+OWN = Sealed(vendor="google", kind="part", data="c2lnbmVk")
+CLAUDE = Sealed(vendor="anthropic", kind="thinking", data="seal")
+
+
+def chunk(*parts: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
+    return {"candidates": [candidate | ({"finishReason": finish} if finish else {})], **more}
+
+
+def read(chunks: Iterable[Any]) -> list[StreamEvent]:
+    reader = StreamReader()
+    events = [event for one in chunks for event in reader.read(Event(data=json.dumps(one).encode()))]
+    return events + reader.finish()
+
+
+def collected(events: Iterable[StreamEvent]) -> Collector:
+    collector = Collector()
+    for event in events:
+        collector.add(event)
+    return collector
+
+
+def written(events: Iterable[StreamEvent], asked: Request = ASKED) -> bytes:
+    writer = StreamWriter(asked)
+    return b"".join(writer.write(event) for event in events)
+
+
+def chunks_of(stream: bytes) -> list[Any]:
+    reader = SseReader()
+    return [json.loads(event.data or b"") for event in reader.feed(stream) + reader.finish()]
+
+
+def test_one_stream_event_by_event() -> None:
+    events = read(
+        [
+            chunk({"text": "Th", "thought": True}, responseId="r1", modelVersion="m1"),
+            chunk({"text": "ink", "thought": True}, {"text": "Hel"}),
+            chunk({"text": "lo"}, {"text": "", "thoughtSignature": "c2lnbmVk"}),
+            chunk({"functionCall": {"id": "k1", "name": "f", "args": {"a": 1}}}),
+            chunk({"text": ""}, finish="STOP", usageMetadata={"promptTokenCount": 1, "totalTokenCount": 3}),
+        ]
+    )
+    assert events == [
+        Start("r1", "m1"),
+        PartStart(0, Reasoning()),
+        PartDelta(0, "summary", "Th"),
+        PartDelta(0, "summary", "ink"),
+        PartStop(0),
+        PartStart(1, Text(text="")),
+        PartDelta(1, "text", "Hel"),
+        PartDelta(1, "text", "lo"),
+        PartMeta(1, "sealed", OWN),
+        PartStop(1),
+        PartStart(2, ToolCall(id="k1", name="f", args="")),
+        PartDelta(2, "args", '{"a":1}'),
+        PartStop(2),
+        UsageSeen(Usage(input_tokens=1, output_tokens=2)),
+        StopSeen(Stop(reason=Reason.TOOL_CALLS, raw="STOP")),
+        End(),
+    ]
+
+
+def test_reading_goes_on_after_an_early_reason_to_stop() -> None:
+    events = read([chunk({"text": ""}, finish="STOP"), chunk({"text": "late"}), chunk(finish="MAX_TOKENS")])
+    (choice,) = collected(events).reply().choices
+    assert choice == Choice(parts=(Text(text="late"),), stop=Stop(reason=Reason.LENGTH, raw="MAX_TOKENS"))
+
+
+def test_counts_are_those_of_all_chunks() -> None:
+    counts: list[dict[str, Any]] = [
+        {"promptTokenCount": 9, "thoughtsTokenCount": 30},
+        {"promptTokenCount": 9, "candidatesTokenCount": 4},
+    ]
+    events = read(
+        [chunk({"text": "a"}, usageMetadata=counts[0]), chunk(finish="STOP", usageMetadata=counts[1])]
+    )
+    assert isinstance(events[0], Start)
+    assert events[0].usage == Usage(input_tokens=9)
+    assert collected(events).usage == Usage(input_tokens=9, output_tokens=34, reasoning_tokens=30)
+
+
+FAILURES: list[tuple[list[Any], str | None, int]] = [
+    ([], "upstream_truncated", 502),
+    ([chunk({"text": "a"})], "upstream_truncated", 502),
+    ([chunk(finish="MALFORMED_FUNCTION_CALL")], "malformed_function_call", 502),
+    ([chunk(finish="OTHER")], "empty_reply", 502),
+    ([{"usageMetadata": {}}], "empty_reply", 502),
+]
+
+
+@pytest.mark.parametrize(("chunks", "code", "status"), FAILURES)
+def test_streams_that_fail(chunks: list[Any], code: str, status: int) -> None:
+    failure = collected(read(chunks)).failure
+    assert failure is not None and (failure.code, failure.status) == (code, status)
+
+
+def test_an_error_ends_the_stream() -> None:
+    error = {"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}}
+    events = read([chunk({"text": "a"}), error, chunk({"text": "b"}, finish="STOP")])
+    last = events[-1]
+    assert isinstance(last, Failed) and (last.error.status, last.error.message) == (503, "Overloaded.")
+    assert PartDelta(0, "text", "b") not in events
+
+
+def test_odd_events() -> None:
+    reader = StreamReader()
+    assert reader.read(Event(comment=b"here")) == [Ping()]
+    assert reader.read(Event(data=b"[DONE]")) == []
+    assert reader.read(Event(data=b'{"candi', is_complete=False)) == []
+    (failed,) = reader.read(Event(data=b"{"))
+    assert isinstance(failed, Failed) and failed.error.code == "malformed_stream"
+    assert reader.finish() == []
+
+
+def test_arguments_that_come_in_pieces() -> None:
+    def pieces(*args: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return chunk({"functionCall": {"partialArgs": list(args), **more}})
+
+    events = read(
+        [
+            chunk({"functionCall": {"name": "f", "willContinue": True}, "thoughtSignature": "c2lnbmVk"}),
+            pieces({"jsonPath": "$.city", "stringValue": "Os", "willContinue": True}, willContinue=True),
+            pieces({"jsonPath": "$.city", "stringValue": "lo"}, willContinue=True),
+            pieces(
+                {"jsonPath": "$.days[0].n", "numberValue": 1.5},
+                {"jsonPath": "$.days[1]", "nullValue": "NULL_VALUE"},
+                {"jsonPath": "$['__proto__']", "boolValue": True},
+                {"jsonPath": "$.far[999999]", "boolValue": True},
+                willContinue=True,
+            ),
+            chunk({"functionCall": {}}),
+            chunk({"functionCall": {"name": "g"}}, finish="STOP"),
+        ]
+    )
+    args = '{"city":"Oslo","days":[{"n":1.5},null],"__proto__":true,"far":[]}'
+    assert collected(events).reply().choices[0].parts == (
+        ToolCall(id="", name="f", args=args, sealed=OWN),
+        ToolCall(id="", name="g", args="{}"),
+    )
+
+
+WHOLE = Reply(
+    id="r1",
+    model="m1",
+    choices=(
+        Choice(
+            index=0,
+            parts=(
+                Reasoning(summary=("I think",), sealed=CLAUDE),
+                Media(kind="image", source=Base64("AAAA"), mime="image/png"),
+                ToolCall(id="k1", name="f", args='{"n":18446744073709551615}', sealed=OWN),
+                ToolCall(id="k2", name="g", args='{"broken'),
+                Text(text="Søren walks", citations=(Citation(url="https://a.example", start=6, end=11),)),
+            ),
+            stop=Stop(reason=Reason.TOOL_CALLS),
+        ),
+        Choice(index=1, parts=(Refusal(text="No."),), stop=Stop(reason=Reason.LENGTH)),
+    ),
+    usage=Usage(input_tokens=3, output_tokens=4),
+    extras={"search_entry_point": {"renderedContent": "<b>"}},
+)
+
+
+def test_a_written_stream_lets_text_pass_and_holds_what_must_be_whole() -> None:
+    writer = StreamWriter(ASKED)
+    assert writer.write(Start("r1", "m1")) == b""
+    assert writer.write(PartStart(0, Text(text=""))) == b""
+    assert writer.write(PartDelta(0, "text", "Hi")) == (
+        b'data: {"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"Hi"}]}}],'
+        b'"modelVersion":"m1","responseId":"r1"}\n\n'
+    )
+    assert writer.write(PartStop(0)) == b""
+    assert writer.write(Ping()) == b""
+    assert writer.write(PartStart(1, ToolCall(id="k1", name="f", args=""))) == b""
+    assert writer.write(PartDelta(1, "args", '{"a":')) == b""
+    assert writer.write(PartDelta(1, "args", "1.50}")) == b""
+    assert b'[{"functionCall":{"id":"k1","name":"f","args":{"a":1.50}}}]' in writer.write(PartStop(1))
+    assert writer.write(StopSeen(Stop(reason=Reason.TOOL_CALLS))) == b""
+    assert writer.write(UsageSeen(Usage(input_tokens=1, output_tokens=2))) == b""
+    assert writer.write(End()) == (
+        b'data: {"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":""}]},'
+        b'"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,'
+        b'"totalTokenCount":3},"modelVersion":"m1","responseId":"r1"}\n\n'
+    )
+
+
+def test_seals_follow_what_they_seal() -> None:
+    events: list[StreamEvent] = [
+        PartStart(0, Reasoning()),
+        PartDelta(0, "summary", "a"),
+        PartDelta(0, "summary", "b", 1),
+        PartMeta(0, "sealed", CLAUDE),
+        PartStop(0),
+        PartStart(1, Text(text="")),
+        PartDelta(1, "text", "c"),
+        PartMeta(1, "sealed", OWN),
+        PartStop(1),
+    ]
+    parts = [one["candidates"][0]["content"]["parts"][0] for one in chunks_of(written(events))]
+    assert parts == [
+        {"text": "a", "thought": True},
+        {"text": "\n\nb", "thought": True},
+        {"text": "", "thought": True, "thoughtSignature": seals.envelope_base64(CLAUDE)},
+        {"text": "c"},
+        {"text": "", "thoughtSignature": "c2lnbmVk"},
+    ]
+
+
+def test_every_chunk_is_one_of_googles_and_the_last_has_the_facts() -> None:
+    chunks = chunks_of(written(simulate(WHOLE)))
+    for one in chunks:
+        types.GenerateContentResponse.model_validate(one)
+    finished = [[one.get("finishReason") for one in told["candidates"]] for told in chunks]
+    assert finished == [[None]] * (len(chunks) - 1) + [["STOP", "MAX_TOKENS"]]
+    assert [("usageMetadata" in one) for one in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+@pytest.mark.parametrize("is_json_array", [False, True])
+def test_there_and_back(is_json_array: bool) -> None:
+    stream = written(simulate(WHOLE), replace(ASKED, is_json_array=is_json_array))
+    back = read_reply(stream) if is_json_array else collected(read(chunks_of(stream))).reply()
+    first, second = back.choices
+    assert first.parts == (
+        Reasoning(summary=("I think",), sealed=Sealed(vendor="google", kind="part", data=ENVELOPE)),
+        Media(kind="image", source=Base64("AAAA"), mime="image/png"),
+        ToolCall(id="k1", name="f", args='{"n":18446744073709551615}', sealed=OWN),
+        ToolCall(id="k2", name="g", args='{"_invalid_json":"{\\"broken"}'),
+        Text(
+            text="Søren walks",
+            citations=(Citation(url="https://a.example", start=6, end=11, vendor="google"),),
+        ),
+    )
+    assert second.parts == (Text(text="No."),)
+    assert (back.id, back.model, back.usage, back.extras) == ("r1", "m1", WHOLE.usage, WHOLE.extras)
+
+
+ENVELOPE = seals.envelope_base64(CLAUDE)
+
+
+def test_the_array_form_is_one_json_document() -> None:
+    stream = written(simulate(WHOLE), replace(ASKED, is_json_array=True))
+    assert stream.startswith(b'[{"candidates"') and stream.endswith(b"}]") and b"},\n{" in stream
+    assert json.loads(stream) == chunks_of(written(simulate(WHOLE)))
+
+
+@pytest.mark.parametrize("is_json_array", [False, True])
+def test_failures_are_told_within_the_stream(is_json_array: bool) -> None:
+    failed = Failed(Failure(status=429, message="Too much.", code="rate_limit"))
+    events = [Start("r1", "m1"), PartStart(0, Text(text="")), PartDelta(0, "text", "a"), failed]
+    error = b'{"error":{"code":429,"message":"Too much.","status":"RESOURCE_EXHAUSTED"}}'
+    stream = written(events, replace(ASKED, is_json_array=is_json_array))
+    assert stream.endswith(b",\n" + error + b"]" if is_json_array else b"data: " + error + b"\n\n")
+    if is_json_array:
+        assert written([failed], replace(ASKED, is_json_array=True)) == b"[" + error + b"]"
+
+
+def test_a_filter_that_left_nothing_is_a_blocked_prompt() -> None:
+    (last,) = chunks_of(written([Start("r1", None), StopSeen(Stop(reason=Reason.FILTER)), End()]))
+    assert last == {"promptFeedback": {"blockReason": "OTHER"}, "responseId": "r1"}
+
+
+def test_an_empty_answer_has_an_empty_text() -> None:
+    (last,) = chunks_of(written([Start(None, None), StopSeen(Stop(reason=Reason.STOP)), End()]))
+    assert last["candidates"][0]["content"]["parts"] == [{"text": ""}]
