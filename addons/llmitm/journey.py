@@ -184,7 +184,8 @@ async def _routed(
             body = peek.replace_member(body, "model", chosen.model)
         outgoing = _outgoing(request, translated.with_version(request, planned, call.dialect), body)
         steps = attempt(planned.attempt, outgoing, world, watch, kept)
-        async for step in mapped.mapped(steps, planned.attempt, call.dialect, request.id):
+        steps = mapped.mapped(steps, planned.attempt, call.dialect, request.id)
+        async for step in translated.untouched(steps, call, kept):
             yield translated.with_model(step, chosen.model)
         return
 

@@ -25,6 +25,7 @@ from llmitm.route.plan import Planned
 from llmitm.route.providers import Candidate
 from llmitm.send.heartbeat import with_heartbeat
 from llmitm.translate import failures, models, peek
+from llmitm.translate.beside import Beside
 from llmitm.translate.neutral import Failure, Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Model, Target
@@ -392,6 +393,49 @@ def with_model(step: ResponseHead | bytes, model: str) -> ResponseHead | bytes:
     if isinstance(step, bytes):
         return step
     return replace(step, headers=(*step.headers, model_header(model)))
+
+
+def _check_end(beside: Beside) -> None:
+    if beside.finish():
+        raise UpstreamFailed(Broken.TRUNCATED, "the stream has no terminator")
+
+
+async def untouched(steps: Steps, call: Call, kept: Entry) -> Steps:
+    """The same steps, read beside them: for the tokens, and to tell a stream that ends too early.
+
+    Raises:
+        UpstreamFailed: the body came to its end, but what it says did not.
+    """
+    beside: Beside | None = None
+    is_checked = False
+    try:
+        async for step in steps:
+            if isinstance(step, bytes):
+                yield step
+                if beside is not None:
+                    beside.feed(step)
+                continue
+            is_plain = step.header(b"content-encoding") in (None, b"", b"identity")
+            if step.status == 200 and is_plain and call.task == "generate":
+                is_events = _is_events(step)
+                if is_events or not call.is_json_array:
+                    beside = Beside(call.dialect, is_events=is_events)
+            if beside is not None and step.whole is not None:  # all of it came at once
+                beside.feed(step.whole)
+                _check_end(beside)
+                is_checked = True
+            yield step
+        if beside is not None and not is_checked:
+            _check_end(beside)
+    except BaseException:
+        if beside is not None:
+            beside.broken_off()
+        raise
+    finally:
+        if beside is not None:
+            kept.usage = beside.usage or kept.usage
+            if beside.failure is not None:
+                kept.error = kept.error or beside.failure.message
 
 
 def model_header(model: str) -> tuple[bytes, bytes]:

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from llmitm.config.load import load
 from llmitm.demo.provider import Provider
+from llmitm.errors import UpstreamFailed
 from llmitm.exchange import ClientRequest, HeldBody, ResponseHead, Unwatched
 from llmitm.journey import carry
 from llmitm.record.entry import Entry
@@ -126,8 +128,6 @@ async def test_a_client_of_the_providers_own_dialect_is_not_touched(
 
 @pytest.mark.parametrize("name", ["stream", "whole"])
 async def test_the_same_answer_as_without_a_gateway(provider: Provider, world: World, name: str) -> None:
-    import httpx
-
     body = orjson.dumps({"model": "chat-a", "messages": USER, "stream": name == "stream"})
     headers = {"authorization": "Bearer sk-chat-key"}
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -279,3 +279,55 @@ async def test_the_models_that_are_configured_by_name(
         every = told.get("data", told.get("models", [told]))
         assert [one.get("id") or one["name"].removeprefix("models/") for one in every] == names
     assert provider.count == 0
+
+
+STREAMED: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/chat/completions", {"model": "chat-a", "messages": USER, "stream": True}),
+    ("/v1/responses", {"model": "responses-a", "input": "one two three", "stream": True}),
+    ("/v1/messages", {**MESSAGE, "stream": True}),
+    ("/v1beta/models/gemini-a:streamGenerateContent?alt=sse", CONTENTS),
+]
+
+
+@pytest.mark.parametrize(("target", "body"), [*SAME[:1], *SAME[2:4], *STREAMED])
+async def test_tokens_are_read_beside_an_answer_that_passes(
+    world: World, target: str, body: dict[str, Any]
+) -> None:
+    entries: list[Entry] = []
+    world.sinks = (entries.append,)
+    if "stream" in body and "messages" in body and "max_tokens" not in body:
+        body = {**body, "stream_options": {"include_usage": True}}
+    await ask(world, f"/all{target}", body)
+    usage = entries[0].usage
+    assert (usage.input_tokens, usage.output_tokens, usage.is_final) == (3, 9, True)
+    assert entries[0].error is None
+
+
+@pytest.mark.parametrize(("target", "body"), STREAMED)
+async def test_a_stream_without_its_end_is_an_error_at_last(
+    provider: Provider, world: World, target: str, body: dict[str, Any]
+) -> None:
+    provider.script(["pace:3 | early-end:6", "early-end:6", "error-event:6"])
+    collected: list[ResponseHead | bytes] = []
+    request = ClientRequest(
+        id="id-1",
+        method="POST",
+        target=f"/all{target}".encode(),
+        headers=(),
+        body=HeldBody(orjson.dumps(body)),
+        client="127.0.0.1",
+    )
+    with pytest.raises(UpstreamFailed):
+        async for step in carry(request, world, Unwatched()):
+            collected.append(step)
+    assert isinstance(collected[-1], bytes) and b'"error"' in collected[-1]
+    # what came at once, head and all, can still have a status
+    head, content = await ask(world, f"/all{target}", body)
+    assert head.status == 502 and "error" in orjson.loads(content)
+    # an error that the upstream told of itself is left as it is
+    entries: list[Entry] = []
+    world.sinks = (entries.append,)
+    head, content = await ask(world, f"/all{target}", body)
+    assert head.status == 200
+    assert content.count(b"overloaded") >= 1 or b"UNAVAILABLE" in content
+    assert entries[0].error

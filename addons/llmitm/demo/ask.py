@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -114,7 +115,9 @@ def read_ask(
 def _thinks(dialect: Dialect, data: dict[str, Any]) -> bool:
     match dialect:
         case Dialect.OPENAI_CHAT:
-            return data.get("reasoning_effort") not in (None, "none")
+            thinking = data.get("thinking")
+            is_on = isinstance(thinking, dict) and thinking.get("type") == "enabled"
+            return is_on or data.get("reasoning_effort") not in (None, "none")
         case Dialect.OPENAI_RESPONSES:
             reasoning = data.get("reasoning")
             return isinstance(reasoning, dict) and reasoning.get("effort", "medium") not in (None, "none")
@@ -122,9 +125,15 @@ def _thinks(dialect: Dialect, data: dict[str, Any]) -> bool:
             thinking = data.get("thinking")
             return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
         case Dialect.GEMINI:
-            config = data.get("generationConfig")
-            thinking = config.get("thinkingConfig") if isinstance(config, dict) else None
-            return isinstance(thinking, dict) and thinking.get("includeThoughts") is True
+            thinking = _either(_either(data, "generationConfig"), "thinkingConfig")
+            return _either(thinking, "includeThoughts") is True
+
+
+def _either(data: object, name: str) -> Any:
+    """A member of Google's, which takes `camelCase` and `snake_case` alike."""
+    if not isinstance(data, dict):
+        return None
+    return data.get(name, data.get(re.sub("[A-Z]", lambda sign: "_" + sign[0].lower(), name)))
 
 
 def _choices(dialect: Dialect, data: dict[str, Any]) -> int:
@@ -246,7 +255,7 @@ def _functions(dialect: Dialect, entry: dict[str, Any]) -> Iterable[Tool]:
     if dialect is Dialect.GEMINI:
         declared = entry.get("functionDeclarations") or entry.get("function_declarations") or ()
         for function in declared:
-            schema = function.get("parametersJsonSchema") or function.get("parameters") or {}
+            schema = _either(function, "parametersJsonSchema") or function.get("parameters") or {}
             yield Tool(name=function["name"], schema=schema)
     elif dialect is Dialect.ANTHROPIC_MESSAGES:
         if entry.get("type", "custom") == "custom":

@@ -1,0 +1,88 @@
+"""Reads an answer that passes untouched: for its tokens, and for whether a stream of it was whole. Pure.
+
+What it cannot read is nobody's business but the client's: it never raises, and never holds a byte back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from llmitm.exchange import Dialect, Usage
+from llmitm.translate.dialects import CODECS
+from llmitm.translate.neutral import Failed, Failure, StreamEvent, UpstreamError, UsageSeen
+from llmitm.translate.sse import EventTooLong, SseReader
+
+WHOLE_LIMIT_BYTES: Final = 8_388_608
+"""A whole answer that is longer is not read: its tokens stay unknown."""
+
+
+class Beside:
+    """Looks at one good answer, piece by piece."""
+
+    __slots__ = ("_codec", "_held", "_is_blind", "_reader", "_size_bytes", "_sse", "failure", "usage")
+
+    def __init__(self, dialect: Dialect, *, is_events: bool) -> None:
+        self._codec = CODECS[dialect]
+        self._sse = SseReader() if is_events else None
+        self._reader = self._codec.reader()
+        self._held: list[bytes] = []
+        self._size_bytes = 0
+        self._is_blind = False
+        self.usage: Usage | None = None
+        self.failure: Failure | None = None
+        """What the upstream told of within its answer."""
+
+    def feed(self, piece: bytes) -> None:
+        if self._is_blind:
+            return
+        if self._sse is None:
+            self._held.append(piece)
+            self._size_bytes += len(piece)
+            self._is_blind = self._size_bytes > WHOLE_LIMIT_BYTES
+            return
+        try:
+            events = self._sse.feed(piece)
+        except EventTooLong:
+            self._is_blind = True
+            return
+        for event in events:
+            self._take(self._reader.read(event))
+
+    def finish(self) -> bool:
+        """The body has ended. Returns whether it ended too early, without a word of the upstream's."""
+        if self._is_blind:
+            return False
+        if self._sse is None:
+            self._read_whole()
+            return False
+        had_failed = self.failure is not None
+        try:
+            for event in self._sse.finish():
+                self._take(self._reader.read(event))
+        except EventTooLong:
+            return False
+        had_failed = had_failed or self.failure is not None
+        self._take(self._reader.finish())
+        return self.failure is not None and not had_failed
+
+    def broken_off(self) -> None:
+        """The body will have no end: what was counted is not all."""
+        if self.usage is not None:
+            self.usage = replace(self.usage, is_final=False)
+
+    def _take(self, events: list[StreamEvent]) -> None:
+        for event in events:
+            match event:
+                case UsageSeen():
+                    self.usage = event.usage
+                case Failed() if self.failure is None:
+                    self.failure = event.error
+
+    def _read_whole(self) -> None:
+        try:
+            self.usage = self._codec.read_reply(b"".join(self._held)).usage
+        except UpstreamError as error:
+            self.failure = error.failure
+        except RecursionError:
+            pass
