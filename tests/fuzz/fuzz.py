@@ -77,7 +77,7 @@ def plainly(fuzzed: Fuzzed, found: Found, names: list[str], given: argparse.Name
 
 def by_coverage(fuzzed: Fuzzed, found: Found, names: list[str], given: argparse.Namespace) -> None:
     """The bytes that atheris makes choose the target and the seed of what is changed."""
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     atheris.instrument_all()
     begun = time.monotonic()

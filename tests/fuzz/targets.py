@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import orjson
@@ -97,9 +97,9 @@ class Fuzzed:
         """The last one that was tried."""
         self.names: dict[str, Callable[[], None]] = {"sse": self._sse, "failure": self._failure}
         for dialect in Dialect:
-            self.names[f"request {dialect}"] = lambda dialect=dialect: self._request(dialect)
-            self.names[f"reply {dialect}"] = lambda dialect=dialect: self._reply(dialect)
-            self.names[f"stream {dialect}"] = lambda dialect=dialect: self._stream(dialect)
+            self.names[f"request {dialect}"] = partial(self._request, dialect)
+            self.names[f"reply {dialect}"] = partial(self._reply, dialect)
+            self.names[f"stream {dialect}"] = partial(self._stream, dialect)
 
     @staticmethod
     def _golden() -> dict[tuple[str, Dialect], list[bytes]]:
