@@ -295,10 +295,11 @@ def test_sources_are_citations_of_code_points() -> None:
     reply = read(answer({"text": "Søren walks"}, groundingMetadata=GROUNDING))
     (text,) = reply.choices[0].parts
     assert isinstance(text, Text)
-    assert [(one.url, one.title, one.start, one.end) for one in text.citations] == [
-        ("https://a.example", "A", 0, 5),
-        ("https://b.example", None, 0, 5),
-        ("https://b.example", None, 6, 11),
+    assert [(one.kind, one.url, one.title, one.start, one.end) for one in text.citations] == [
+        ("url", "https://a.example", "A", 0, 5),
+        ("url", "https://b.example", None, 0, 5),
+        ("document", None, "no address", 0, 5),
+        ("url", "https://b.example", None, 6, 11),
     ]
     assert reply.extras == {"search_entry_point": {"renderedContent": "<b>"}}
 
@@ -380,8 +381,9 @@ WRITTEN: dict[str, tuple[list[Part], list[dict[str, Any]]]] = {
 @pytest.mark.parametrize(("parts", "expected"), WRITTEN.values(), ids=WRITTEN)
 def test_parts_are_written(parts: list[Part], expected: list[dict[str, Any]]) -> None:
     body = write(*parts)
+    word = "SAFETY" if any(isinstance(part, Refusal) for part in parts) else "STOP"
     assert body["candidates"] == [
-        {"index": 0, "content": {"role": "model", "parts": expected}, "finishReason": "STOP"}
+        {"index": 0, "content": {"role": "model", "parts": expected}, "finishReason": word}
     ]
     assert (body["modelVersion"], body["responseId"]) == ("m", "r1")
 

@@ -310,3 +310,14 @@ def test_a_filter_that_left_nothing_is_a_blocked_prompt() -> None:
 def test_an_empty_answer_has_an_empty_text() -> None:
     (last,) = chunks_of(written([Start(None, None), StopSeen(Stop(reason=Reason.STOP)), End()]))
     assert last["candidates"][0]["content"]["parts"] == [{"text": ""}]
+
+
+def test_counts_that_add_up_stand_for_all_before_them() -> None:
+    counts: list[dict[str, Any]] = [
+        {"promptTokenCount": 9, "candidatesTokenCount": 21, "totalTokenCount": 65},
+        {"promptTokenCount": 87, "thoughtsTokenCount": 78, "totalTokenCount": 165},
+    ]
+    events = read(
+        [chunk({"text": "a"}, usageMetadata=counts[0]), chunk(finish="STOP", usageMetadata=counts[1])]
+    )
+    assert collected(events).usage == Usage(input_tokens=87, output_tokens=78, reasoning_tokens=78)

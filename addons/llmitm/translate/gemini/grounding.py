@@ -58,8 +58,7 @@ class Grounding:
                 continue
             self._given.add(key)
             start, end = (len(data[:at].decode("utf-8", "ignore")) for at in place)
-            made = (_citation(source, start, end) for source in self._of(support))
-            found += (citation for citation in made if citation.url)
+            found += (_citation(source, start, end) for source in self._of(support))
         return tuple(found)
 
     def _of(self, support: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -78,7 +77,7 @@ def _source(chunk: dict[str, Any]) -> dict[str, Any]:
 def _citation(source: dict[str, Any], start: int, end: int) -> Citation:
     uri, title = source.get("uri") or source.get("sourceUri"), source.get("title")
     return Citation(
-        kind="url",
+        kind="url" if isinstance(uri, str) else "document",
         url=uri if isinstance(uri, str) else None,
         title=title if isinstance(title, str) else None,
         start=start,

@@ -10,7 +10,7 @@ from llmitm.translate.gemini.parts import write_part
 from llmitm.translate.gemini.stops import blocked_prompt, is_block, write_stop
 from llmitm.translate.gemini.tokens import write_tokens
 from llmitm.translate.gemini.usage import write_usage
-from llmitm.translate.neutral import Choice, Reply, Request, Text
+from llmitm.translate.neutral import Choice, Refusal, Reply, Request, Text
 
 
 def write_reply(reply: Reply, asked: Request) -> bytes:
@@ -46,7 +46,7 @@ def _candidate(choice: Choice, parts: list[tuple[Any, Any]], entry_point: Any) -
     return candidate(
         choice.index,
         [told for _, told in parts],
-        finish=write_stop(choice.stop),
+        finish=write_stop(choice.stop, has_refusal=any(isinstance(part, Refusal) for part in choice.parts)),
         logprobs=choice.logprobs,
         grounding=supports.metadata(None if choice.index else entry_point),
     )

@@ -74,11 +74,14 @@ def read_stop(word: str | None, *, has_calls: bool, message: Any = None) -> Stop
     return Stop(reason=reason, explanation=explanation, raw=word)
 
 
-def write_stop(stop: Stop | None) -> str:
-    """Gemini's own word where it was one, with the same meaning."""
+def write_stop(stop: Stop | None, *, has_refusal: bool = False) -> str:
+    """Gemini's own word where it was one, with the same meaning. `has_refusal`: the model said no in words,
+    which other dialects tell apart from text."""
+    word = "STOP" if stop is None else _WRITTEN.get(stop.reason, "STOP")
+    if word == "STOP" and has_refusal:
+        return "SAFETY"
     if stop is None:
-        return "STOP"
-    word = _WRITTEN.get(stop.reason, "STOP")
+        return word
     return stop.raw if stop.raw is not None and _READ.get(stop.raw) is _READ.get(word) else word
 
 

@@ -21,7 +21,7 @@ from llmitm.translate.gemini.partial import PartialArgs
 from llmitm.translate.gemini.parts import VENDOR, read_inline, slice_of, spelled
 from llmitm.translate.gemini.stops import finish_word, read_stop
 from llmitm.translate.gemini.tokens import read_tokens
-from llmitm.translate.gemini.usage import read_tier, read_usage
+from llmitm.translate.gemini.usage import adds_up, read_tier, read_usage
 from llmitm.translate.neutral import (
     End,
     ExtrasSeen,
@@ -57,6 +57,9 @@ _NO_ANSWER: Final = (Reason.MALFORMED_CALL, Reason.OTHER)
 _BESIDE_DATA: Final = frozenset({"thought", "thoughtSignature"})
 
 
+_OUTPUT: Final = frozenset({"candidatesTokenCount", "thoughtsTokenCount"})
+
+
 class Chunks:
     """Takes chunks of one answer, gives neutral events."""
 
@@ -90,7 +93,9 @@ class Chunks:
         if chunk.get("error"):
             return self.fail(failure_of(chunk, 200) or _failure("error", "The provider told of an error."))
         counts = chunk.get("usageMetadata")
-        if isinstance(counts, dict):  # two counts make one of ours, and a chunk may leave one out
+        if isinstance(counts, dict):
+            if adds_up(counts):  # of what it leaves out there was none
+                self._counts = {name: count for name, count in self._counts.items() if name not in _OUTPUT}
             self._counts.update((name, count) for name, count in counts.items() if count is not None)
         self.usage = stream.merged(self.usage, read_usage(self._counts))
         tier = read_tier(self._counts)

@@ -119,7 +119,7 @@ class StreamWriter:
         return candidate(
             index,
             [],
-            finish=write_stop(state.stop),
+            finish=write_stop(state.stop, has_refusal=state.has_refusal),
             logprobs=state.logprobs,
             grounding=state.supports.metadata(None if index else self._entry_point),
         )
@@ -142,6 +142,7 @@ class _Choice:
         "_seal",
         "_sub",
         "has_parts",
+        "has_refusal",
         "logprobs",
         "stop",
         "supports",
@@ -149,6 +150,7 @@ class _Choice:
 
     def __init__(self) -> None:
         self.has_parts = False
+        self.has_refusal = False
         self.logprobs: tuple[Any, ...] = ()
         self.stop: Stop | None = None
         self.supports = Supports()
@@ -167,6 +169,7 @@ class _Choice:
         self._open(part)
         match part:
             case Text() | Refusal():
+                self.has_refusal = self.has_refusal or isinstance(part, Refusal)
                 if isinstance(part, Text):
                     self._seal, self._citations = part.sealed, part.citations
                 return self._said(part.text)

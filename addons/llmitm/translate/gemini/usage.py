@@ -12,6 +12,12 @@ from llmitm.exchange import Usage
 
 TIERS: Final = {"STANDARD": "default", "FLEX": "flex", "PRIORITY": "priority"}
 """Gemini's words for tiers by the neutral ones."""
+_SIDES: Final = (
+    "promptTokenCount",
+    "toolUsePromptTokenCount",
+    "candidatesTokenCount",
+    "thoughtsTokenCount",
+)
 
 
 def _count(value: Any) -> int | None:
@@ -57,15 +63,23 @@ def read_usage(told: Any) -> Usage | None:
     )
 
 
+def adds_up(told: dict[str, Any]) -> bool:
+    """Whether these counts are all there are: their total is their sum."""
+    total = _count(told.get("totalTokenCount"))
+    return bool(total) and total == sum(_count(told.get(name)) or 0 for name in _SIDES)
+
+
 def write_usage(usage: Usage) -> dict[str, int]:
     """`usageMetadata`: what is unknown is left out."""
-    into, out = usage.input_tokens, usage.output_tokens
+    into, out, thought = usage.input_tokens, usage.output_tokens, usage.reasoning_tokens
+    if out is not None and thought is not None:
+        thought = min(thought, out)  # hosts whose sums do not add up: the whole is what is paid
     counts = {
         "promptTokenCount": None if into is None else max(0, into - (usage.tool_prompt_tokens or 0)),
         "cachedContentTokenCount": usage.cache_read_tokens or None,
-        "candidatesTokenCount": None if out is None else max(0, out - (usage.reasoning_tokens or 0)),
+        "candidatesTokenCount": None if out is None else out - (thought or 0),
         "toolUsePromptTokenCount": usage.tool_prompt_tokens or None,
-        "thoughtsTokenCount": usage.reasoning_tokens or None,
+        "thoughtsTokenCount": thought or None,
         "totalTokenCount": None if into is None and out is None else (into or 0) + (out or 0),
     }
     return {name: count for name, count in counts.items() if count is not None}
