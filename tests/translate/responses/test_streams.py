@@ -678,3 +678,12 @@ def test_citations_may_come_before_their_text() -> None:
 def test_a_reply_without_an_id_has_the_same_one_streamed_or_whole() -> None:
     reply = Reply(id=None, model="mine", created=1, choices=whole(Text(text="x")).choices)
     assert written(simulate(reply))[-1]["response"] == json.loads(write_reply(reply, ASKED))
+
+
+def test_hosted_work_that_is_left_open_holds_nothing_back() -> None:
+    listing = {"type": "mcp_list_tools", "id": "l"}
+    reader = StreamReader()
+    reader.read(CREATED)
+    reader.read(event("output_item.added", output_index=0, item=listing))
+    reader.read(event("output_item.added", output_index=1, item=message()))
+    assert reader.read(text("at once", 1))[-1] == PartDelta(0, "text", "at once")

@@ -41,6 +41,11 @@ class Item:
         """Those that have not been taken yet."""
         self.is_done = False
 
+    @property
+    def is_silent(self) -> bool:
+        """It tells nothing before its end."""
+        return type(self) is Item
+
     def added(self, item: dict[str, Any]) -> None:
         """The item's head."""
 

@@ -130,9 +130,13 @@ class StreamReader:
             if item.events:
                 out += (self._numbered(event) for event in item.events)
                 item.events.clear()
-            if not item.is_done:
+            if item.is_done:
+                self._turn += 1
+            elif item.is_silent and any(not one.is_silent for one in self._order[self._turn + 1 :]):
+                # hosts leave tools of their own open: what is said meanwhile does not wait for them
+                self._order.append(self._order.pop(self._turn))
+            else:
                 return
-            self._turn += 1
 
     def _numbered(self, event: StreamEvent) -> StreamEvent:
         match event:
