@@ -19,7 +19,7 @@ sys.path[:1] = [str(HERE.parents[1] / "addons"), str(HERE.parent)]  # `fuzz` is 
 
 from fuzz.targets import Fuzzed  # noqa: E402
 
-WEIGHTS = {"sse": 4, "failure": 4, "request": 3, "reply": 3, "stream": 2}
+WEIGHTS = {"sse": 8, "failure": 5, "request": 4, "reply": 4, "stream": 2}
 
 
 class Found:

@@ -238,7 +238,7 @@ class Fuzzed:
         _valid_failure(failure, dialect)
         retry_times.retry_after_s(status, headers, None)
         try:
-            found = failures.failure_of(jsontext.loads(body), 200)
+            found = failures.failure_of(orjson.loads(body), 200)
         except ValueError:
             found = None
         if found is not None:

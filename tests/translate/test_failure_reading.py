@@ -458,6 +458,6 @@ def test_long_messages_are_cut_after_they_are_masked() -> None:
 @pytest.mark.parametrize("depth", [200, 900, 3_000, 100_000])
 @pytest.mark.parametrize("name", ["detail", "error", "response", "errors", "message"])
 def test_no_depth_breaks_the_reading(name: str, depth: int) -> None:
-    body = f'{{"{name}":'.encode() * depth + b'"x"' + b"}" * depth
+    body = f'{{"{name}":'.encode() * depth + b'"\\ud800"' + b"}" * depth
     assert read_failure(500, JSON, body).status == 500
     assert read_failure(500, JSON, f'{{"{name}":['.encode() * depth + b"]}" * depth).status == 500

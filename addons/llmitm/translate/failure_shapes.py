@@ -148,7 +148,7 @@ def _said(value: Any) -> str:
         return value
     try:
         return jsontext.text_of(value)
-    except TypeError:  # nested too deep
+    except (TypeError, RecursionError):  # nested too deep
         return ""
 
 
@@ -183,7 +183,7 @@ def event_data(body: bytes) -> JSON:
     for match in _DATA_LINE.finditer(body, 0, _HEAD_BYTES):
         try:
             return jsontext.loads_fast(match[1])
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return None
 

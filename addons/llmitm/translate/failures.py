@@ -308,7 +308,7 @@ def read_failure(status: int, headers: Headers, body: bytes, *, now_s: float | N
     """
     try:
         value = jsontext.loads_fast(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = event_data(body)
     told = found(value, is_error=True) or Found()
     if not told.message:
