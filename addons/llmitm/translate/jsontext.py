@@ -104,8 +104,17 @@ def _spell(value: Any) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Compact JSON in UTF-8: no blanks, key order as given, `Spelled` and `Raw` as they are."""
-    return orjson.dumps(value, default=_spell, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    """Compact JSON in UTF-8: no blanks, key order as given, `Spelled` and `Raw` as they are.
+
+    Raises:
+        RecursionError: the value is nested deeper than about 250 levels.
+    """
+    try:
+        return orjson.dumps(value, default=_spell, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    except orjson.JSONEncodeError as error:
+        if "Recursion" in str(error):
+            raise RecursionError(str(error)) from None
+        raise
 
 
 def text_of(value: Any) -> str:

@@ -9,6 +9,7 @@ What the upstream calls by other names (tools, ids of calls) is called by the cl
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Usage
@@ -32,6 +33,13 @@ from llmitm.translate.neutral import (
 from llmitm.translate.notes import Notes
 from llmitm.translate.sse import Event, EventTooLong, SseReader
 from llmitm.translate.target import Target
+
+_TOO_DEEP: Final = Failure(
+    status=502,
+    kind="bad_gateway",
+    code="malformed_reply",
+    message="The provider's answer is nested too deep.",
+)
 
 
 def read_request(
@@ -102,13 +110,7 @@ class Translation:
         try:
             read = CODECS[self.target.dialect].read_reply(body)
         except RecursionError:
-            failure = Failure(
-                status=502,
-                kind="bad_gateway",
-                code="malformed_reply",
-                message="The provider's answer is nested too deep.",
-            )
-            raise UpstreamError(failure) from None
+            raise UpstreamError(_TOO_DEEP) from None
         self.usage = read.usage
         return self.backward().reply(read)
 
@@ -118,7 +120,11 @@ class Translation:
         Raises:
             UpstreamError: it is no reply.
         """
-        return CODECS[self.asked.dialect].write_reply(self.read(body), self.asked)
+        read = self.read(body)
+        try:
+            return CODECS[self.asked.dialect].write_reply(read, self.asked)
+        except RecursionError:
+            raise UpstreamError(_TOO_DEEP) from None
 
     def stream(self) -> StreamTranslation:
         """For an answer that comes as a stream and goes on as one."""
@@ -195,7 +201,12 @@ class StreamTranslation:
         return self._told(Failed(failure))
 
     def _events(self, events: list[Event]) -> bytes:
-        out = [self._told(made) for event in events for made in self._reader.read(event)]
+        out: list[bytes] = []
+        try:
+            for event in events:
+                out += (self._told(made) for made in self._reader.read(event))
+        except RecursionError:
+            out.append(self._told(Failed(_TOO_DEEP)))
         return b"".join(out)
 
     def _told(self, event: StreamEvent) -> bytes:
@@ -207,7 +218,7 @@ class StreamTranslation:
             match one:
                 case Failed():
                     return made + self._failed(one)
-                case UsageSeen():
+                case UsageSeen() | Start() if one.usage is not None:
                     self.usage = self._translation.usage = one.usage
                 case Ping() if not self.has_begun:
                     continue

@@ -1,0 +1,133 @@
+"""Pairs as a whole: what no dialect is to blame for."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from llmitm.errors import Refused
+from llmitm.exchange import Dialect
+from llmitm.translate.neutral import Failure, Request, UpstreamError
+from llmitm.translate.pair import Translation, read_request
+from llmitm.translate.target import Target
+
+DEEP = b"[" * 400 + b"]" * 400
+
+
+def asked(*, stream: bool = False, **more: object) -> Request:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": stream, **more}
+    return read_request(Dialect.OPENAI_CHAT, orjson.dumps(body))
+
+
+def to_messages(request: Request, **more: object) -> Translation:
+    target = Target(dialect=Dialect.ANTHROPIC_MESSAGES, model="claude", vendor="anthropic", **more)  # type: ignore[arg-type]
+    return Translation(request, target)
+
+
+def event(name: str, **members: object) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps({"type": name, **members}))
+
+
+START = event("message_start", message={"id": "msg_1", "usage": {"input_tokens": 3, "output_tokens": 1}})
+TEXT = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+DELTA = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hi"})
+STOP = event("content_block_stop", index=0)
+END = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}) + event(
+    "message_stop"
+)
+ERROR = event("error", error={"type": "overloaded_error", "message": "busy"})
+
+
+def test_nothing_is_written_before_the_upstream_has_said_anything() -> None:
+    stream = to_messages(asked(stream=True)).stream()
+    assert stream.feed(START + event("ping") + TEXT) == b""
+    assert not stream.has_begun
+    out = stream.feed(DELTA)
+    assert stream.has_begun
+    assert b'"role":"assistant"' in out and b'"content":"hi"' in out
+    assert stream.feed(event("ping")) == b": keepalive\n\n"
+    assert (stream.feed(STOP + END) + stream.finish()).endswith(b"data: [DONE]\n\n")
+    assert (stream.failure, stream.feed(DELTA), stream.finish()) == (None, b"", b"")
+
+
+def test_a_failure_before_that_is_told_by_its_status_alone() -> None:
+    stream = to_messages(asked(stream=True)).stream()
+    assert stream.feed(START + ERROR) + stream.feed(DELTA) + stream.finish() == b""
+    assert stream.failure is not None
+    assert (stream.failure.status, stream.failure.kind, stream.has_begun) == (529, "overloaded", False)
+
+
+def test_a_failure_after_it_is_an_event_and_what_was_counted_is_no_total() -> None:
+    translation = to_messages(asked(stream=True))
+    stream = translation.stream()
+    stream.feed(START + TEXT + DELTA)
+    out = stream.feed(ERROR)
+    assert out.startswith(b'data: {"error":') and b"[DONE]" not in out
+    assert translation.usage is not None
+    assert (translation.usage.input_tokens, translation.usage.is_final) == (3, False)
+
+
+@pytest.mark.parametrize("how", ["cut", "broken", "connection"])
+def test_a_stream_that_ends_too_early_says_so(how: str) -> None:
+    stream = to_messages(asked(stream=True)).stream()
+    stream.feed(START + TEXT + DELTA)
+    if how == "connection":
+        out = stream.fail(Failure(status=504, message="The provider fell silent."))
+    else:
+        out = stream.feed(b"data: {\n\n" if how == "broken" else b"") + stream.finish()
+    assert b'"error"' in out
+    codes = {"cut": "upstream_truncated", "broken": "malformed_stream", "connection": None}
+    assert stream.failure is not None and stream.failure.code == codes[how]
+
+
+def test_an_event_without_end_is_a_failure() -> None:
+    piece = b"data: " + b"x" * 34_000_000
+    stream = to_messages(asked(stream=True)).stream()
+    assert stream.feed(piece) == b""
+    assert stream.failure is not None and stream.failure.code == "malformed_stream"
+    stream = to_messages(asked(stream=True)).stream()
+    assert stream.feed(b"data: {}\n\n" + piece) == b""
+    assert stream.finish() == b"" and stream.failure is not None
+
+
+def test_collecting_gives_the_reply_or_its_error() -> None:
+    collected = to_messages(asked()).collector()
+    collected.feed(START + TEXT + DELTA)
+    collected.feed(STOP + END)
+    whole = orjson.loads(collected.finish())
+    assert whole["choices"][0]["message"]["content"] == "hi"
+    assert collected.usage is not None and collected.usage.output_tokens == 2
+    collected = to_messages(asked()).collector()
+    collected.feed(START + ERROR + DELTA)
+    with pytest.raises(UpstreamError) as caught:
+        collected.finish()
+    assert caught.value.failure.status == 529
+
+
+def test_a_whole_answer_becomes_the_stream_that_was_asked_for() -> None:
+    body = {"id": "msg_1", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"}
+    out = to_messages(asked(stream=True)).simulated(orjson.dumps(body))
+    assert out.count(b'"content":"hi"') == 1 and out.endswith(b"data: [DONE]\n\n")
+
+
+def test_what_is_nested_too_deep_is_refused_or_a_broken_answer() -> None:
+    with pytest.raises(Refused):
+        read_request(Dialect.OPENAI_CHAT, b"[" * 100_000)
+    with pytest.raises(Refused) as caught:
+        to_messages(asked(temperature=orjson.Fragment(DEEP)))
+    assert caught.value.status == 400
+    body = b'{"content":[{"type":"text","text":"x","citations":[{"a":' + DEEP + b"}]}]}"
+    with pytest.raises(UpstreamError) as failed:
+        to_messages(asked()).reply(body)
+    assert failed.value.failure.code == "malformed_reply"
+    cited = {"type": "citations_delta", "citation": orjson.Fragment(b'{"a":' + DEEP + b"}")}
+    stream = to_messages(asked(stream=True)).stream()
+    stream.feed(START + TEXT + event("content_block_delta", index=0, delta=cited))
+    assert stream.failure is not None and stream.failure.code == "malformed_reply"
+
+
+def test_strictness_refuses_what_would_be_lost() -> None:
+    assert to_messages(asked(seed=3)).notes.header() == b'"lost:seed";at="seed"'
+    with pytest.raises(Refused) as caught:
+        to_messages(asked(seed=3), is_strict=True)
+    assert (caught.value.code, caught.value.param) == ("unsupported_by_target", "seed")
