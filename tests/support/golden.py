@@ -34,6 +34,7 @@ from llmitm.translate.target import Target
 FOLDER: Final = Path(__file__).parents[1] / "translate" / "golden"
 KINDS: Final = ("request", "reply", "stream", "error")
 WIDTH: Final = 110
+NOW_S: Final = 1_790_000_123
 CHAT, RESPONSES = Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES
 MESSAGES, GEMINI = Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI
 TARGETS: Final[dict[Dialect, dict[str, Any]]] = {
@@ -178,7 +179,8 @@ def cut(case: Case, other: Dialect, size: int) -> tuple[bytes, bytes]:
 def _asked(case: Case, other: Dialect, *, is_stream: bool) -> pair.Translation:
     body: dict[str, Any] = case.data.get("asked", {}).get(other, ASKED[other])
     target = _target(case.dialect, case.data.get("upstream", {}))
-    return pair.Translation(_client_asks(other, body, is_stream=is_stream), target)
+    asked = _client_asks(other, body, is_stream=is_stream)
+    return pair.Translation(asked, target, now_s=NOW_S, reply_id="unnamed")
 
 
 def _client_asks(dialect: Dialect, body: dict[str, Any], *, is_stream: bool) -> Request:
