@@ -27,7 +27,7 @@ _OPENAI: Final[dict[int, type[Exception]]] = {
 _ANTHROPIC: Final[dict[int, type[Exception]]] = {
     400: anthropic.BadRequestError,
     401: anthropic.AuthenticationError,
-    402: anthropic.APIStatusError,
+    402: anthropic.PaymentRequiredError,
     403: anthropic.PermissionDeniedError,
     404: anthropic.NotFoundError,
     429: anthropic.RateLimitError,

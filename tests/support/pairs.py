@@ -198,6 +198,8 @@ def judge_stream(record: Record, client: Dialect) -> Verdict | None:
         return Verdict(record["id"], "two streams in one recording", is_out=True)
     if _is_cut(source):
         return Verdict(record["id"], "an image that the recorder cut", is_out=True)
+    if isinstance(source, Form) and source.finish == "none":
+        return Verdict(record["id"], "a stream that ends and does not say why", is_out=True)
     try:
         return Verdict(record["id"], _stream_fault(record, client, body, source))
     except Exception as failure:

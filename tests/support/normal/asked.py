@@ -158,7 +158,7 @@ _EXCUSES: Final = {
     "max": ("max_tokens", "max-tokens"),
     "temperature": ("temperature",),
     "top_p": ("top_p",),
-    "stop": ("stop", "stop-truncated"),
+    "stop": ("stop", "stop-truncated", "stop-blank"),
 }
 
 

@@ -85,7 +85,18 @@ def check_stream(dialect: Dialect, body: bytes, *, wants_usage: bool = True) -> 
         if isinstance(data, dict) and data.get("type") != "ping":
             word = "" if "" in known else data.get("type", "")
             demand(word in known, "an event that the client does not know", word)
-            _validated(known[word], data)
+            _validated(known[word], _without_custom(data) if dialect is Dialect.OPENAI_CHAT else data)
+
+
+def _without_custom(chunk: dict[str, Any]) -> dict[str, Any]:
+    """The chunk but for pieces of custom calls, for which the client has no type."""
+    choices = [
+        choice
+        if all("custom" not in call for call in choice["delta"].get("tool_calls") or [])
+        else {**choice, "delta": {}}
+        for choice in chunk["choices"]
+    ]
+    return {**chunk, "choices": choices}
 
 
 def _validated(kind: type[BaseModel], data: Any) -> None:

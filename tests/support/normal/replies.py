@@ -90,7 +90,7 @@ def of_chat(reply: dict[str, Any]) -> Form:
     for one in message.get("images") or []:
         url = (one.get("image_url") or {}).get("url") or ""
         form.images.append(_data_url(url))
-    if message.get("annotations"):
+    if any(one.get("type") == "url_citation" for one in message.get("annotations") or []):
         form.holds.add("citations")
     if (message.get("audio") or {}).get("data"):
         form.holds.add("audio")
@@ -134,7 +134,7 @@ def _data_url(url: str) -> str:
 
 def _base64(data: str) -> str:
     try:
-        return image(base64.b64decode(data))
+        return image(base64.b64decode(data, validate=True))
     except (ValueError, binascii.Error):
         return data[:40]
 
@@ -194,8 +194,9 @@ def _responses_item(item: dict[str, Any], form: Form) -> None:
             short = [part.get("text") or "" for part in item.get("summary") or []]
             form.reasoning += "".join(full) or "".join(short)
         case "function_call":
-            said = arguments(item.get("arguments") or "")
-            form.calls.append(Call(id=item.get("call_id") or "", name=item.get("name") or "", arguments=said))
+            said, space = arguments(item.get("arguments") or ""), item.get("namespace")
+            name = f"{space}__{item['name']}" if space else item.get("name") or ""
+            form.calls.append(Call(id=item.get("call_id") or "", name=name, arguments=said))
         case "custom_tool_call":
             form.calls.append(
                 Call(
@@ -271,8 +272,7 @@ def of_gemini(reply: dict[str, Any]) -> Form:
     form = Form(usage=gemini_usage(reply.get("usageMetadata")))
     candidates = reply.get("candidates") or []
     if not candidates:
-        blocked = (reply.get("promptFeedback") or {}).get("blockReason")
-        form.finish = "blocked" if blocked else "none"
+        form.finish = "blocked" if reply.get("promptFeedback") else "none"
         return form
     first = candidates[0]
     for part in (first.get("content") or {}).get("parts") or []:

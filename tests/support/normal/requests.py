@@ -216,6 +216,7 @@ def _responses(body: Body, reading: Reading) -> Asked:
     ]
     for tool in (body.get("tools") or []) + later:
         _responses_tool(asked, tool, "")
+    asked.tools = list({tool.name: tool for tool in asked.tools}.values())
     asked.choice = _openai_choice(body.get("tool_choice"))
     asked.is_serial = body.get("parallel_tool_calls") is False
     asked.settings = _said(

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 _DEEPEST: Final = 7
+"""Levels of properties: below them recursive schemas may be cut off at other places."""
+_MOST_REFERENCES: Final = 20
 _BRANCHES: Final = ("anyOf", "any_of", "oneOf", "allOf", "prefixItems")
 
 
@@ -37,16 +39,16 @@ def shape_of(schema: Any) -> Shape:
     return made
 
 
-def _visit(node: Any, root: dict[str, Any], path: str, depth: int, made: Shape) -> None:
-    if not isinstance(node, dict) or depth > _DEEPEST:
+def _visit(node: Any, root: dict[str, Any], path: str, depth: int, made: Shape, followed: int = 0) -> None:
+    if not isinstance(node, dict) or depth > _DEEPEST or followed > _MOST_REFERENCES:
         return
     if isinstance(reference := node.get("$ref") or node.get("ref"), str):
-        _visit(_at(root, reference), root, path, depth + 1, made)
+        _visit(_at(root, reference), root, path, depth, made, followed + 1)
     for name in _BRANCHES:
         for branch in node.get(name) or []:
-            _visit(branch, root, path, depth, made)
+            _visit(branch, root, path, depth, made, followed + 1)
     if isinstance(node.get("items"), dict):
-        _visit(node["items"], root, path + "[]", depth, made)
+        _visit(node["items"], root, path + "[]", depth, made, followed + 1)
     words = {one for one in node.get("enum") or [] if isinstance(one, str)}
     if isinstance(node.get("const"), str):
         words.add(node["const"])
