@@ -1,4 +1,4 @@
-"""The whole trip of an exchange, on one screen: accept -> route -> send -> back -> record.
+"""The whole trip of an exchange: accept -> route -> translate -> send -> back -> record.
 
 A journey takes a request value and yields a response head and then the pieces of its body. It knows
 nothing of who hosts it. Two rules shape it:
@@ -185,31 +185,19 @@ async def _routed(
         outgoing = _outgoing(request, translated.with_version(request, planned, call.dialect), body)
         steps = attempt(planned.attempt, outgoing, world, watch, kept)
         steps = mapped.mapped(steps, planned.attempt, call.dialect, request.id)
-        async for step in translated.untouched(steps, call, kept):
-            yield translated.with_model(step, chosen.model)
-        return
-
-    upstream_call = calls.generate(made.target.dialect, is_stream=made.asked.stream)
-    planned = plan.towards(asked, chosen, upstream_call, config)
-    outgoing = translated.outgoing(request, planned, made, config, chosen.options.api_version)
-    back = translated.Back(
-        made=made,
-        attempt=planned.attempt,
-        request_id=request.id,
-        kept=kept,
-        clock=world.clock,
-        limit_bytes=config.server.body_limit_bytes,
-    )
-    steps = attempt(planned.attempt, outgoing, world, watch, kept)
-    if made.asked.stream:
-        streaming = config.streaming
-        steps = back.stream(
-            steps,
-            heartbeat_s=streaming.heartbeat_s,
-            heartbeat_after_s=streaming.heartbeat_after_s,
-        )
+        steps = translated.untouched(steps, call, chosen.model, kept)
     else:
-        steps = back.whole(steps)
+        planned = plan.towards(asked, chosen, translated.call_of(made), config)
+        outgoing = translated.outgoing(request, planned, made, config, chosen.options.api_version)
+        back = translated.Back(
+            made=made,
+            attempt=planned.attempt,
+            request_id=request.id,
+            kept=kept,
+            clock=world.clock,
+            limit_bytes=config.server.body_limit_bytes,
+        )
+        steps = back.steps(attempt(planned.attempt, outgoing, world, watch, kept), config.streaming)
     async for step in steps:
         yield step
 

@@ -15,12 +15,12 @@ from typing import Final
 
 from llmitm import __version__
 from llmitm.clock import Clock
-from llmitm.config.schema import Config
+from llmitm.config.schema import Config, Streaming
 from llmitm.errors import Failure as Broken
 from llmitm.errors import Refused, UpstreamFailed
 from llmitm.exchange import Attempt, ClientRequest, Dialect, Headers, HeldBody, ResponseHead, UpstreamRequest
 from llmitm.record.entry import Entry
-from llmitm.route.calls import Call
+from llmitm.route.calls import Call, generate
 from llmitm.route.plan import Planned
 from llmitm.route.providers import Candidate
 from llmitm.send.heartbeat import with_heartbeat
@@ -198,6 +198,11 @@ def target_of(chosen: Candidate, dialect: Dialect, *, is_strict: bool = False) -
     )
 
 
+def call_of(made: Translation) -> Call:
+    """What the upstream is asked."""
+    return generate(made.target.dialect, is_stream=made.asked.stream)
+
+
 def outgoing(
     request: ClientRequest, planned: Planned, made: Translation, config: Config, api_version: str | None
 ) -> UpstreamRequest:
@@ -236,6 +241,10 @@ class Back:
     def client(self) -> Dialect:
         return self.made.asked.dialect
 
+    def steps(self, steps: Steps, streaming: Streaming) -> Steps:
+        """What the client is told, in the form that it asked for."""
+        return self.stream(steps, streaming) if self.made.asked.stream else self.whole(steps)
+
     async def whole(self, steps: Steps) -> Steps:
         """For a client that waits for the whole answer."""
         try:
@@ -256,15 +265,15 @@ class Back:
             return
         yield ResponseHead(status=200, reason=b"OK", headers=self._headers(b"application/json"), whole=body)
 
-    async def stream(self, steps: Steps, *, heartbeat_s: float, heartbeat_after_s: float) -> Steps:
+    async def stream(self, steps: Steps, streaming: Streaming) -> Steps:
         """For a client that asked for a stream. Its head waits for the first thing that is said."""
         beat = BEATS.get(self.client)
         has_begun = False
         pieces = with_heartbeat(
             self._pieces(steps),
-            interval_s=heartbeat_s if beat else 0,
+            interval_s=streaming.heartbeat_s if beat else 0,
             # a ping may not come before the message that it is in
-            after_s=math.inf if self.client is Dialect.ANTHROPIC_MESSAGES else heartbeat_after_s,
+            after_s=math.inf if self.client is Dialect.ANTHROPIC_MESSAGES else streaming.heartbeat_after_s,
             beat=beat or b"",
             clock=self.clock,
         )
@@ -388,20 +397,15 @@ def with_version(request: ClientRequest, planned: Planned, dialect: Dialect) -> 
     return replace(planned, add_headers=(*planned.add_headers, (b"anthropic-version", ANTHROPIC_VERSION)))
 
 
-def with_model(step: ResponseHead | bytes, model: str) -> ResponseHead | bytes:
-    """The same step, a head naming the model that was really asked."""
-    if isinstance(step, bytes):
-        return step
-    return replace(step, headers=(*step.headers, model_header(model)))
-
-
 def _check_end(beside: Beside) -> None:
     if beside.finish():
         raise UpstreamFailed(Broken.TRUNCATED, "the stream has no terminator")
 
 
-async def untouched(steps: Steps, call: Call, kept: Entry) -> Steps:
+async def untouched(steps: Steps, call: Call, model: str, kept: Entry) -> Steps:
     """The same steps, read beside them: for the tokens, and to tell a stream that ends too early.
+
+    The head names the model that was really asked.
 
     Raises:
         UpstreamFailed: the body came to its end, but what it says did not.
@@ -424,7 +428,7 @@ async def untouched(steps: Steps, call: Call, kept: Entry) -> Steps:
                 beside.feed(step.whole)
                 _check_end(beside)
                 is_checked = True
-            yield step
+            yield replace(step, headers=(*step.headers, model_header(model)))
         if beside is not None and not is_checked:
             _check_end(beside)
     except BaseException:
