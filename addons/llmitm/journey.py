@@ -37,6 +37,7 @@ from llmitm.record.entry import Entry, entry
 from llmitm.route import calls, plan, providers
 from llmitm.send.headers import forwardable_request
 from llmitm.translate import peek
+from llmitm.translate.cut import without_envelopes
 from llmitm.translate.failures import reason, write_error, write_error_event
 from llmitm.world import World
 
@@ -173,12 +174,14 @@ async def _routed(
         body,
         wanted.model,
         chosen,
+        config=config,
         is_strict=is_strict,
         request_id=request.id,
         now_s=world.clock.now_s(),
     )
     asked = replace(asked, dialect=call.dialect, drop_headers=asked.drop_headers | translated.NEVER_SENT)
     if made is None:
+        body = without_envelopes(call.dialect, body)
         planned = plan.towards(asked, chosen, call, config)
         if call.model is None and chosen.model != wanted.model:
             body = peek.replace_member(body, "model", chosen.model)

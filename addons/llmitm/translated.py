@@ -99,6 +99,7 @@ def prepare(
     model: str,
     chosen: Candidate,
     *,
+    config: Config,
     is_strict: bool,
     request_id: str = "",
     now_s: float = 0,
@@ -122,7 +123,7 @@ def prepare(
             )
         return None
     asked: Request | None = None
-    row = models.find(chosen.model, dialect)
+    row = row_of(chosen, dialect, config)
     if _may_need_responses(chosen, dialect, row):
         asked = _read(call, body, model)
         if row.is_responses_only or (asked.tools and _effort(asked, row) != "none"):
@@ -131,7 +132,7 @@ def prepare(
         return None
     made = Translation(
         asked or _read(call, body, model),
-        target_of(chosen, dialect, is_strict=is_strict),
+        target_of(chosen, dialect, config, is_strict=is_strict),
         now_s=int(now_s),
         reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
     )
@@ -172,8 +173,8 @@ def _is_openai(chosen: Candidate) -> bool:
     return known is not None and known.name in ("openai", "azure")
 
 
-def target_of(chosen: Candidate, dialect: Dialect, *, is_strict: bool = False) -> Target:
-    """The upstream, as writers need to know it."""
+def row_of(chosen: Candidate, dialect: Dialect, config: Config) -> Model:
+    """What the model accepts: the table, what is known of the host over it, and over that the operator's."""
     known = chosen.options.known(chosen.provider)
     row = models.find(chosen.model, dialect)
     if known is not None:
@@ -182,18 +183,26 @@ def target_of(chosen: Candidate, dialect: Dialect, *, is_strict: bool = False) -
             max_tokens_field=known.max_tokens_field or row.max_tokens_field,
             sends_back_reasoning=known.sends_back_reasoning or row.sends_back_reasoning,
         )
+    return models.overridden(row, chosen.model, config.model_capabilities)
+
+
+def target_of(chosen: Candidate, dialect: Dialect, config: Config, *, is_strict: bool = False) -> Target:
+    """The upstream, as writers need to know it."""
+    known = chosen.options.known(chosen.provider)
     vendor = _OF_VENDORS.get(chosen.provider)
     key = chosen.credential.api_key.reveal() if chosen.credential else None
     return Target(
         dialect=dialect,
         model=chosen.model,
-        row=row,
+        row=row_of(chosen, dialect, config),
         vendor=vendor if vendor == _VENDORS[dialect] else chosen.provider,
         is_openai=_is_openai(chosen),
         is_mistral=known is not None and known.vendor == "mistral",
         is_openrouter=known is not None and known.name.startswith("openrouter"),
         scope=hashlib.sha256(key.encode()).hexdigest()[:8] if key else None,
         has_stream_options=known is None or known.has_stream_options,
+        map_hosted=frozenset(chosen.options.map_hosted),
+        auto_cache=chosen.options.auto_cache,
         is_strict=is_strict,
     )
 

@@ -16,6 +16,8 @@ from llmitm.errors import UpstreamFailed
 from llmitm.exchange import ClientRequest, HeldBody, ResponseHead, Unwatched
 from llmitm.journey import carry
 from llmitm.record.entry import Entry
+from llmitm.translate.neutral import Sealed
+from llmitm.translate.seals import envelope
 from llmitm.world import World, build
 
 CONFIG = """
@@ -143,6 +145,18 @@ async def test_nothing_but_the_models_name_is_written_anew(provider: Provider, w
     head, _ = await ask(world, "/all/v1/chat/completions", sent)
     assert head.header(b"x-llmitm-model") == b"gpt-6-sol"
     assert provider.requests[0].body == sent.replace(b"nick", b"gpt-6-sol")
+
+
+async def test_seals_of_other_vendors_are_cut_out(provider: Provider, world: World) -> None:
+    seal = envelope(Sealed(vendor="openai", kind="encrypted", data="abc"))
+    sent = (
+        b'{"model":"messages-a", "max_tokens":9,"messages":[{"role":"user","content":"one"},'
+        b'{"role":"assistant","content":[%s{"type":"text","text":"two"}]},{"role":"user","content":"3"}]}'
+    )
+    thought = b'{"type":"thinking","thinking":"hm","signature":"%s"},' % seal.encode()
+    head, _ = await ask(world, "/all/v1/messages", sent % thought)
+    assert head.status == 200
+    assert provider.requests[0].body == sent % b""
 
 
 async def test_of_gemini_the_model_stands_in_the_path(provider: Provider, world: World) -> None:

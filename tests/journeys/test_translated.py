@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from llmitm.config.load import load
+from llmitm.config.schema import Config
 from llmitm.demo.provider import Provider
 from llmitm.errors import Refused
 from llmitm.exchange import ClientRequest, Dialect, HeldBody, ResponseHead, Unwatched
@@ -379,11 +380,12 @@ async def test_what_cannot_be_said_is_refused(
 # -- which dialect, and what is known of the upstream -------------------------------------------------------
 
 
-def chosen_of(folder: Path, text: str, model: str) -> providers.Candidate:
+def chosen_of(folder: Path, text: str, model: str) -> tuple[providers.Candidate, Config]:
     path = folder / "config.toml"
     path.write_text(f"[endpoints.all]\nkind = 'gateway'\n{text}")
-    (found,) = providers.find(model, load(path, env={}))
-    return found
+    config = load(path, env={})
+    (found,) = providers.find(model, config)
+    return found, config
 
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
@@ -409,9 +411,10 @@ TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "
 def test_tools_of_openais_newer_models_go_to_responses(
     tmp_path: Path, provider_text: str, model: str, more: dict[str, Any], dialect: Dialect | None
 ) -> None:
-    chosen = chosen_of(tmp_path, f"{provider_text}\napi_keys = ['k']\n", model)
+    chosen, config = chosen_of(tmp_path, f"{provider_text}\napi_keys = ['k']\n", model)
     body = orjson.dumps({"model": model, "messages": USER, **more})
-    made = prepare(calls.read("POST", b"/v1/chat/completions"), body, model, chosen, is_strict=False)
+    call = calls.read("POST", b"/v1/chat/completions")
+    made = prepare(call, body, model, chosen, config=config, is_strict=False)
     assert (made.target.dialect if made else None) == dialect
     if made:
         assert b'"adjusted:upstream-dialect"' in (made.notes.header() or b"")
@@ -430,18 +433,39 @@ def test_tools_of_openais_newer_models_go_to_responses(
             Dialect.OPENAI_CHAT,
             {"vendor": "mine", "is_openai": False},
         ),
+        (
+            "[providers.anthropic]\nmap_hosted = ['web_search']\nauto_cache = true",
+            Dialect.ANTHROPIC_MESSAGES,
+            {"map_hosted": {"web_search"}, "auto_cache": True},
+        ),
     ],
 )
 def test_what_writers_know_of_an_upstream(
     tmp_path: Path, text: str, dialect: Dialect, expected: dict[str, Any]
 ) -> None:
-    target = target_of(chosen_of(tmp_path, f"{text}\napi_keys = ['k']\n", "any"), dialect)
+    chosen, config = chosen_of(tmp_path, f"{text}\napi_keys = ['k']\n", "any")
+    target = target_of(chosen, dialect, config)
     assert {name: getattr(target, name) for name in expected} == expected
     assert target.scope == hashlib.sha256(b"k").hexdigest()[:8]
 
 
+def test_the_operators_capabilities_win_over_what_is_known_of_the_host(tmp_path: Path) -> None:
+    text = """
+        [providers.openrouter]
+        api_keys = ['k']
+        [model_capabilities."some-*"]
+        max_tokens_field = "max_output"
+        efforts = ["low"]
+    """
+    chosen, config = chosen_of(tmp_path, text, "some-model")
+    row = target_of(chosen, Dialect.OPENAI_CHAT, config).row
+    assert (row.max_tokens_field, row.efforts) == ("max_output", ("low",))
+    other, _ = chosen_of(tmp_path, text, "other-model")
+    assert target_of(other, Dialect.OPENAI_CHAT, config).row.max_tokens_field == "max_tokens"
+
+
 def test_what_is_not_translated_says_so(tmp_path: Path) -> None:
-    chosen = chosen_of(tmp_path, "[providers.anthropic]\napi_keys = ['k']\n", "any")
+    chosen, config = chosen_of(tmp_path, "[providers.anthropic]\napi_keys = ['k']\n", "any")
     with pytest.raises(Refused) as caught:
-        prepare(calls.read("POST", b"/v1/embeddings"), b"{}", "any", chosen, is_strict=False)
+        prepare(calls.read("POST", b"/v1/embeddings"), b"{}", "any", chosen, config=config, is_strict=False)
     assert caught.value.status == 501

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmitm.exchange import Dialect
-from llmitm.translate.models import ROWS, UNKNOWN, bare, checked, find
+from llmitm.translate.models import ROWS, UNKNOWN, bare, checked, find, overridden
 from llmitm.translate.target import Model
 
 CHAT, RESPONSES = Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES
@@ -312,10 +312,10 @@ def test_overrides_replace_cells_the_longest_glob_last() -> None:
         "llama*": {"takes_top_k": True, "temperature_max": 1, "max_output_tokens": 4_096},
         "Groq/*": {"think_tags": True},
     }
-    row = find("groq/llama-4-scout", CHAT, overrides)
+    row = overridden(find("groq/llama-4-scout", CHAT), "groq/llama-4-scout", overrides)
     assert (row.takes_top_k, row.efforts, row.temperature_max) == (False, ("low",), 1.0)
     assert (row.max_output_tokens, row.think_tags) == (4_096, True)
-    assert find("gpt-5", CHAT, overrides) == find("gpt-5", CHAT)
+    assert overridden(find("gpt-5", CHAT), "gpt-5", overrides) == find("gpt-5", CHAT)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -337,7 +337,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("cells", "named"), WRONG)
 def test_wrong_overrides_are_named_whichever_model_is_asked_for(cells: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=rf"'x\*': .*{named}"):
-        find("gpt-5", CHAT, {"x*": cells})
+        overridden(Model(), "gpt-5", {"x*": cells})
 
 
 def test_every_cell_can_be_overridden_by_its_own_value() -> None:

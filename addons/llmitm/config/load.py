@@ -29,6 +29,7 @@ from llmitm.config.schema import (
 from llmitm.errors import ConfigError, Problem
 from llmitm.route.known import RETIRED
 from llmitm.secret import Secret
+from llmitm.translate import models
 
 DEFAULT_PATH: Final = Path("config.toml")
 
@@ -42,6 +43,7 @@ _NAMED: Final = {
     ("routing", "fallbacks"),
     ("routing", "context_fallbacks"),
     ("model_prices",),
+    ("model_capabilities",),
     ("retry", "rest_s"),
 }
 """Tables whose keys are names that people choose."""
@@ -459,6 +461,7 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
     )
     _check_endpoints(completed, problems)
     _check_tls(completed, problems)
+    _check_capabilities(completed, problems)
     warnings = _check_auth(completed, problems)
     return completed.model_copy(update={"warnings": tuple(warnings)})
 
@@ -555,6 +558,15 @@ def _check_tls(config: Config, problems: list[Problem]) -> None:
         form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         if certificate.public_key().public_bytes(*form) != private.public_key().public_bytes(*form):
             problems.append(Problem("server.tls_key", f"{key} does not belong to the certificate {cert}"))
+
+
+def _check_capabilities(config: Config, problems: list[Problem]) -> None:
+    for glob, cells in config.model_capabilities.items():
+        for name, value in cells.items():
+            try:
+                models.checked({name: value})
+            except ValueError as error:
+                problems.append(Problem(f"model_capabilities.{glob}.{name}", str(error)))
 
 
 def _check_auth(config: Config, problems: list[Problem]) -> list[str]:

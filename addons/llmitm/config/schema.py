@@ -296,6 +296,8 @@ class ProviderOptions(Table):
     weight: Annotated[int, Field(ge=1, le=10_000)] = 1
     disabled: bool = False
     strict: bool = False
+    map_hosted: tuple[Literal["web_search", "web_fetch", "code"], ...] = ()
+    auto_cache: bool = False
     api_version: str | None = None
     tls_ca: Path | None = None
     tls_client_cert: Path | None = None
@@ -552,6 +554,8 @@ class Config(Table):
     passthrough_headers: tuple[str, ...] = ()
     hooks: Hooks = Hooks()
     model_prices: Mapping[str, Mapping[str, Money]] = {}
+    model_capabilities: Mapping[Glob, Mapping[str, Any]] = {}
+    """A glob of models to cells of their rows in `translate.models`."""
     ledger: Ledger = Ledger()
     state: State = State()
     dashboard: Dashboard = Dashboard()

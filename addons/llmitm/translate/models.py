@@ -364,17 +364,19 @@ def bare(model: str) -> str:
     return name.replace(".", "-") if name.startswith("claude-") else name
 
 
-def find(model: str, dialect: Dialect, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Model:
-    """What this model accepts over this API. `overrides`: a glob to cells that replace its row's.
+def find(model: str, dialect: Dialect) -> Model:
+    """What this model accepts over this API."""
+    return _row(bare(model), dialect)
 
-    Where several globs of the operator match, each cell is that of the longest of them.
+
+def overridden(row: Model, model: str, overrides: Mapping[str, Mapping[str, Any]]) -> Model:
+    """The row with the operator's cells in it. `overrides`: a glob to cells that replace the row's.
+
+    Where several globs match, each cell is that of the longest of them.
 
     Raises:
         ValueError: an override names a cell that there is not, or gives it a value that it cannot have.
     """
-    row = _row(bare(model), dialect)
-    if not overrides:
-        return row
     names = (model.lower(), bare(model))
     for glob in sorted(overrides, key=lambda one: (len(one), one)):
         cells = checked(overrides[glob], glob)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -73,18 +73,60 @@ def members(body: bytes) -> list[Member]:
     except orjson.JSONDecodeError as error:
         raise NotAnObject(f"the body is not valid JSON: {error}") from None
     text = body.decode("latin-1")  # one sign a byte: positions in it are positions in the body
-    found: list[Member] = []
-    at = _after_blanks(text, text.index("{") + 1)
-    while text[at] != "}":
-        start = at
-        _, name_end = _scanner.raw_decode(text, at)
-        value_start = _after_blanks(text, _after_blanks(text, name_end) + 1)  # a colon
-        _, end = _scanner.raw_decode(text, value_start)
-        found.append(Member(orjson.loads(body[start:name_end]), start, value_start, end))
+    found = [
+        Member(orjson.loads(body[start : _name_end(text, start)]), start, value_start, end)
+        for _, start, value_start, end in _members(text, text.index("{"))
+    ]
+    return found
+
+
+def _name_end(text: str, start: int) -> int:
+    _, end = _scanner.raw_decode(text, start)
+    return end
+
+
+def elements(text: str, at: int) -> list[tuple[int, int]]:
+    """Where the elements of the list that begins at `at` begin and end; none where it is no list.
+
+    `text` is a body that was read as JSON before, decoded as latin-1.
+    """
+    found: list[tuple[int, int]] = []
+    if text[at] != "[":
+        return found
+    at = _after_blanks(text, at + 1)
+    while text[at] != "]":
+        _, end = _scanner.raw_decode(text, at)
+        found.append((at, end))
         at = _after_blanks(text, end)
         if text[at] == ",":
             at = _after_blanks(text, at + 1)
     return found
+
+
+def member_spans(text: str, at: int) -> list[tuple[str, tuple[int, int]]]:
+    """The members of the object that begins at `at`, each from its name to the end of its value; none where
+    it is no object. See `elements`."""
+    return [(name, (start, end)) for name, start, _, end in _members(text, at)]
+
+
+def members_at(text: str, at: int) -> dict[str, tuple[int, int]]:
+    """The values of the object that begins at `at`; of a doubled member, the last one's. See `elements`."""
+    return {name: (value_start, end) for name, _, value_start, end in _members(text, at)}
+
+
+def _members(text: str, at: int) -> Iterator[tuple[str, int, int, int]]:
+    if text[at] != "{":
+        return
+    at = _after_blanks(text, at + 1)
+    while text[at] != "}":
+        start = at
+        name, name_end = _scanner.raw_decode(text, at)
+        value_start = _after_blanks(text, _after_blanks(text, name_end) + 1)  # a colon
+        _, end = _scanner.raw_decode(text, value_start)
+        yield name, start, value_start, end
+        at = _after_blanks(text, end)
+        if text[at] == ",":
+            at = _after_blanks(text, at + 1)
 
 
 def _after_blanks(text: str, at: int) -> int:

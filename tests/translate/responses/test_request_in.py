@@ -481,10 +481,7 @@ def test_anything_else_is_read_or_refused(body: dict[str, Any]) -> None:
         assert refused.status == 400
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"[]", b"{", b'{"model":"m","input":[' + b'{"type":"x","a":' * 400 + b"1" + b"}" * 400 + b"]}"],
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b"{"])
 def test_what_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(Refused):
         read_request(body)

@@ -110,15 +110,6 @@ def read_request(
 ) -> Request:
     """Raises `Refused`, 400, naming the place, where it is no request of this dialect."""
     asked = top_object(body)
-    try:
-        return _request(asked, model, is_stream, is_json_array)
-    except ValueError:
-        raise invalid("", "The request body is nested too deep") from None
-
-
-def _request(
-    asked: dict[str, Any], model: str | None, is_stream: bool | None, is_json_array: bool
-) -> Request:
     items = _Items()
     if instructions := a_text_or_none(asked.get("instructions"), "instructions"):
         items.turn(Role.SYSTEM, [Text(text=instructions, at="instructions")], "instructions")
