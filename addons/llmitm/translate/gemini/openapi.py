@@ -1,6 +1,7 @@
 """Gemini's older form of schemas, a subset of OpenAPI's, as JSON Schema. Pure.
 
-{"type":"OBJECT","properties":{"n":{"type":"INTEGER","nullable":true,"minimum":"1"}}}
+{"type":"OBJECT","properties":{"n":{"type":"INTEGER","nullable":true,"minItems":"1"}}}
+{"type":6,"properties":{"n":{"ref":"#/defs/N"}},"defs":{"N":{"type":3}}}
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ _RENAMED: Final = {
 }
 _BY_NAME: Final = frozenset({"properties", "$defs"})
 _LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_DEEPEST: Final = 200
+_TYPES: Final = ("", "string", "number", "integer", "boolean", "array", "object", "null")
+"""By their numbers in protobuf; the first is none."""
 
 
-def from_openapi(schema: JSON, depth: int = 0) -> JSON:
-    """The same schema with the words of JSON Schema. What nests too deep stays as it is."""
-    if not isinstance(schema, dict) or depth > _DEEPEST:
+def from_openapi(schema: JSON) -> JSON:
+    """The same schema with the words of JSON Schema."""
+    if not isinstance(schema, dict):
         return schema
     made: dict[str, Any] = {}
     for spelling, value in schema.items():
@@ -41,22 +43,37 @@ def from_openapi(schema: JSON, depth: int = 0) -> JSON:
                 pass
             case "format", "enum":
                 pass
-            case "type", str():
-                if value.upper() != "TYPE_UNSPECIFIED":
-                    made["type"] = value.lower()
+            case "type", _ if (word := _type(value)) is not None:
+                if word:
+                    made["type"] = word
+            case "$ref", str() if value.startswith("#/defs/"):
+                made["$ref"] = "#/$defs/" + value.removeprefix("#/defs/")
             case "example", _:
                 made["examples"] = [value]
             case _, str() if name in _COUNTS and value.isascii() and value.isdigit():
                 made[name] = int(value)
             case _, dict() if name in _BY_NAME:
-                made[name] = {key: from_openapi(one, depth + 1) for key, one in value.items()}
+                made[name] = {key: from_openapi(one) for key, one in value.items()}
             case _, list() if name in _LISTS:
-                made[name] = [from_openapi(one, depth + 1) for one in value]
+                made[name] = [from_openapi(one) for one in value]
             case (("items" | "additionalProperties"), dict()):
-                made[name] = from_openapi(value, depth + 1)
+                made[name] = from_openapi(value)
             case _:
                 made[name] = value
     return _nullable(made) if schema.get("nullable") is True else made
+
+
+def _type(value: JSON) -> str | None:
+    """A type by its word or its number; empty where it says that there is none, None where it is neither."""
+    match value:
+        case str():
+            return "" if value.upper() == "TYPE_UNSPECIFIED" else value.lower()
+        case bool():
+            return None
+        case int() if 0 <= value < len(_TYPES):
+            return _TYPES[value]
+        case _:
+            return None
 
 
 def _nullable(made: dict[str, Any]) -> dict[str, Any]:
