@@ -87,15 +87,24 @@ def difference(source: Form, target: Form, lost: set[str], target_has: set[str])
         return f"finish: {source.finish} is {target.finish}"
     if bare(source.reasoning) != bare(target.reasoning) and not any("reasoning" in one for one in lost):
         return f"reasoning: {_parting(bare(source.reasoning), bare(target.reasoning))}"
-    for name, count in source.usage.items():
-        counts = name in ("in", "out") or count > 0
-        if name == "out" and source.usage.get("reasoning", 0) > count:
-            continue  # this host's sums do not add up
-        if counts and target.usage and target.usage.get(name, 0) != count:
-            return f"usage {name}: {source.usage} is {target.usage}"
+    if source.usage and target.usage and (fault := _usage_difference(source.usage, target.usage)):
+        return fault
     if source.usage and not target.usage:
         return f"usage: {source.usage} is gone"
     return _loss_difference(source, target, lost, target_has)
+
+
+def _usage_difference(source: dict[str, int], target: dict[str, int]) -> str:
+    """Counts are equal. A host that counts more reasoning than output keeps its output everywhere, while the
+    reasoning is no more than that where it is a part of it (Gemini's two counts are added up)."""
+    for name, count in source.items():
+        heard = target.get(name, 0)
+        if heard == count or (count == 0 and name not in ("in", "out")):
+            continue
+        if name == "reasoning" and heard == source.get("out") and count > heard:
+            continue
+        return f"usage {name}: {source} is {target}"
+    return ""
 
 
 def _text_difference(source: Form, target: Form, lost: set[str]) -> str:

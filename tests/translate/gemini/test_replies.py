@@ -300,6 +300,7 @@ def test_sources_are_citations_of_code_points() -> None:
         ("url", "https://b.example", None, 0, 5),
         ("document", None, "no address", 0, 5),
         ("url", "https://b.example", None, 6, 11),
+        ("url", "https://b.example", None, 0, 0),
     ]
     assert reply.extras == {"search_entry_point": {"renderedContent": "<b>"}}
 
@@ -310,7 +311,27 @@ def test_citation_metadata_has_sources_too() -> None:
     }
     (text,) = parts_of({"text": "abcd"}, citationMetadata=told)
     assert isinstance(text, Text)
-    assert [(one.url, one.start, one.end) for one in text.citations] == [("https://a.example", 1, 3)]
+    assert [(one.url, one.start, one.end) for one in text.citations] == [
+        ("https://a.example", 1, 3),
+        (None, 0, 2),
+    ]
+
+
+def test_sources_without_a_place_are_cited_over_nothing() -> None:
+    told = {"citationSources": [{"startIndex": 100, "endIndex": 300, "uri": "https://a.example"}]}
+    cited = Citation(url="https://a.example", start=0, end=0, vendor="google")
+    assert parts_of({"text": "abcd"}, citationMetadata=told) == [Text(text="abcd", citations=(cited,))]
+    call = {"functionCall": {"name": "f"}}
+    assert parts_of({"text": "abcd"}, call, citationMetadata=told)[2:] == [
+        Text(text="", citations=(Citation(kind="document", vendor="google"),))
+    ]
+
+
+def test_citations_over_nothing_come_back() -> None:
+    cited = Text(text="abcd", citations=(Citation(url="https://a.example", start=0, end=0),))
+    (text,) = read(write(cited)).choices[0].parts
+    assert isinstance(text, Text)
+    assert [(one.url, one.start, one.end) for one in text.citations] == [("https://a.example", 0, 0)]
 
 
 def test_citations_are_written_as_grounding_in_bytes() -> None:

@@ -96,7 +96,7 @@ def _parts(message: dict[str, Any]) -> Iterator[Part]:
     """Reasoning, text, refusal, calls, images: chat has no order of its own."""
     calls = [read_call(call, "") for call in message.get("tool_calls") or () if isinstance(call, dict)]
     legacy = message.get("function_call")
-    if isinstance(legacy, dict) and not calls:
+    if isinstance(legacy, dict) and not calls and is_call(legacy):
         calls.append(read_call({"id": "", "function": legacy}, ""))
     found = details.read(message.get("reasoning_details"), (call.id for call in calls))
     text, reasoning = _texts(message.get("content"))
@@ -115,6 +115,11 @@ def _parts(message: dict[str, Any]) -> Iterator[Part]:
     match message.get("audio"):
         case {"data": str(data)} if data:
             yield Media(kind="audio", source=Base64(data))
+
+
+def is_call(legacy: dict[str, Any]) -> bool:
+    """Some hosts write the old member into every message, with empty words for no call."""
+    return bool(legacy.get("name") or legacy.get("arguments"))
 
 
 def _reasoned(said: str | None, found: details.Read) -> Iterator[Reasoning]:

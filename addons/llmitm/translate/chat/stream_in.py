@@ -15,7 +15,7 @@ from llmitm.translate import jsontext, stream
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import read_call
 from llmitm.translate.chat.reply_in import citations as citations_of
-from llmitm.translate.chat.reply_in import images
+from llmitm.translate.chat.reply_in import images, is_call
 from llmitm.translate.chat.stops import read_stop
 from llmitm.translate.chat.usage import read_usage
 from llmitm.translate.failures import failure_of
@@ -221,7 +221,7 @@ class _Choice:
             if isinstance(call, dict):
                 self._call(call, out)
         legacy = delta.get("function_call")
-        if isinstance(legacy, dict):
+        if isinstance(legacy, dict) and is_call(legacy):
             self._call({"index": 0, "function": legacy}, out)
         if delta.get("annotations"):
             self._meta(Text, "citations", citations_of(delta["annotations"]), out)

@@ -42,7 +42,7 @@ class Grounding:
         told = candidate.get("citationMetadata")
         if isinstance(told, dict):
             cited = _dicts(told.get("citationSources")) + _dicts(told.get("citations"))
-            self._supports += ({"segment": one, "source": one} for one in cited if one.get("uri"))
+            self._supports += ({"segment": one, "source": one} for one in cited)
 
     def citations(self, text: str) -> tuple[Citation, ...]:
         """Those of a text part that is whole."""
@@ -60,6 +60,12 @@ class Grounding:
             start, end = (len(data[:at].decode("utf-8", "ignore")) for at in place)
             found += (_citation(source, start, end) for source in self._of(support))
         return tuple(found)
+
+    def unplaced(self) -> tuple[Citation, ...]:
+        """Those that stand in no text that there was: they cover nothing, at its beginning."""
+        left = [support for support in self._supports if spelled(support) not in self._given]
+        self._given.update(map(spelled, left))
+        return tuple(_citation(source, 0, 0) for support in left for source in self._of(support))
 
     def _of(self, support: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if "source" in support:

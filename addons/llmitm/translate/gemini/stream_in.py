@@ -23,6 +23,7 @@ from llmitm.translate.gemini.stops import finish_word, read_stop
 from llmitm.translate.gemini.tokens import read_tokens
 from llmitm.translate.gemini.usage import adds_up, read_tier, read_usage
 from llmitm.translate.neutral import (
+    Citation,
     End,
     ExtrasSeen,
     Failed,
@@ -144,7 +145,7 @@ class Chunks:
             return self.fail(_nothing(next(iter(stops.values()), None)))
         out: list[StreamEvent] = []
         for state in states:
-            state.close(out)
+            state.finish(out)
         if self.usage is not None:
             out.append(UsageSeen(self.usage))
         out += (StopSeen(stop, index) for index, stop in stops.items())
@@ -228,13 +229,29 @@ class _Candidate:
         if tokens := read_tokens(candidate.get("logprobsResult")):
             out.append(Logprobs(tokens, self.index))
 
+    def finish(self, out: list[StreamEvent]) -> None:
+        """The answer is over: the last text takes the sources that have no place in any."""
+        if self.parts.kind is Text:
+            self._cite(out)
+            if unplaced := self._grounding.unplaced():
+                self.parts.meta("citations", unplaced, out)
+        self.close(out)
+        if self._grounding.unplaced():  # a citation without an address tells that there were any
+            self.parts.open(Text(text=""), out)
+            self.parts.meta("citations", (Citation(kind="document", vendor=VENDOR),), out)
+            self.parts.close(out)
+
+    def _cite(self, out: list[StreamEvent]) -> None:
+        if cited := self._grounding.citations("".join(self._pieces)):
+            self.parts.meta("citations", cited, out)
+
     def close(self, out: list[StreamEvent]) -> None:
         """Ends the open part: a text learns of its sources, a call gets what its pieces make."""
         if self._partial is not None:
             self.parts.args(self._partial.text(), out)
             self._partial = None
-        if self.parts.kind is Text and (cited := self._grounding.citations("".join(self._pieces))):
-            self.parts.meta("citations", cited, out)
+        if self.parts.kind is Text:
+            self._cite(out)
         self.parts.close(out)
         self._pieces.clear()
         self._is_sealed = False
