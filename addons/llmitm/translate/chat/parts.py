@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from llmitm.exchange import Dialect
-from llmitm.translate import jsontext, media
+from llmitm.translate import jsontext, media, openai_parts
 from llmitm.translate.neutral import (
     Base64,
     Cache,
@@ -21,17 +21,10 @@ from llmitm.translate.neutral import (
 )
 from llmitm.translate.reading import a_text, an_object, invalid, text_if
 
-AUDIO_MIME: Final = {"wav": "audio/wav", "mp3": "audio/mp3"}
-THOUGHT_MARK: Final = "__thought__"
-
 
 def cache_of(part: dict[str, Any]) -> Cache | None:
     """OpenAI's own mark, or the one of Anthropic's that chat clients of Claude use."""
-    for name in ("cache_control", "prompt_cache_breakpoint"):
-        mark = part.get(name)
-        if isinstance(mark, dict):
-            return Cache(ttl=text_if(mark.get("ttl")))
-    return None
+    return openai_parts.read_mark(part, "cache_control") or openai_parts.read_mark(part)
 
 
 def read_parts(content: Any, at: str) -> list[Part]:
@@ -60,13 +53,7 @@ def _part(value: Any, at: str) -> Part:
         case "image_url":
             return _image(part.get("image_url"), cache, at)
         case "input_audio":
-            audio = an_object(part.get("input_audio"), f"{at}.input_audio")
-            form = text_if(audio.get("format")) or "wav"
-            data = media.clean_base64(
-                a_text(audio.get("data"), f"{at}.input_audio.data"), f"{at}.input_audio.data"
-            )
-            mime = AUDIO_MIME.get(form, f"audio/{form}")
-            return Media(kind="audio", source=data, mime=mime, cache=cache, at=at)
+            return openai_parts.read_audio(part, cache, at)
         case "file":
             return _file(an_object(part.get("file"), f"{at}.file"), cache, at)
         case "video_url" | "document_url" as kind:  # hosts' own
@@ -80,14 +67,7 @@ def _part(value: Any, at: str) -> Part:
 def _image(value: Any, cache: Cache | None, at: str) -> Media:
     image = {"url": value} if isinstance(value, str) else an_object(value, f"{at}.image_url")
     url = a_text(image.get("url"), f"{at}.image_url.url")
-    detail = text_if(image.get("detail"))
-    if url[:5].lower() != "data:":
-        return Media(kind="image", source=Url(url), detail=detail, cache=cache, at=at)
-    mime, data = media.read_data_url(url, f"{at}.image_url.url")
-    mime = mime or media.sniffed(data)
-    if mime is None:
-        raise invalid(f"{at}.image_url.url", "the kind of image is neither said nor seen in its first bytes")
-    return Media(kind="image", source=data, mime=mime, detail=detail, cache=cache, at=at)
+    return openai_parts.read_image(url, text_if(image.get("detail")), cache, at, f"{at}.image_url.url")
 
 
 def _by_url(part: dict[str, Any], name: str, cache: Cache | None, at: str) -> Media:
@@ -95,7 +75,7 @@ def _by_url(part: dict[str, Any], name: str, cache: Cache | None, at: str) -> Me
     url = a_text(value.get("url") if isinstance(value, dict) else value, f"{at}.{name}")
     shape: Literal["video", "document"] = "video" if name == "video_url" else "document"
     filename = text_if(part.get("document_name"))
-    if url[:5].lower() != "data:":
+    if not openai_parts.is_data(url):
         mime = media.mime_of_url(url) or ("video/mp4" if shape == "video" else "application/pdf")
         return Media(kind=shape, source=Url(url), mime=mime, filename=filename, cache=cache, at=at)
     read, data = media.read_data_url(url, f"{at}.{name}")
@@ -109,25 +89,17 @@ def _file(file: dict[str, Any], cache: Cache | None, at: str) -> Media:
         source = FileId("openai", file["file_id"])
         return Media(kind="document", source=source, filename=filename, cache=cache, at=at)
     text = a_text(file.get("file_data"), f"{at}.file.file_data")
-    if text[:5].lower() == "data:":
-        mime, data = media.read_data_url(text, f"{at}.file.file_data")
-    else:
-        mime, data = None, media.clean_base64(text, f"{at}.file.file_data")
-    mime = mime or media.sniffed(data) or media.mime_of_url(filename or "") or "application/pdf"
+    data, mime = openai_parts.read_file(text, filename, f"{at}.file.file_data")
     return Media(kind=media.kind_of(mime), source=data, mime=mime, filename=filename, cache=cache, at=at)
 
 
 def write_part(part: Text | Media, *, has_marks: bool) -> dict[str, Any]:
     """A part of a user's message. `has_marks`: the upstream takes cache breakpoints."""
-    mark: dict[str, Any] = {}
-    if part.cache is not None and has_marks:
-        mark = {"prompt_cache_breakpoint": {"mode": "explicit", **_ttl(part.cache)}}
+    mark = openai_parts.write_mark(part.cache if has_marks else None)
     if isinstance(part, Text):
         return {"type": "text", "text": part.text, **mark}
     if part.kind == "audio" and isinstance(part.source, Base64):
-        form = (part.mime or "audio/wav").partition("/")[2]
-        form = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}.get(form, form)
-        return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": form}, **mark}
+        return openai_parts.write_audio(part.mime, part.source) | mark
     if part.kind == "image":
         url = part.source.url if isinstance(part.source, Url) else _data_url(part)
         detail = {"detail": part.detail} if part.detail else {}
@@ -136,10 +108,6 @@ def write_part(part: Text | Media, *, has_marks: bool) -> dict[str, Any]:
         return {"type": "file", "file": {"file_id": part.source.id}, **mark}
     named = {"filename": part.filename} if part.filename else {}
     return {"type": "file", "file": {"file_data": _data_url(part), **named}, **mark}
-
-
-def _ttl(cache: Cache) -> dict[str, str]:
-    return {"ttl": cache.ttl} if cache.ttl in ("30m", "12h") else {}
 
 
 def _data_url(part: Media) -> str:
@@ -151,46 +119,32 @@ def _data_url(part: Media) -> str:
 
 
 def read_call(call: dict[str, Any], at: str) -> ToolCall:
-    """One entry of `tool_calls`, whose arguments some hosts give as an object."""
+    """One entry of `tool_calls`."""
     call_id = text_if(call.get("id")) or ""
-    sealed = _call_seal(call, call_id)
-    if call.get("type") == "custom" or ("custom" in call and "function" not in call):
-        body = call.get("custom")
-        body = body if isinstance(body, dict) else {}
-        args = body.get("input")
-        return ToolCall(id=call_id, name=_name(body), args=_args(args), kind="custom", sealed=sealed, at=at)
-    body = call.get("function")
+    is_custom = call.get("type") == "custom" or ("custom" in call and "function" not in call)
+    body = call.get("custom" if is_custom else "function")
     body = body if isinstance(body, dict) else {}
-    return ToolCall(id=call_id, name=_name(body), args=_args(body.get("arguments")), sealed=sealed, at=at)
-
-
-def _name(body: dict[str, Any]) -> str:
-    return text_if(body.get("name")) or ""
-
-
-def _args(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case _:
-            return jsontext.text_of(value)
+    return ToolCall(
+        id=call_id,
+        name=text_if(body.get("name")) or "",
+        args=openai_parts.args_of(body.get("input" if is_custom else "arguments")),
+        kind="custom" if is_custom else "function",
+        sealed=_call_seal(call, call_id),
+        at=at,
+    )
 
 
 def _call_seal(call: dict[str, Any], call_id: str) -> Sealed | None:
     """Google's seal of a call, in the places where clients keep it."""
-    data: Any = None
     match call:
-        case {"extra_content": {"google": {"thought_signature": str(data)}}}:
-            pass
-        case {"provider_specific_fields": {"thought_signature": str(data)}}:
-            pass
-        case {"function": {"provider_specific_fields": {"thought_signature": str(data)}}}:
-            pass
-        case _ if THOUGHT_MARK in call_id:
-            data = call_id.partition(THOUGHT_MARK)[2]
-    return Sealed(vendor="google", kind="part", data=data, ref=call_id) if data else None
+        case (
+            {"extra_content": {"google": {"thought_signature": str(data)}}}
+            | {"provider_specific_fields": {"thought_signature": str(data)}}
+            | {"function": {"provider_specific_fields": {"thought_signature": str(data)}}}
+        ) if data:
+            return Sealed(vendor="google", kind="part", data=data, ref=call_id)
+        case _:
+            return openai_parts.seal_in(call_id, call_id)
 
 
 def write_call(call: ToolCall) -> dict[str, Any]:

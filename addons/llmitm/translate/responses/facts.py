@@ -9,7 +9,6 @@ from llmitm.exchange import Usage
 from llmitm.translate import jsontext
 from llmitm.translate.neutral import Citation, Failure, Part, Reason, Stop, ToolCall
 from llmitm.translate.reading import text_if
-from llmitm.translate.responses import parts
 
 _FAILURES: Final = {
     "server_error": (500, "server"),
@@ -208,7 +207,7 @@ def read_annotation(value: Any) -> Citation | None:
         start=_count(value, "start_index"),
         end=_count(value, "end_index"),
         vendor="openai",
-        raw=parts.raw_of(value),
+        raw=jsontext.text_of(value),
     )
 
 

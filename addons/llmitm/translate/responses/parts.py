@@ -6,7 +6,7 @@ import base64
 from typing import Any, Final
 
 from llmitm.exchange import Dialect
-from llmitm.translate import jsontext, media, seals
+from llmitm.translate import jsontext, media, openai_parts, seals
 from llmitm.translate.neutral import (
     Base64,
     Cache,
@@ -24,9 +24,6 @@ from llmitm.translate.neutral import (
 )
 from llmitm.translate.reading import a_text, an_object, invalid, text_if
 
-AUDIO_MIME: Final = {"wav": "audio/wav", "mp3": "audio/mp3"}
-_AUDIO_FORM: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
-_TTLS: Final = frozenset({"30m", "12h"})
 _HOSTED_ENDS: Final = ("_call", "_call_output", "_list_tools", "_approval_request", "_approval_response")
 _HOSTED_TYPES: Final = frozenset({"tool_search_output", "program", "program_output"})
 
@@ -38,18 +35,6 @@ def is_hosted(item_type: str) -> bool:
 
 def is_result(item_type: str) -> bool:
     return item_type.endswith(("_output", "_response", "_list_tools"))
-
-
-def raw_of(value: Any) -> str:
-    """The value as JSON text.
-
-    Raises:
-        ValueError: nested deeper than can be written.
-    """
-    try:
-        return jsontext.text_of(value)
-    except TypeError:
-        raise ValueError("nested too deep") from None
 
 
 # ---- read
@@ -72,8 +57,7 @@ def _part(value: Any, at: str) -> Part:
     if isinstance(value, str):
         return Text(text=value, at=at)
     part = an_object(value, at)
-    mark = part.get("prompt_cache_breakpoint")
-    cache = Cache(ttl=text_if(mark.get("ttl"))) if isinstance(mark, dict) else None
+    cache = openai_parts.read_mark(part)
     match part.get("type"):
         case "input_text" | "output_text" | "text":
             return Text(text=a_text(part.get("text"), f"{at}.text"), cache=cache, at=at)
@@ -84,9 +68,9 @@ def _part(value: Any, at: str) -> Part:
         case "input_file":
             return _file(part, cache, at)
         case "input_audio":
-            return _audio(part, cache, at)
+            return openai_parts.read_audio(part, cache, at)
         case kind:
-            raw = raw_of(part)
+            raw = jsontext.text_of(part)
             return Opaque(dialect=Dialect.OPENAI_RESPONSES, type=text_if(kind) or "", raw=raw, at=at)
 
 
@@ -98,21 +82,16 @@ def _image(part: dict[str, Any], cache: Cache | None, at: str) -> Media:
     if url is None and isinstance(part.get("file_id"), str):
         source: Source = FileId("openai", part["file_id"])
         return Media(kind="image", source=source, detail=detail, cache=cache, at=at)
-    url = a_text(url, f"{at}.image_url")
-    if url[:5].lower() != "data:":
-        return Media(kind="image", source=Url(url), detail=detail, cache=cache, at=at)
-    mime, data = media.read_data_url(url, f"{at}.image_url")
-    mime = mime or media.sniffed(data)
-    if mime is None:
-        raise invalid(f"{at}.image_url", "the kind of image is neither said nor seen in its first bytes")
-    return Media(kind="image", source=data, mime=mime, detail=detail, cache=cache, at=at)
+    place = f"{at}.image_url"
+    return openai_parts.read_image(a_text(url, place), detail, cache, at, place)
 
 
 def _file(part: dict[str, Any], cache: Cache | None, at: str) -> Media:
     name, detail = text_if(part.get("filename")), text_if(part.get("detail"))
+    source: Source
     mime: str | None = None
     if (text := text_if(part.get("file_data"))) is not None:
-        source, mime = _file_data(text, name, f"{at}.file_data")
+        source, mime = openai_parts.read_file(text, name, f"{at}.file_data")
     elif isinstance(part.get("file_url"), str):
         source = Url(part["file_url"])
         mime = media.mime_of_url(part["file_url"]) or media.mime_of_url(name or "")
@@ -122,22 +101,6 @@ def _file(part: dict[str, Any], cache: Cache | None, at: str) -> Media:
         raise invalid(at, "expected file_data, file_url or file_id")
     kind = media.kind_of(mime) if mime else "document"
     return Media(kind=kind, source=source, mime=mime, filename=name, detail=detail, cache=cache, at=at)
-
-
-def _file_data(text: str, name: str | None, at: str) -> tuple[Source, str]:
-    if text[:5].lower() == "data:":
-        mime, data = media.read_data_url(text, at)
-    else:
-        mime, data = None, media.clean_base64(text, at)
-    return data, mime or media.sniffed(data) or media.mime_of_url(name or "") or "application/pdf"
-
-
-def _audio(part: dict[str, Any], cache: Cache | None, at: str) -> Media:
-    audio = an_object(part.get("input_audio"), f"{at}.input_audio")
-    form = text_if(audio.get("format")) or "wav"
-    data = media.clean_base64(a_text(audio.get("data"), f"{at}.input_audio.data"), f"{at}.input_audio.data")
-    mime = AUDIO_MIME.get(form, f"audio/{form}")
-    return Media(kind="audio", source=data, mime=mime, cache=cache, at=at)
 
 
 def texts_of(entries: Any) -> tuple[str, ...]:
@@ -172,19 +135,14 @@ def read_seal(item: dict[str, Any]) -> Sealed | None:
 
 def write_part(part: Text | Media) -> dict[str, Any]:
     """A part of a user's or system's message, or of a tool's result."""
-    mark: dict[str, Any] = {}
-    if part.cache is not None:
-        ttl = {"ttl": part.cache.ttl} if part.cache.ttl in _TTLS else {}
-        mark = {"prompt_cache_breakpoint": {"mode": "explicit", **ttl}}
+    mark = openai_parts.write_mark(part.cache)
     match part:
         case Text():
             return {"type": "input_text", "text": part.text, **mark}
         case Media(kind="image"):
             return {"type": "input_image", "detail": part.detail or "auto", **_image_source(part), **mark}
-        case Media(kind="audio", source=Base64(data)):
-            form = (part.mime or "audio/wav").partition("/")[2]
-            audio = {"data": data, "format": _AUDIO_FORM.get(form, form)}
-            return {"type": "input_audio", "input_audio": audio, **mark}
+        case Media(kind="audio", source=Base64() as data):
+            return openai_parts.write_audio(part.mime, data) | mark
         case _:
             detail = {"detail": part.detail} if part.detail else {}
             return {"type": "input_file", **_file_source(part), **detail, **mark}

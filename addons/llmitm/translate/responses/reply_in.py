@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmitm.exchange import Dialect
-from llmitm.translate import jsontext
+from llmitm.translate import jsontext, openai_parts
 from llmitm.translate.neutral import (
     Base64,
     Choice,
@@ -98,11 +98,10 @@ def item_logprobs(item: dict[str, Any]) -> tuple[Any, ...]:
 
 def read_call(item: dict[str, Any]) -> ToolCall:
     is_custom = item.get("type") == "custom_tool_call"
-    args = item.get("input" if is_custom else "arguments")
     return ToolCall(
         id=text_if(item.get("call_id")) or "",
         name=text_if(item.get("name")) or "",
-        args=args if isinstance(args, str) else "" if args is None else parts.raw_of(args),
+        args=openai_parts.args_of(item.get("input" if is_custom else "arguments")),
         kind="custom" if is_custom else "function",
         namespace=text_if(item.get("namespace")),
     )
@@ -115,7 +114,7 @@ def read_other(item: dict[str, Any]) -> Part:
     if kind == "image_generation_call" and isinstance(result, str) and result:
         form = text_if(item.get("output_format")) or "png"
         return Media(kind="image", source=Base64(result), mime=_IMAGE_MIME.get(form, f"image/{form}"))
-    raw = parts.raw_of(item)
+    raw = jsontext.text_of(item)
     if not parts.is_hosted(kind):
         return Opaque(dialect=Dialect.OPENAI_RESPONSES, type=kind, raw=raw)
     phase: Any = "result" if parts.is_result(kind) else "call"

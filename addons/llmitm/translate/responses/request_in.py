@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from llmitm.exchange import Dialect
+from llmitm.translate import jsontext, openai_parts
 from llmitm.translate.neutral import (
     CacheConfig,
     Hosted,
@@ -20,7 +21,6 @@ from llmitm.translate.neutral import (
     Part,
     Request,
     Role,
-    Sealed,
     Settings,
     Text,
     Thinking,
@@ -42,8 +42,6 @@ from llmitm.translate.reading import (
 from llmitm.translate.responses import parts, tools
 
 _ROLES: Final = {role.value: role for role in Role}
-_THOUGHT_MARK: Final = "__thought__"
-"""Other gateways put Google's signature behind it, into the id of a call."""
 _ENCRYPTED: Final = "reasoning.encrypted_content"
 _LOGPROBS: Final = "message.output_text.logprobs"
 _ECHOED: Final = (
@@ -257,7 +255,7 @@ class _Items:
             self.turn(Role.USER, [], at).takes_more = True
         output = item.get("output")
         if isinstance(output, dict | int | float | bool):
-            output = parts.raw_of(output)
+            output = jsontext.text_of(output)
         self.drafts[-1].parts.append(
             ToolResult(
                 call_id=text_if(item.get("call_id")) or "",
@@ -278,7 +276,7 @@ class _Items:
         self.refused.append(("stateful_not_supported", at, sentence))
 
     def _other(self, kind: str, item: dict[str, Any], at: str) -> None:
-        raw = parts.raw_of(item)
+        raw = jsontext.text_of(item)
         if not parts.is_hosted(kind):
             made: Part = Opaque(dialect=Dialect.OPENAI_RESPONSES, type=kind, raw=raw, at=at)
         else:
@@ -291,22 +289,17 @@ class _Items:
 
 def _call(item: dict[str, Any], kind: str, at: str) -> ToolCall:
     is_custom = kind == "custom_tool_call"
-    args = item.get("input" if is_custom else "arguments")
     call_id = text_if(item.get("call_id")) or ""
     return ToolCall(
         id=call_id,
         name=a_text(item.get("name"), f"{at}.name"),
-        args=args if isinstance(args, str) else "" if args is None else parts.raw_of(args),
+        args=openai_parts.args_of(item.get("input" if is_custom else "arguments")),
         kind="custom" if is_custom else "function",
         namespace=text_if(item.get("namespace")),
-        sealed=_seal_in(call_id, call_id) or _seal_in(text_if(item.get("id")) or "", call_id),
+        sealed=openai_parts.seal_in(call_id, call_id)
+        or openai_parts.seal_in(text_if(item.get("id")) or "", call_id),
         at=at,
     )
-
-
-def _seal_in(text: str, call_id: str) -> Sealed | None:
-    data = text.partition(_THOUGHT_MARK)[2]
-    return Sealed(vendor="google", kind="part", data=data, ref=call_id) if data else None
 
 
 # ---- settings
@@ -402,7 +395,7 @@ class _Losses:
                 self.refused.append(("unsupported_by_target", f"{name}.prewarm", sentence))
 
     def _moderation(self, value: Any) -> None:
-        if '"mode":"block"' in parts.raw_of(value):
+        if '"mode":"block"' in jsontext.text_of(value):
             sentence = "A moderation that blocks must not be left out"
             self.refused.append(("unsupported_by_target", "moderation", sentence))
         else:

@@ -7,7 +7,6 @@ from typing import Any, Final
 from llmitm.translate import jsontext
 from llmitm.translate.neutral import HostedTool, Tool, ToolChoice
 from llmitm.translate.reading import a_text, an_object, invalid, objects, text_if
-from llmitm.translate.responses import parts
 
 NAMESPACE_DESCRIPTION: Final = "namespace_description"
 """Among a tool's further members: what its namespace says of itself."""
@@ -82,7 +81,7 @@ def _hosted(tool: dict[str, Any], at: str) -> HostedTool:
     known = next((one.removesuffix("_2") for one in _DATED if kind.startswith(one)), kind)
     if known not in _GENERIC:
         raise invalid(at, f"there is no tool of type {_shown(kind)}")
-    return HostedTool(vendor="openai", type=kind, raw=parts.raw_of(tool), generic=_GENERIC[known], at=at)
+    return HostedTool(vendor="openai", type=kind, raw=jsontext.text_of(tool), generic=_GENERIC[known], at=at)
 
 
 def _shown(kind: Any) -> str:
