@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmitm.clock import SystemClock
 from llmitm.state.memory import MemoryStore
-from llmitm.state.store import Outcome, Step, Store
+from llmitm.state.store import Count, Outcome, Step, Store
 
 
 class HandClock(SystemClock):
@@ -34,40 +34,40 @@ def store(clock: HandClock) -> MemoryStore:
 
 
 async def value(store: Store, key: str) -> int:
-    return (await store.apply([Step(key=key, by=0)])).values[0]
+    return (await store.apply([Count(key=key, by=0)])).values[0]
 
 
 async def test_a_batch_counts_every_step(store: MemoryStore) -> None:
-    steps = [Step(key="a"), Step(key="b", by=5), Step(key="a", by=2)]
+    steps = [Count(key="a"), Count(key="b", by=5), Count(key="a", by=2)]
     assert await store.apply(steps) == Outcome(values=(1, 5, 3))
     assert await store.apply(steps) == Outcome(values=(4, 10, 6))
 
 
 async def test_a_step_over_its_limit_refuses_the_whole_batch(store: MemoryStore) -> None:
-    await store.apply([Step(key="a"), Step(key="b", by=3)])
-    steps = [Step(key="a"), Step(key="b", limit=3), Step(key="c", limit=0)]
+    await store.apply([Count(key="a"), Count(key="b", by=3)])
+    steps = [Count(key="a"), Count(key="b", limit=3), Count(key="c", limit=0)]
     assert await store.apply(steps) == Outcome(values=(1, 3, 0), refused=1)
     assert [await value(store, key) for key in "abc"] == [1, 3, 0]
 
 
 async def test_a_limit_may_be_reached_but_not_passed(store: MemoryStore) -> None:
-    outcomes = [(await store.apply([Step(key="a", limit=2)])).refused for _ in range(3)]
+    outcomes = [(await store.apply([Count(key="a", limit=2)])).refused for _ in range(3)]
     assert outcomes == [None, None, 0]
 
 
 async def test_one_batch_may_not_pass_a_limit_in_two_steps(store: MemoryStore) -> None:
-    assert (await store.apply([Step(key="a", by=2, limit=3), Step(key="a", by=2, limit=3)])).refused == 1
+    assert (await store.apply([Count(key="a", by=2, limit=3), Count(key="a", by=2, limit=3)])).refused == 1
     assert await value(store, "a") == 0
 
 
 async def test_what_was_taken_can_be_given_back_above_the_limit(store: MemoryStore) -> None:
     """A limit that was lowered by a reload must not hold slots for ever."""
-    await store.apply([Step(key="a", by=5)])
-    assert await store.apply([Step(key="a", by=-1, limit=2)]) == Outcome(values=(4,))
+    await store.apply([Count(key="a", by=5)])
+    assert await store.apply([Count(key="a", by=-1, limit=2)]) == Outcome(values=(4,))
 
 
 async def test_a_counter_ends_when_its_time_is_over(store: MemoryStore, clock: HandClock) -> None:
-    await store.apply([Step(key="a", by=7, ttl_s=60)])
+    await store.apply([Count(key="a", by=7, ttl_s=60)])
     clock.at_s += 59.9
     assert await value(store, "a") == 7
     clock.at_s += 0.1
@@ -77,11 +77,11 @@ async def test_a_counter_ends_when_its_time_is_over(store: MemoryStore, clock: H
 
 async def test_the_end_of_a_counter_is_that_of_its_beginning(store: MemoryStore, clock: HandClock) -> None:
     """Else a client that keeps asking would never see its window end."""
-    await store.apply([Step(key="a", ttl_s=60)])
+    await store.apply([Count(key="a", ttl_s=60)])
     clock.at_s += 50
-    await store.apply([Step(key="a", ttl_s=60)])
+    await store.apply([Count(key="a", ttl_s=60)])
     clock.at_s += 10
-    assert (await store.apply([Step(key="a", ttl_s=60)])).values == (1,)
+    assert (await store.apply([Count(key="a", ttl_s=60)])).values == (1,)
     clock.at_s += 59
     assert await value(store, "a") == 1
 
@@ -89,25 +89,25 @@ async def test_the_end_of_a_counter_is_that_of_its_beginning(store: MemoryStore,
 async def test_a_window_that_was_given_back_to_nothing_keeps_its_end(
     store: MemoryStore, clock: HandClock
 ) -> None:
-    await store.apply([Step(key="a", ttl_s=60)])
-    await store.apply([Step(key="a", by=-1)])
+    await store.apply([Count(key="a", ttl_s=60)])
+    await store.apply([Count(key="a", by=-1)])
     clock.at_s += 30
-    await store.apply([Step(key="a", ttl_s=60)])
+    await store.apply([Count(key="a", ttl_s=60)])
     clock.at_s += 30
     assert await value(store, "a") == 0
 
 
 async def test_counters_without_an_end_go_when_they_are_back_at_nothing(store: MemoryStore) -> None:
     for number in range(100):
-        await store.apply([Step(key=f"in-flight:{number}")])
-        await store.apply([Step(key=f"in-flight:{number}", by=-1)])
+        await store.apply([Count(key=f"in-flight:{number}")])
+        await store.apply([Count(key=f"in-flight:{number}", by=-1)])
     assert len(store) == 0
 
 
 async def test_looking_makes_no_counter(store: MemoryStore, clock: HandClock) -> None:
-    assert (await store.apply([Step(key="a", by=0, ttl_s=1)])).values == (0,)
+    assert (await store.apply([Count(key="a", by=0, ttl_s=1)])).values == (0,)
     assert len(store) == 0
-    await store.apply([Step(key="a", by=0, ttl_s=1), Step(key="a", ttl_s=60)])
+    await store.apply([Count(key="a", by=0, ttl_s=1), Count(key="a", ttl_s=60)])
     clock.at_s += 30
     assert await value(store, "a") == 1
 
@@ -117,28 +117,28 @@ async def test_counters_that_nobody_asks_for_again_go_all_the_same(
 ) -> None:
     for number in range(1000):
         clock.at_s += 1
-        await store.apply([Step(key=f"client-made:{number}", ttl_s=10)])
+        await store.apply([Count(key=f"client-made:{number}", ttl_s=10)])
         assert len(store) <= 10
 
 
 async def test_beyond_the_bound_those_go_that_would_be_over_soonest(clock: HandClock) -> None:
     store = MemoryStore(clock, most_counters=3)
-    await store.apply([Step(key="for ever")])
+    await store.apply([Count(key="for ever")])
     for key, ttl_s in (("long", 900.0), ("short", 5.0), ("middle", 60.0)):
-        await store.apply([Step(key=key, ttl_s=ttl_s)])
+        await store.apply([Count(key=key, ttl_s=ttl_s)])
     assert len(store) == 3
     assert [await value(store, key) for key in ("for ever", "long", "short", "middle")] == [1, 1, 0, 1]
 
 
 async def test_closing_forgets(store: MemoryStore) -> None:
-    await store.apply([Step(key="a")])
+    await store.apply([Count(key="a")])
     await store.close()
     assert len(store) == 0
 
 
 STEPS = st.lists(
     st.builds(
-        Step,
+        Count,
         key=st.sampled_from("abc"),
         by=st.integers(-2, 3),
         limit=st.none() | st.integers(0, 4),

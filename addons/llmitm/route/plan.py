@@ -19,7 +19,7 @@ from llmitm.route.join import join
 from llmitm.route.providers import Candidate, auth_of, key_headers
 from llmitm.route.rotation import cycle
 from llmitm.secret import Secret
-from llmitm.state.store import Step, Store
+from llmitm.state.store import Count, Store
 
 CLIENT_KEYS: Final = cloudflare.KEY_HEADERS
 """Headers in which a client's key for the provider travels; all give way to a credential of ours."""
@@ -200,7 +200,7 @@ async def rotate(store: Store, name: str, weights: tuple[int, ...]) -> int:
     if len(weights) == 1:
         return 0
     order = cycle(weights)
-    outcome = await store.apply((Step(key=f"rotation:{name}"),))
+    outcome = await store.apply((Count(key=f"rotation:{name}"),))
     return order[(outcome.values[0] - 1) % len(order)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from llmitm.clock import Clock
-from llmitm.state.store import Outcome, Step
+from llmitm.state.store import Count, Outcome, Step
 
 MOST_COUNTERS: Final = 200_000
 """About 40 MB."""
@@ -43,6 +43,7 @@ class MemoryStore:
         changed: dict[str, tuple[int, float | None]] = {}
         values: list[int] = []
         for at, step in enumerate(steps):
+            assert isinstance(step, Count)
             known = changed.get(step.key) or self._counters.get(step.key)
             value, until_s = known or _NONE
             value += step.by

@@ -1,4 +1,4 @@
-"""Counters that several processes may share: limits, rotation, cooldowns.
+"""Counters that several processes may share: limits, rotation, rests, pins.
 
 One exchange touches several; they change together or not at all.
 """
@@ -11,8 +11,8 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One counter's change. A counter that does not exist stands at 0."""
+class Count:
+    """A number that goes up and down. One that does not exist stands at 0."""
 
     key: str
     by: int = 1
@@ -26,11 +26,69 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What was added within the last `window_s` seconds, at any moment: a sliding window.
+
+    Time is cut into 60 slices a window. What was added leaves when its whole slice is older than the
+    window, so that no `window_s` seconds ever hold more than the limit, and what they may hold comes back
+    late by a slice at most.
+    """
+
+    key: str
+    by: int = 1
+    """0 only looks. Less than 0 gives back; the sum is never below 0."""
+    limit: int | None = None
+    """As of a `Count`."""
+    window_s: float = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """One of several places that are held at once; its value is how many are held.
+
+    A place that is not given back is free again after `ttl_s`: a holder may have died.
+    """
+
+    key: str
+    holder: str
+    """Who holds the place. One holder has one place, however often it asks."""
+    limit: int | None = None
+    ttl_s: float = 600
+    is_over: bool = False
+    """True gives the place back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A value that stands for a while, such as the reason why a credential rests.
+
+    A mark that lasts longer is not replaced; of two that end at the same time the later one stands.
+    """
+
+    key: str
+    value: int = 0
+    """0 only looks."""
+    ttl_s: float | None = None
+    """From now; None: for ever."""
+    is_over: bool = False
+    """True takes the mark away."""
+
+
+type Step = Count | Window | Lease | Mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     values: tuple[int, ...]
     """The counters after each step of the batch; where it was refused, as they stand."""
     refused: int | None = None
     """Index of the first step over its limit; None: all were done."""
+    ends_s: tuple[float | None, ...] = ()
+    """One a step: seconds until a Count or a Mark is over, until a Window is empty if nothing is added, and
+    until the first place of a Lease is free at the latest; None: no end, or there is nothing."""
+    wait_s: float | None = None
+    """Of a refused Window: seconds until there is room for the step, if nothing is added meanwhile; None
+    for other steps, and where the step is larger than the limit."""
 
 
 class Store(Protocol):
