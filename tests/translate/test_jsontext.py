@@ -88,5 +88,27 @@ def test_values_are_cut_out_as_they_stand() -> None:
         jsontext.Slices(b"{").at("m")
 
 
+def test_a_half_of_a_surrogate_pair_hides_no_slice() -> None:
+    slices = jsontext.Slices(b'{"m":[{"a":1.50,"b":"x\\ud800"},{"\\ud800":2}]}')
+    assert slices.at("m", 0) == '{"a":1.50,"b":"x\ufffd"}'
+    assert slices.at("m", 1, "\ufffd") == "2"
+
+
+@pytest.mark.parametrize(
+    ("args", "written"),
+    [
+        ('{"a":1.0}', '{"a":1.0}'),
+        ("", "{}"),
+        (" null ", "{}"),
+        ("[1]", '{"_invalid_json":"[1]"}'),
+        (' {"a":', '{"_invalid_json":" {\\"a\\":"}'),
+    ],
+)
+def test_arguments_are_an_object_or_wrapped_in_one(args: str, written: str) -> None:
+    assert jsontext.text_of(jsontext.object_of(args)) == written
+    back = jsontext.unwrapped(jsontext.loads(written))
+    assert back == (args if "_invalid_json" in written else None)
+
+
 def test_texts_are_joined_as_an_array() -> None:
     assert jsontext.joined(['{"a":1}', "2"]) == '[{"a":1},2]'

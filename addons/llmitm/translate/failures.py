@@ -19,7 +19,7 @@ import orjson
 from llmitm.exchange import Dialect, Headers
 from llmitm.translate import jsontext
 from llmitm.translate.failure_shapes import Found, event_data, found, page_message
-from llmitm.translate.neutral import JSON, Failure
+from llmitm.translate.neutral import JSON, Failure, UpstreamError
 from llmitm.translate.retry_times import retry_after_s as retry_after_s
 
 MOST_MESSAGE_SIGNS: Final = 4_000
@@ -272,6 +272,12 @@ def reason(status: int) -> bytes:
 
 
 # ---- reading
+
+
+def no_reply(message: str) -> UpstreamError:
+    """An answer that tells of success and is none."""
+    return UpstreamError(Failure(status=502, kind="bad_gateway", code="malformed_reply", message=message))
+
 
 _MOST_WORD_SIGNS: Final = 200
 _SECRET: Final = re.compile(

@@ -141,6 +141,27 @@ def is_object(text: str) -> bool:
         return False
 
 
+INVALID_JSON: Final = "_invalid_json"
+"""The only member of arguments that are no JSON object: their text."""
+
+
+def object_of(args: str) -> Any:
+    """Arguments of a call as an object: spelled as they are, or wrapped where they are none."""
+    bare = args.strip()
+    if bare in ("", "null"):
+        return {}
+    return Raw(bare) if is_object(bare) else {INVALID_JSON: args}
+
+
+def unwrapped(value: Any) -> str | None:
+    """The arguments that `object_of` wrapped; None where the value is no wrapper."""
+    match value:
+        case {"_invalid_json": str(text), **others} if not others:
+            return text
+        case _:
+            return None
+
+
 class Slices:
     """The texts of values within one JSON document, by their place. What it holds is parsed lazily."""
 
@@ -157,6 +178,14 @@ class Slices:
             ValueError: the document is not JSON.
             KeyError, IndexError: no such place.
         """
+        try:
+            return self._at(path)
+        except msgspec.DecodeError:  # halves of surrogate pairs, of which it reads none
+            self._text = dumps(loads(self._text))
+            self._levels.clear()
+            return self._at(path)
+
+    def _at(self, path: tuple[str | int, ...]) -> str:
         text: Any = self._text
         for depth, step in enumerate(path):
             place = path[:depth]

@@ -1,4 +1,4 @@
-"""What the readers of requests share: values of the right type, or a 400 that names the place. Pure."""
+"""What readers share: values of the right type, or a 400 that names the place in a request. Pure."""
 
 from __future__ import annotations
 
@@ -61,6 +61,16 @@ def text_if(value: Any) -> str | None:
 
 def bool_if(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+def count_if(value: Any) -> int | None:
+    """The value where it is a whole number, which true and false are not."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def count_in(counts: Any, name: str) -> int | None:
+    """The same of an object's member."""
+    return count_if(counts.get(name)) if isinstance(counts, dict) else None
 
 
 def texts(value: Any, at: str) -> tuple[str, ...]:

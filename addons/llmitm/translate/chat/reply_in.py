@@ -11,12 +11,11 @@ from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import read_call
 from llmitm.translate.chat.stops import read_stop
 from llmitm.translate.chat.usage import read_usage
-from llmitm.translate.failures import failure_of
+from llmitm.translate.failures import failure_of, no_reply
 from llmitm.translate.neutral import (
     Base64,
     Choice,
     Citation,
-    Failure,
     Media,
     Part,
     Reasoning,
@@ -61,10 +60,6 @@ def read_reply(body: bytes) -> Reply:
         usage=read_usage(told.get("usage")) or _groq_usage(told),
         service_tier=text_if(told.get("service_tier")),
     )
-
-
-def no_reply(message: str) -> UpstreamError:
-    return UpstreamError(Failure(status=502, kind="bad_gateway", code="malformed_reply", message=message))
 
 
 def _groq_usage(told: dict[str, Any]) -> Any:

@@ -39,6 +39,7 @@ from llmitm.translate.reading import (
     a_text,
     an_object,
     bool_if,
+    count_if,
     invalid,
     objects,
     text_if,
@@ -530,7 +531,7 @@ def _thinking(told: dict[str, Any]) -> Thinking | None:
     match told.get("reasoning"):
         case dict() as reasoning:
             made["effort"] = text_if(reasoning.get("effort"))
-            made["budget_tokens"] = _count(reasoning.get("max_tokens"))
+            made["budget_tokens"] = count_if(reasoning.get("max_tokens"))
             if reasoning.get("enabled") is False:
                 made["mode"] = "off"
             made["show"] = "none" if reasoning.get("exclude") is True else "summary"
@@ -541,11 +542,11 @@ def _thinking(told: dict[str, Any]) -> Thinking | None:
             made["mode"] = "off"
         case {"type": "enabled" | "adaptive" as kind, **rest}:
             made["mode"] = "adaptive" if kind == "adaptive" else "on"
-            made["budget_tokens"] = _count(rest.get("budget_tokens"))
+            made["budget_tokens"] = count_if(rest.get("budget_tokens"))
     match told.get("enable_thinking"):
         case bool() as is_on:
             made["mode"] = "on" if is_on else "off"
-    if _count(told.get("thinking_budget")) is not None:
+    if count_if(told.get("thinking_budget")) is not None:
         made["budget_tokens"] = told["thinking_budget"]
     google = told.get("google")
     match told.get("extra_body"):
@@ -562,17 +563,13 @@ def _thinking(told: dict[str, Any]) -> Thinking | None:
 
 def _google(config: dict[str, Any]) -> dict[str, Any]:
     level = config.get("thinking_level", config.get("thinkingLevel"))
-    budget = _count(config.get("thinking_budget", config.get("thinkingBudget")))
+    budget = count_if(config.get("thinking_budget", config.get("thinkingBudget")))
     shows = config.get("include_thoughts", config.get("includeThoughts"))
     return {
         "effort": level.lower() if isinstance(level, str) else None,
         "budget_tokens": "dynamic" if budget == -1 else budget,
         "show": "summary" if shows is True else None,
     }
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _output(value: Any) -> Output | None:

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmitm.exchange import Usage
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+from llmitm.translate.reading import count_in
 
 
 def read_usage(counts: Any) -> Usage | None:
@@ -17,32 +13,32 @@ def read_usage(counts: Any) -> Usage | None:
     reasoning beside the output, and hosts that count the cache beside the input."""
     if not isinstance(counts, dict):
         return None
-    into, out = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+    into, out = count_in(counts, "prompt_tokens"), count_in(counts, "completion_tokens")
     if into is None and out is None:
         return None
     read, made = counts.get("prompt_tokens_details"), counts.get("completion_tokens_details")
-    reasoning = _count(made, "reasoning_tokens")
-    total = _count(counts, "total_tokens")
+    reasoning = count_in(made, "reasoning_tokens")
+    total = count_in(counts, "total_tokens")
     if reasoning and into is not None and out is not None and total == into + out + reasoning:
         out += reasoning
-    cached = _count(read, "cached_tokens")
+    cached = count_in(read, "cached_tokens")
     if cached is None:
-        cached = _count(counts, "prompt_cache_hit_tokens")
+        cached = count_in(counts, "prompt_cache_hit_tokens")
     if cached is None:
-        cached = _count(counts, "cached_tokens")
+        cached = count_in(counts, "cached_tokens")
     if cached is not None and into is not None and cached > into:
         into += cached
     return Usage(
         input_tokens=into,
         output_tokens=out,
         cache_read_tokens=cached,
-        cache_write_tokens=_count(read, "cache_write_tokens"),
+        cache_write_tokens=count_in(read, "cache_write_tokens"),
         reasoning_tokens=reasoning,
-        audio_in_tokens=_count(read, "audio_tokens"),
-        audio_out_tokens=_count(made, "audio_tokens"),
-        image_in_tokens=_count(read, "image_tokens"),
-        predicted_ok_tokens=_count(made, "accepted_prediction_tokens"),
-        predicted_rejected_tokens=_count(made, "rejected_prediction_tokens"),
+        audio_in_tokens=count_in(read, "audio_tokens"),
+        audio_out_tokens=count_in(made, "audio_tokens"),
+        image_in_tokens=count_in(read, "image_tokens"),
+        predicted_ok_tokens=count_in(made, "accepted_prediction_tokens"),
+        predicted_rejected_tokens=count_in(made, "rejected_prediction_tokens"),
     )
 
 

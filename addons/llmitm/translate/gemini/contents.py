@@ -13,7 +13,7 @@ from typing import Any, Final
 from llmitm.exchange import Dialect
 from llmitm.translate import ids, jsontext, media, seals
 from llmitm.translate.gemini.members import Node, items_of, text_of, word_of
-from llmitm.translate.gemini.parts import MODIFIERS, VENDOR, read_inline, slice_of, spelled
+from llmitm.translate.gemini.parts import MODIFIERS, VENDOR, read_inline
 from llmitm.translate.gemini.stream_in import hosted_text
 from llmitm.translate.neutral import (
     FileId,
@@ -161,8 +161,10 @@ class Contents:
         """The value as the client spelled it, without an envelope of ours."""
         told = node.get("thoughtSignature")
         if told is not None and isinstance(told.value, str) and seals.is_envelope_base64(told.value):
-            return spelled({name: value for name, value in node.value.items() if name != told.path[-1]})
-        return slice_of(self._slices, node.path, node.value)
+            return jsontext.text_of(
+                {name: value for name, value in node.value.items() if name != told.path[-1]}
+            )
+        return self._slices.at(*node.path)
 
     def _call(self, node: Node, sealed: Sealed | None) -> ToolCall:
         node.object()
@@ -177,12 +179,10 @@ class Contents:
         return ToolCall(id=call_id, name=name, args=self._args(args), sealed=sealed, at=node.at)
 
     def _args(self, node: Node | None) -> str:
-        match None if node is None else node.value:
-            case {"_invalid_json": str(text), **others} if not others:
-                return text
-            case None:
-                return "{}"
-        return self._raw(node) if node is not None else "{}"
+        if node is None:
+            return "{}"
+        text = jsontext.unwrapped(node.value)
+        return self._raw(node) if text is None else text
 
     def _result(self, node: Node) -> ToolResult:
         node.object()

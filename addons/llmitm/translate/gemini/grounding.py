@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from llmitm.translate.gemini.parts import spelled
+from llmitm.translate import jsontext
 from llmitm.translate.neutral import Citation
 
 _SOURCES: Final = ("web", "retrievedContext", "maps", "image")
@@ -53,7 +53,7 @@ class Grounding:
         for support in self._supports:
             segment = support.get("segment")
             place = _place(segment if isinstance(segment, dict) else {}, data)
-            key = spelled(support)
+            key = jsontext.text_of(support)
             if place is None or key in self._given:
                 continue
             self._given.add(key)
@@ -63,8 +63,8 @@ class Grounding:
 
     def unplaced(self) -> tuple[Citation, ...]:
         """Those that stand in no text that there was: they cover nothing, at its beginning."""
-        left = [support for support in self._supports if spelled(support) not in self._given]
-        self._given.update(map(spelled, left))
+        left = [support for support in self._supports if jsontext.text_of(support) not in self._given]
+        self._given.update(map(jsontext.text_of, left))
         return tuple(_citation(source, 0, 0) for support in left for source in self._of(support))
 
     def _of(self, support: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from llmitm.translate.gemini.parts import spelled
+from llmitm.translate import jsontext
 
 _STEP: Final = re.compile(
     r"""\.(?P<name>[^.\[]+)|\[(?P<index>\d{1,9})\]|\[(?P<quote>['"])(?P<quoted>.*?)(?P=quote)\]"""
@@ -50,7 +50,7 @@ class PartialArgs:
 
     def text(self) -> str:
         """The arguments so far, as JSON."""
-        return spelled(self._root)
+        return jsontext.text_of(self._root)
 
 
 def _steps(place: str) -> list[str | int]:

@@ -26,8 +26,6 @@ from llmitm.translate.neutral import (
 )
 
 VENDOR: Final = "google"
-INVALID_ARGS: Final = "_invalid_json"
-"""The only member of arguments that are no JSON object: their text."""
 RESOLUTIONS: Final = {
     "low": "MEDIA_RESOLUTION_LOW",
     "high": "MEDIA_RESOLUTION_HIGH",
@@ -87,16 +85,8 @@ def signature(sealed: Sealed | None) -> dict[str, str]:
 
 def write_call(call: ToolCall, *, has_ids: bool = True) -> dict[str, Any]:
     told: dict[str, Any] = {"id": call.id} if has_ids and call.id else {}
-    args = {"input": call.args} if call.kind == "custom" else args_of(call.args)
+    args = {"input": call.args} if call.kind == "custom" else jsontext.object_of(call.args)
     return {"functionCall": told | {"name": call.name, "args": args}} | signature(call.sealed)
-
-
-def args_of(text: str) -> Any:
-    """Arguments as an object, spelled as the model spelled them."""
-    bare = text.strip()
-    if bare in ("", "null"):
-        return {}
-    return jsontext.Raw(bare) if jsontext.is_object(bare) else {INVALID_ARGS: text}
 
 
 def write_media(part: Media) -> dict[str, Any]:
@@ -127,22 +117,6 @@ def _source(part: Media) -> dict[str, Any]:
 
 def _usual_mime(part: Media) -> str:
     return _UNKNOWN_MIMES.get(part.kind, "application/pdf")
-
-
-def slice_of(document: jsontext.Slices, path: tuple[str | int, ...], value: Any) -> str:
-    """The value at this place as it is spelled there; `value` is the same, read."""
-    try:
-        return document.at(*path)
-    except (ValueError, LookupError, RecursionError):
-        return spelled(value)
-
-
-def spelled(value: Any) -> str:
-    """The value as JSON; what nests too deep to be written is null."""
-    try:
-        return jsontext.text_of(value)
-    except TypeError:
-        return "null"
 
 
 def read_inline(told: dict[str, Any], at: str) -> tuple[Base64 | PlainText, str | None]:

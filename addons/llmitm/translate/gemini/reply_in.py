@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from llmitm.translate import jsontext, stream
+from llmitm.translate.failures import no_reply
 from llmitm.translate.gemini.stream_in import Chunks
-from llmitm.translate.neutral import Failure, Reply, UpstreamError
+from llmitm.translate.neutral import Reply, UpstreamError
 
 
 def read_reply(body: bytes) -> Reply:
@@ -16,10 +17,10 @@ def read_reply(body: bytes) -> Reply:
     try:
         told = jsontext.loads_fast(body)
     except ValueError:
-        raise _no_reply("The provider's answer is not valid JSON.") from None
+        raise no_reply("The provider's answer is not valid JSON.") from None
     parts = told if isinstance(told, list) else [told]
     if not parts or not all(isinstance(part, dict) for part in parts):
-        raise _no_reply("The provider's answer is not a JSON object.")
+        raise no_reply("The provider's answer is not a JSON object.")
     chunks, collector, text = Chunks(), stream.Collector(), jsontext.Slices(body)
     for n, part in enumerate(parts):
         for event in chunks.take(part, text, (n,) if isinstance(told, list) else ()):
@@ -32,7 +33,3 @@ def read_reply(body: bytes) -> Reply:
     if collector.failure is not None:
         raise UpstreamError(collector.failure)
     return collector.reply()
-
-
-def _no_reply(message: str) -> UpstreamError:
-    return UpstreamError(Failure(status=502, kind="bad_gateway", code="malformed_reply", message=message))

@@ -15,7 +15,7 @@ from llmitm.translate import jsontext
 from llmitm.translate.gemini.contents import Contents
 from llmitm.translate.gemini.members import Node, items_of, text_of, word_of
 from llmitm.translate.gemini.openapi import from_openapi
-from llmitm.translate.gemini.parts import VENDOR, slice_of
+from llmitm.translate.gemini.parts import VENDOR
 from llmitm.translate.gemini.usage import TIERS
 from llmitm.translate.neutral import (
     HostedTool,
@@ -257,7 +257,7 @@ def _entry(node: Node, slices: jsontext.Slices, found: _Found) -> list[Tool | Ho
         if name == "functionDeclarations":
             tools += (_function(declared) for declared in one.items())
         elif name in _GENERIC:
-            raw = f'{{"{name}":{slice_of(slices, one.path, one.value)}}}'
+            raw = f'{{"{name}":{slices.at(*one.path)}}}'
             tools.append(HostedTool(vendor=VENDOR, type=name, raw=raw, generic=_GENERIC[name], at=one.at))
         else:
             found.refused.append(("unsupported_by_target", one.at, f"The tool {name} is not known"))

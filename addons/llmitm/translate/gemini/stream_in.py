@@ -18,7 +18,7 @@ from llmitm.translate import jsontext, media, stream
 from llmitm.translate.failures import failure_of
 from llmitm.translate.gemini.grounding import Grounding
 from llmitm.translate.gemini.partial import PartialArgs
-from llmitm.translate.gemini.parts import VENDOR, read_inline, slice_of, spelled
+from llmitm.translate.gemini.parts import VENDOR, read_inline
 from llmitm.translate.gemini.stops import finish_word, read_stop
 from llmitm.translate.gemini.tokens import read_tokens
 from llmitm.translate.gemini.usage import adds_up, read_tier, read_usage
@@ -183,9 +183,9 @@ class _Place:
         self._text = text
         self._path = path
 
-    def slice(self, value: Any, *path: str | int) -> str:
+    def slice(self, *path: str | int) -> str:
         """The value as it stands there."""
-        return slice_of(self._text, (*self._path, *path), value)
+        return self._text.at(*self._path, *path)
 
 
 class _Candidate:
@@ -266,10 +266,10 @@ class _Candidate:
             case {"fileData": dict() as data} if not part.get("thought"):
                 self._whole(_file(data, sealed), out)
             case _ if hosted := next((name for name in _HOSTED if isinstance(part.get(name), dict)), None):
-                self._whole(_hosted(hosted, part, place.slice(part, n)), out)
+                self._whole(_hosted(hosted, part, place.slice(n)), out)
             case _ if others := [name for name in part if name not in _BESIDE_DATA and name != "text"]:
                 if "text" not in part:
-                    raw = place.slice(part, n)
+                    raw = place.slice(n)
                     self._whole(Opaque(dialect=Dialect.GEMINI, type=others[0], raw=raw), out)
                 else:
                     self._text(part, sealed, out)
@@ -293,7 +293,7 @@ class _Candidate:
             self._partial = PartialArgs() if call.get("willContinue") or "partialArgs" in call else None
         if self._partial is None:
             args = call.get("args")
-            self.parts.args("{}" if args is None else place.slice(args, n, "functionCall", "args"), out)
+            self.parts.args("{}" if args is None else place.slice(n, "functionCall", "args"), out)
         else:
             self._partial.add(call.get("partialArgs"))
         if call.get("willContinue") is not True:
@@ -339,7 +339,7 @@ def _inline(told: dict[str, Any], sealed: Sealed | None) -> Media | Opaque:
     try:
         source, mime = read_inline(told, "inlineData")
     except Refused:
-        raw = spelled({"inlineData": told})
+        raw = jsontext.text_of({"inlineData": told})
         return Opaque(dialect=Dialect.GEMINI, type="inlineData", raw=raw)
     name = told.get("displayName")
     return Media(
@@ -354,7 +354,7 @@ def _inline(told: dict[str, Any], sealed: Sealed | None) -> Media | Opaque:
 def _file(told: dict[str, Any], sealed: Sealed | None) -> Media | Opaque:
     uri, mime = told.get("fileUri"), told.get("mimeType")
     if not isinstance(uri, str):
-        raw = spelled({"fileData": told})
+        raw = jsontext.text_of({"fileData": told})
         return Opaque(dialect=Dialect.GEMINI, type="fileData", raw=raw)
     mime = mime if isinstance(mime, str) and mime else media.mime_of_url(uri)
     return Media(kind=media.kind_of(mime or ""), source=Url(uri), mime=mime, sealed=sealed)

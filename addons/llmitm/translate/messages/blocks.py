@@ -28,8 +28,6 @@ from llmitm.translate.neutral import (
 )
 from llmitm.translate.reading import a_text, an_object, invalid, text_if
 
-INVALID_JSON: Final = "_invalid_json"
-"""The member under which arguments that are no JSON object travel as one."""
 _HOSTED_CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use"})
 
 
@@ -61,11 +59,13 @@ def read_block(block: dict[str, Any], at: str, slices: jsontext.Slices, *place: 
             text = a_text(block.get("text"), f"{at}.text")
             return Text(text=text, citations=read_citations(block.get("citations")), cache=cache, at=at)
         case "tool_use":
-            args = slices.at(*place, "input") if "input" in block else ""
+            wrapped = jsontext.unwrapped(block.get("input"))
+            has_args = block.get("input") is not None
+            args = slices.at(*place, "input") if has_args else "{}"
             return ToolCall(
                 id=text_if(block.get("id")) or "",
                 name=text_if(block.get("name")) or "",
-                args=args_of(args, block.get("input")),
+                args=args if wrapped is None else wrapped,
                 cache=cache,
                 at=at,
             )
@@ -82,10 +82,10 @@ def read_block(block: dict[str, Any], at: str, slices: jsontext.Slices, *place: 
         case "image" | "document" | "search_result":
             return _media(block, cache, at)
         case kind:
-            return read_other(block, text_if(kind) or "", at, slices, *place)
+            return read_other(text_if(kind) or "", at, slices, *place)
 
 
-def read_other(block: dict[str, Any], kind: str, at: str, slices: jsontext.Slices, *place: str | int) -> Part:
+def read_other(kind: str, at: str, slices: jsontext.Slices, *place: str | int) -> Part:
     """What the vendor's own tools did, or a block that only this dialect knows."""
     raw = slices.at(*place)
     if kind in _HOSTED_CALLS:
@@ -93,13 +93,6 @@ def read_other(block: dict[str, Any], kind: str, at: str, slices: jsontext.Slice
     if kind.endswith("_tool_result") or kind == "mcp_tool_listing":
         return Hosted(vendor="anthropic", type=kind, raw=raw, phase="result", at=at)
     return Opaque(dialect=Dialect.ANTHROPIC_MESSAGES, type=kind, raw=raw, at=at)
-
-
-def args_of(text: str, value: Any) -> str:
-    """Arguments as text; those that were no JSON are what they were again."""
-    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get(INVALID_JSON), str):
-        return str(value[INVALID_JSON])
-    return text
 
 
 def read_thinking(block: dict[str, Any], at: str) -> Reasoning:
@@ -189,15 +182,6 @@ def read_citation(one: dict[str, Any]) -> Citation:
 # ---- written
 
 
-def write_args(args: str) -> Any:
-    """Arguments as an object: spliced as they are spelled, wrapped where they are none."""
-    if not args.strip() or args.strip() == "null":
-        return {}
-    if jsontext.is_object(args):
-        return jsontext.Raw(args.strip())
-    return {INVALID_JSON: args}
-
-
 def write_cache(cache: Cache | None) -> dict[str, Any]:
     if cache is None:
         return {}
@@ -272,7 +256,7 @@ def write_parts(parts: tuple[Part, ...]) -> list[Any]:
                         "type": "tool_use",
                         "id": part.id,
                         "name": part.name,
-                        "input": write_args(part.args),
+                        "input": jsontext.object_of(part.args),
                         **write_cache(part.cache),
                     }
                 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from llmitm.errors import Refused
 from llmitm.translate import jsontext
-from llmitm.translate.failures import failure_of
+from llmitm.translate.failures import failure_of, no_reply
 from llmitm.translate.messages.blocks import read_block
 from llmitm.translate.messages.stops import read_stop
 from llmitm.translate.messages.usage import read_usage
-from llmitm.translate.neutral import Choice, Failure, Part, Reply, Text, ToolCall, UpstreamError
+from llmitm.translate.neutral import Choice, Part, Reply, Text, ToolCall, UpstreamError
 from llmitm.translate.reading import text_if
 
 
@@ -25,7 +25,7 @@ def read_reply(body: bytes) -> Reply:
     if not isinstance(told, dict) or not isinstance(told.get("content"), list):
         failed = failure_of(told, 200)
         raise UpstreamError(failed) if failed else no_reply("The provider's answer holds no content.")
-    slices = jsontext.Slices(body.strip())
+    slices = jsontext.Slices(body)
     parts: list[Part] = []
     for n, block in enumerate(told["content"]):
         if isinstance(block, dict):
@@ -50,7 +50,3 @@ def tier_of(counts: object) -> str | None:
     """The tier that the message was made in, in OpenAI's word; None where it tells none."""
     tier = counts.get("service_tier") if isinstance(counts, dict) else None
     return {"standard": "default", "priority": "priority"}.get(tier) if isinstance(tier, str) else None
-
-
-def no_reply(message: str) -> UpstreamError:
-    return UpstreamError(Failure(status=502, kind="bad_gateway", code="malformed_reply", message=message))

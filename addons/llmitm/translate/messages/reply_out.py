@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmitm.translate import jsontext, seals
-from llmitm.translate.messages.blocks import write_args, write_thinking
+from llmitm.translate.messages.blocks import write_thinking
 from llmitm.translate.messages.stops import write_stop
 from llmitm.translate.messages.usage import write_usage
 from llmitm.translate.neutral import (
@@ -60,7 +60,7 @@ def _blocks(part: Part) -> Iterator[dict[str, Any]]:
                 "type": "tool_use",
                 "id": part.id,
                 "name": part.name,
-                "input": write_args(part.args),
+                "input": jsontext.object_of(part.args),
             }
         case Hosted(text=str(text)) if text:
             yield text_block(text, ())

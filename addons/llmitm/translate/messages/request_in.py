@@ -25,6 +25,7 @@ from llmitm.translate.neutral import (
 from llmitm.translate.reading import (
     a_text,
     bool_if,
+    count_if,
     invalid,
     objects,
     text_if,
@@ -232,11 +233,10 @@ def _thinking(told: dict[str, Any]) -> Thinking | None:
         case {"type": "disabled"}:
             return Thinking(mode="off", effort=effort)
         case {"type": "enabled" | "adaptive" as kind, **rest}:
-            budget = rest.get("budget_tokens")
             display = text_if(rest.get("display"))
             return Thinking(
                 mode="on" if kind == "enabled" else "adaptive",
-                budget_tokens=budget if type(budget) is int else None,
+                budget_tokens=count_if(rest.get("budget_tokens")),
                 effort=effort,
                 show="none" if display == "omitted" else "summary",
             )

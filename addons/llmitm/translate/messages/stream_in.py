@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmitm.errors import Refused
 from llmitm.translate import jsontext, stream
 from llmitm.translate.failures import failure_of
-from llmitm.translate.messages.blocks import args_of, read_citation, read_other
+from llmitm.translate.messages.blocks import read_citation, read_other
 from llmitm.translate.messages.reply_in import tier_of
 from llmitm.translate.messages.stops import read_stop
 from llmitm.translate.messages.usage import Counted
@@ -40,7 +39,6 @@ class StreamReader:
         "_has_calls",
         "_is_over",
         "_parts",
-        "_started",
         "_stop",
         "_waiting_args",
     )
@@ -55,7 +53,6 @@ class StreamReader:
         self._has_args = False
         self._has_calls = False
         self._stop = False
-        self._started = False
         self._is_over = False
 
     def read(self, event: Event) -> list[StreamEvent]:
@@ -88,10 +85,7 @@ class StreamReader:
                 out += self._end()
             case "ping":
                 out.append(Ping())
-            case "error":
-                failed = failure_of(told, 200)
-                return self._fail(Failed(failed) if failed else stream.malformed())
-            case _ if told.get("error"):
+            case kind if kind == "error" or told.get("error"):
                 failed = failure_of(told, 200)
                 return self._fail(Failed(failed) if failed else stream.malformed())
         return out
@@ -116,7 +110,6 @@ class StreamReader:
         message = message if isinstance(message, dict) else {}
         counts = message.get("usage")
         usage = self._counted.add(counts) if isinstance(counts, dict) else None
-        self._started = True
         out.append(
             Start(
                 text_if(message.get("id")) or None,
@@ -148,22 +141,16 @@ class StreamReader:
             case "tool_use":
                 self._call(block, data, out)
             case kind:
-                try:
-                    slices = jsontext.Slices(data)
-                    part = read_other(block, text_if(kind) or "", "", slices, "content_block")
-                except (Refused, ValueError, KeyError, IndexError):
-                    return
-                self._parts.open(part, out)
+                slices = jsontext.Slices(data)
+                self._parts.open(read_other(text_if(kind) or "", "", slices, "content_block"), out)
 
     def _call(self, block: dict[str, Any], data: bytes, out: list[StreamEvent]) -> None:
         self._has_calls, self._has_args = True, False
         self._waiting_args = ""
         if block.get("input"):
-            try:
-                text = jsontext.Slices(data).at("content_block", "input")
-            except (ValueError, KeyError, IndexError):
-                text = ""
-            self._waiting_args = args_of(text, block["input"])
+            wrapped = jsontext.unwrapped(block["input"])
+            spelled = jsontext.Slices(data).at("content_block", "input")
+            self._waiting_args = spelled if wrapped is None else wrapped
         call = ToolCall(id=text_if(block.get("id")) or "", name=text_if(block.get("name")) or "", args="")
         self._parts.open(call, out)
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmitm.exchange import Usage
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+from llmitm.translate.reading import count_in
 
 
 def read_usage(counts: Any) -> Usage | None:
@@ -29,21 +25,21 @@ class Counted:
         """What is known after these counts. A later 0 never replaces a known count of the input side."""
         if isinstance(counts, dict):
             for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
-                value = _count(counts, name)
+                value = count_in(counts, name)
                 if value or (value == 0 and name not in self._known):
                     self._known[name] = value
-            split = _count(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
+            split = count_in(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
             if split is not None:
                 self._known["1h"] = split
             for name, place in (
                 ("output_tokens", counts),
                 ("thinking_tokens", counts.get("output_tokens_details")),
             ):
-                value = _count(place, name)
+                value = count_in(place, name)
                 if value is not None:
                     self._known[name] = value
             for name in ("web_search_requests", "web_fetch_requests"):
-                value = _count(counts.get("server_tool_use"), name)
+                value = count_in(counts.get("server_tool_use"), name)
                 if value:
                     self._known[name] = value
         known = self._known

@@ -8,7 +8,7 @@ from typing import Any, Final
 from llmitm.exchange import Usage
 from llmitm.translate import jsontext
 from llmitm.translate.neutral import Citation, Failure, Part, Reason, Stop, ToolCall
-from llmitm.translate.reading import text_if
+from llmitm.translate.reading import count_in, text_if
 
 _FAILURES: Final = {
     "server_error": (500, "server"),
@@ -142,35 +142,30 @@ def stop_of(response: dict[str, Any], said: Iterable[Part]) -> Stop:
 
 def read_usage(response: dict[str, Any]) -> Usage | None:
     counts = response.get("usage")
-    into, out = _count(counts, "input_tokens"), _count(counts, "output_tokens")
+    into, out = count_in(counts, "input_tokens"), count_in(counts, "output_tokens")
     if into is None and out is None:
         return None
     assert isinstance(counts, dict)
     read, made = counts.get("input_tokens_details"), counts.get("output_tokens_details")
-    cached = _count(read, "cached_tokens")
+    cached = count_in(read, "cached_tokens")
     if cached is not None and into is not None and cached > into:  # a host that counts it beside the input
         into += cached
     return Usage(
         input_tokens=into,
         output_tokens=out,
         cache_read_tokens=cached,
-        cache_write_tokens=_count(read, "cache_write_tokens"),
-        reasoning_tokens=_count(made, "reasoning_tokens"),
-        audio_in_tokens=_count(read, "audio_tokens"),
-        audio_out_tokens=_count(made, "audio_tokens"),
-        image_in_tokens=_count(read, "image_tokens"),
+        cache_write_tokens=count_in(read, "cache_write_tokens"),
+        reasoning_tokens=count_in(made, "reasoning_tokens"),
+        audio_in_tokens=count_in(read, "audio_tokens"),
+        audio_out_tokens=count_in(made, "audio_tokens"),
+        image_in_tokens=count_in(read, "image_tokens"),
         server_tools=_server_tools(response.get("tool_usage")),
     )
 
 
 def _server_tools(used: Any) -> tuple[tuple[str, int], ...]:
-    searched = _count(used.get("web_search"), "num_requests") if isinstance(used, dict) else None
+    searched = count_in(used.get("web_search"), "num_requests") if isinstance(used, dict) else None
     return (("web_search_requests", searched),) if searched else ()
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def write_usage(usage: Usage | None) -> dict[str, Any]:
@@ -204,8 +199,8 @@ def read_annotation(value: Any) -> Citation | None:
         kind="url" if is_url else "document",
         url=text_if(value.get("url")) if is_url else None,
         title=text_if(value.get("title")) or text_if(value.get("filename")),
-        start=_count(value, "start_index"),
-        end=_count(value, "end_index"),
+        start=count_in(value, "start_index"),
+        end=count_in(value, "end_index"),
         vendor="openai",
         raw=jsontext.text_of(value),
     )
