@@ -168,7 +168,7 @@ def test_models_of_google(
     assert (row.default_effort, row.seals, row.prefill) == (default, seals, prefill)
     is_old = model.startswith("gemini-2")
     assert row.needs_signatures is row.takes_media_in_results is row.has_schema_with_tools is not is_old
-    assert row.takes_explicit_cache == row.takes_n == row.takes_penalties != model.startswith("gemini-4")
+    assert row.takes_n == row.takes_penalties != model.startswith("gemini-4")
 
 
 BUDGETS = [
@@ -310,11 +310,11 @@ def test_overrides_replace_cells_the_longest_glob_last() -> None:
     overrides: dict[str, dict[str, Any]] = {
         "llama-4-*": {"takes_top_k": False, "efforts": ["low"]},
         "llama*": {"takes_top_k": True, "temperature_max": 1, "max_output_tokens": 4_096},
-        "Groq/*": {"think_tags": True},
+        "Groq/*": {"takes_audio": True},
     }
     row = overridden(find("groq/llama-4-scout", CHAT), "groq/llama-4-scout", overrides)
     assert (row.takes_top_k, row.efforts, row.temperature_max) == (False, ("low",), 1.0)
-    assert (row.max_output_tokens, row.think_tags) == (4_096, True)
+    assert (row.max_output_tokens, row.takes_audio) == (4_096, True)
     assert overridden(find("gpt-5", CHAT), "gpt-5", overrides) == find("gpt-5", CHAT)
 
 

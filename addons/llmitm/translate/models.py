@@ -194,7 +194,6 @@ _GEMINI_4: Final = Model(
     takes_penalties=False,
     takes_n=False,
     takes_audio=True,
-    takes_explicit_cache=False,
     needs_signatures=True,
 )
 _GEMINI_3_8: Final = replace(
@@ -203,7 +202,6 @@ _GEMINI_3_8: Final = replace(
     default_effort="medium",
     takes_penalties=True,
     takes_n=True,
-    takes_explicit_cache=True,
 )
 _GEMINI_3_6: Final = replace(_GEMINI_3_8, efforts=("minimal", *_LOW_TO_HIGH), off="minimal")
 _GEMINI_2_5_PRO: Final = replace(

@@ -17,6 +17,8 @@ from llmitm.errors import Refused
 HEADER_LIMIT_ENTRIES: Final = 20
 HEADER_LIMIT_BYTES: Final = 2_048
 _UNFIT_FOR_STRING: Final = re.compile(r'[^\x20-\x7e]|["\\]')
+_MOST: Final = 999_999_999_999
+"""What a number of a header may be."""
 _MOST_TOLD: Final = 400
 """Warnings kept of one exchange: a request may hold thousands of parts."""
 
@@ -114,6 +116,7 @@ def _item(warned: Warned) -> str:
 def _bare(value: str | int | float) -> str:
     if isinstance(value, str):
         return '"' + _UNFIT_FOR_STRING.sub("?", value) + '"'
+    value = max(-_MOST, min(_MOST, value))
     if isinstance(value, int):
         return str(value)
     return f"{round(value, 3):.3f}".rstrip("0").rstrip(".") if value != int(value) else f"{int(value)}.0"

@@ -24,9 +24,9 @@ class Model:
     max_tokens_field: str = "max_tokens"
     """What chat calls it."""
     max_output_tokens: int | None = None
-    """The most that the model makes; None: unknown."""
+    """The most that the model makes; None: unknown. A client's own limit beyond it is the upstream's matter."""
     default_max_tokens: int = 8_192
-    """Sent to Anthropic's API where the client set no limit."""
+    """Sent to Anthropic's API where the client set no limit; never more than the model makes."""
     reasoning: Literal["unknown", "none", "effort", "adaptive", "budget", "level", "toggle"] = "unknown"
     """How an amount is said. `unknown`: as the client said it, in the dialect's plainest form."""
     efforts: tuple[str, ...] = ()
@@ -65,7 +65,6 @@ class Model:
     takes_audio: bool = False
     takes_media_in_results: bool = True
     """Gemini before 3 takes none."""
-    takes_explicit_cache: bool = True
     needs_signatures: bool = False
     """Gemini 3 and later answer 400 to a function call of the running turn that has none."""
     sends_back_reasoning: bool = False
@@ -73,7 +72,11 @@ class Model:
     tools_need_responses: bool = False
     """OpenAI's chat API refuses tools with any effort but none; responses takes them."""
     is_responses_only: bool = False
-    think_tags: bool = False
+
+    @property
+    def limit_unasked(self) -> int:
+        """A reply's limit where the API must have one and the client set none."""
+        return min(self.default_max_tokens, self.max_output_tokens or self.default_max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

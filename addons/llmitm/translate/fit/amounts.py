@@ -102,7 +102,7 @@ def resolve(
     if asked.budget_tokens is not None and asked.budget_tokens != "dynamic" and asked.budget_tokens < 0:
         asked = replace(asked, budget_tokens="dynamic")
     if dialect is Dialect.ANTHROPIC_MESSAGES and max_tokens is None:
-        max_tokens = row.default_max_tokens
+        max_tokens = row.limit_unasked
     wish = _Wish(asked, row, max_tokens, at, notes)
     return _style(dialect, row)(wish)
 

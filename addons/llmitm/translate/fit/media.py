@@ -58,7 +58,7 @@ def fit_media(part: Media, target: Target, notes: Notes) -> tuple[Part, ...]:
             return _for_responses(part, target, notes)
         case Dialect.ANTHROPIC_MESSAGES:
             return _for_messages(part, target, notes)
-        case Dialect.GEMINI:
+        case _:
             return _for_gemini(part, notes)
 
 
@@ -73,13 +73,13 @@ def _lost(part: Media, target: Target, notes: Notes, code: str = "unsupported_co
 
 def _textual(part: Media, target: Target, notes: Notes) -> tuple[Part, ...]:
     """Documents that are text, and search results."""
-    if part.has_citations and target.dialect is not Dialect.ANTHROPIC_MESSAGES:
-        notes.lost("citations", part.at)
-    if part.context and target.dialect is not Dialect.ANTHROPIC_MESSAGES:
-        notes.note("document-context", part.at)
-    source = part.source
     if target.dialect is Dialect.ANTHROPIC_MESSAGES:
         return (part,)
+    if part.has_citations:
+        notes.lost("citations", part.at)
+    if part.context:
+        notes.note("document-context", part.at)
+    source = part.source
     if isinstance(source, Parts):
         notes.adjusted("document-as-text", part.at)
         return tuple(one for one in source.parts if isinstance(one, Text))

@@ -29,9 +29,13 @@ def too_large(at: str) -> Refused:
     )
 
 
-def refused(what: str, at: str) -> Refused:
+class NotOfObjects(Refused):
+    """A root that stands for something else than objects."""
+
+
+def refused(what: str, at: str, kind: type[Refused] = Refused) -> Refused:
     place = f"The schema at {at}" if at else "A schema"
-    return Refused(
+    return kind(
         400, "unsupported_by_target", f"{place} {what} for this model's provider.", param=at or None
     )
 

@@ -23,7 +23,7 @@ from llmitm.translate.fit.keywords import (
     is_sound,
     subschemas,
 )
-from llmitm.translate.fit.references import References, name_of, refused, too_large
+from llmitm.translate.fit.references import NotOfObjects, References, name_of, refused, too_large
 from llmitm.translate.fit.rewrites import (
     both_maps,
     both_types,
@@ -40,7 +40,7 @@ from llmitm.translate.fit.rewrites import (
 )
 from llmitm.translate.neutral import JSON
 
-__all__ = ["Column", "Fitted", "fit_schema", "has_object_root"]
+__all__ = ["Column", "Fitted", "NotOfObjects", "fit_schema"]
 
 MOST_DEPTH: Final = 64
 MOST_NESTED: Final = 180
@@ -91,7 +91,7 @@ def fit_schema(
     """The schema that this target takes, nearest to the client's.
 
     Raises:
-        Refused: 400, `schema_too_large` or `unsupported_by_target`.
+        Refused: 400, `schema_too_large` or `unsupported_by_target`; NotOfObjects: the root is at fault.
     """
     _check_nesting(schema, at)
     fitting = _Fitting(column, schema, is_tool=is_tool)
@@ -117,14 +117,6 @@ def fit_schema(
         notes=tuple(one for one in fitting.noted if one not in fitting.changed),
         description=told,
     )
-
-
-def has_object_root(schema: JSON) -> bool:
-    """Whether a schema is one of objects, so far as its own top says."""
-    try:
-        return isinstance(schema, dict) and _is_of_objects(References(schema).followed(schema, ""))
-    except Refused:
-        return False
 
 
 class _NotStrict(Exception):
@@ -520,7 +512,7 @@ def _is_of_objects(schema: dict[str, Any]) -> bool:
 
 
 def _not_of_objects(at: str) -> Refused:
-    return refused("must be of type object at its root", at)
+    return refused("must be of type object at its root", at, NotOfObjects)
 
 
 def _check_nesting(value: JSON, at: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from math import isfinite
 from typing import Any, Final
 
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
-from llmitm.translate.fit.schemas import fit_schema
+from llmitm.translate.fit.schemas import NotOfObjects, fit_schema
 from llmitm.translate.fit.tools import column
 from llmitm.translate.neutral import (
     Cache,
@@ -41,12 +42,11 @@ _TAKEN: Final[dict[str, frozenset[Dialect]]] = {
     "seed": frozenset({_CHAT, _GEMINI}),
     "presence": frozenset({_CHAT, _GEMINI}),
     "frequency": frozenset({_CHAT, _GEMINI}),
-    "n": frozenset({_CHAT, _GEMINI}),
     "logprobs": frozenset({_CHAT, _RESPONSES, _GEMINI}),
     "top_logprobs": frozenset({_CHAT, _RESPONSES, _GEMINI}),
     "verbosity": _OPENAI,
 }
-_SAMPLING: Final = ("temperature", "top_p", "top_k")
+_MAKES_SEVERAL: Final = frozenset({_CHAT, _GEMINI})
 _MOST_STOPS: Final = {_CHAT: 4, _GEMINI: 5}
 _LEAST_RESPONSES_TOKENS: Final = 16
 _MOST_CACHE_MARKS: Final = 4
@@ -62,19 +62,14 @@ def fit_settings(asked: Request, target: Target, notes: Notes, *, effort: str | 
     """
     told, paths = asked.settings, asked.paths
     changes: dict[str, Any] = {}
-
-    def lose(name: str) -> None:
-        notes.lost(name, paths.get(name, name))
-        changes[name] = None
-
     _fit_n(told, asked, target, changes)
     for name in _TAKEN:
-        if name != "n" and getattr(told, name) is not None and _is_lost(name, told, target, effort):
+        if getattr(told, name) is not None and _is_lost(name, told, target, effort):
+            changes[name] = None
             if not name.endswith("logprobs"):
-                lose(name)
+                notes.lost(name, paths.get(name, name))
             elif told.logprobs:
                 notes.lost("logprobs", paths.get("logprobs", "logprobs"))
-            changes[name] = None
     _fit_range(replace(told, **changes), target, changes, notes, paths)
     changes["stop"] = _stops(asked, target, notes)
     changes["max_tokens"] = _max_tokens(asked, target, notes)
@@ -83,7 +78,7 @@ def fit_settings(asked: Request, target: Target, notes: Notes, *, effort: str | 
 
 def _fit_n(told: Settings, asked: Request, target: Target, changes: dict[str, Any]) -> None:
     is_several = isinstance(told.n, int | float) and told.n > 1
-    if is_several and (target.dialect not in _TAKEN["n"] or not target.row.takes_n):
+    if is_several and (target.dialect not in _MAKES_SEVERAL or not target.row.takes_n):
         at = asked.paths.get("n", "n")
         raise Refused(
             400, "unsupported_by_target", f"{at}: this model's provider makes one choice.", param=at
@@ -108,10 +103,8 @@ def _is_lost(name: str, told: Settings, target: Target, effort: str | None) -> b
             return dialect in _OPENAI and _is_rejected(target, effort)
         case "seed":
             return dialect is _GEMINI and told.seed not in _INT32
-        case "verbosity":
+        case _:  # verbosity
             return not target.is_openai
-        case _:
-            return False
 
 
 def _is_rejected(target: Target, effort: str | None) -> bool:
@@ -134,12 +127,10 @@ def _fit_range(told: Settings, target: Target, changes: dict[str, Any], notes: N
     if heat is not None and told.top_p is not None and not target.row.has_temperature_and_top_p:
         notes.lost("top_p", paths.get("top_p", "top_p"))
         changes["top_p"] = None
-    if isinstance(told.top_k, float) and target.dialect in (_MESSAGES, _GEMINI):
-        if told.top_k == int(told.top_k):
-            changes["top_k"] = int(told.top_k)
-        else:
-            notes.adjusted("top_k", paths.get("top_k", "top_k"), float(told.top_k), int(told.top_k))
-            changes["top_k"] = int(told.top_k)
+    if isinstance(told.top_k, float) and isfinite(told.top_k) and target.dialect in (_MESSAGES, _GEMINI):
+        changes["top_k"] = whole = int(told.top_k)
+        if whole != told.top_k:
+            notes.adjusted("top_k", paths.get("top_k", "top_k"), float(told.top_k), whole)
 
 
 def _stops(asked: Request, target: Target, notes: Notes) -> tuple[str, ...]:
@@ -161,7 +152,7 @@ def _stops(asked: Request, target: Target, notes: Notes) -> tuple[str, ...]:
 def _max_tokens(asked: Request, target: Target, notes: Notes) -> Any:
     most = asked.settings.max_tokens
     if most is None:
-        return target.row.default_max_tokens if target.dialect is _MESSAGES else None
+        return target.row.limit_unasked if target.dialect is _MESSAGES else None
     is_number = isinstance(most, int) and not isinstance(most, bool)
     if target.dialect is _RESPONSES and is_number and most < _LEAST_RESPONSES_TOKENS:
         at = asked.paths.get("max_tokens", "max_tokens")
@@ -186,37 +177,35 @@ def fit_output(asked: Request, target: Target, notes: Notes, *, has_tools: bool)
                 notes.lost("json-mode", output.at)
                 return None
             return output
-    return _schema(output, target, notes, has_tools=has_tools)
+    if output.strict is not None:
+        wants_strict = output.strict is True and target.dialect is not _GEMINI
+    else:  # clients of OpenAI's dialects say it themselves, to others it goes without saying
+        wants_strict = target.dialect in _OPENAI and asked.dialect not in _OPENAI
+    wants_strict = wants_strict or target.dialect is _MESSAGES
+    return _schema(output, target, notes, has_tools=has_tools, wants_strict=wants_strict)
 
 
-def _schema(output: Output, target: Target, notes: Notes, *, has_tools: bool) -> Output | None:
-    schema = output.schema
+def _schema(
+    output: Output, target: Target, notes: Notes, *, has_tools: bool, wants_strict: bool
+) -> Output | None:
     if not target.row.has_schema_output or (has_tools and not target.row.has_schema_with_tools):
         notes.lost("schema", output.at)
         return None
-    is_object = isinstance(schema, dict) and (
-        schema.get("type") == "object" or "properties" in schema or "$ref" in schema
-    )
     if output.is_enum and target.dialect is not _GEMINI:
         notes.lost("schema-root", output.at)
         return None
-    if not is_object and target.dialect is not _GEMINI and isinstance(schema, dict) and schema:
-        if not {"anyOf", "oneOf", "allOf"} & schema.keys():
-            notes.lost("schema-root", output.at)
-            return None
-    wants_strict = target.dialect is _MESSAGES or (
-        target.dialect in _OPENAI and (output.strict is True or output.strict is None)
-    )
-    if target.dialect in _OPENAI and output.strict is None and _is_loose_client(output):
-        wants_strict = False
-    fitted = fit_schema(
-        {} if schema is None else schema,
-        column(target.dialect, is_strict=wants_strict),
-        at=f"{output.at}.schema",
-        is_tool=False,
-        root_must_be_object=target.dialect is not _GEMINI,
-        description=output.description,
-    )
+    try:
+        fitted = fit_schema(
+            {} if output.schema is None else output.schema,
+            column(target.dialect, is_strict=wants_strict),
+            at=f"{output.at}.schema",
+            is_tool=False,
+            root_must_be_object=target.dialect is not _GEMINI,
+            description=output.description,
+        )
+    except NotOfObjects:
+        notes.lost("schema-root", output.at)
+        return None
     for what, at in fitted.changes:
         notes.adjusted(what, at)
     for at in fitted.notes:
@@ -229,11 +218,6 @@ def _schema(output: Output, target: Target, notes: Notes, *, has_tools: bool) ->
         name=output.name or "response",
         strict=strict if target.dialect in _OPENAI else None,
     )
-
-
-def _is_loose_client(output: Output) -> bool:
-    """Clients of OpenAI's dialects say themselves whether they want strictness."""
-    return output.at.startswith(("response_format", "text"))
 
 
 # ---- caching
@@ -268,28 +252,27 @@ def fit_marks(
     """Cache marks on parts and tools: none where the target has none, the last four where it has."""
     takes = target.dialect is _MESSAGES or (target.dialect in _OPENAI and target.row.takes_cache_marks)
     left = _MOST_CACHE_MARKS if takes else 0
+
+    def marked(cache: Cache, at: str, *, is_taken: bool = True) -> Cache | None:
+        nonlocal left
+        if not left or not is_taken:
+            notes.note("cache", at)
+            return None
+        left -= 1
+        return _ttl(cache, target, notes, at)
+
     made: list[Turn] = []
     for turn in reversed(turns):
         parts: list[Part] = []
         for part in reversed(turn.parts):
             if isinstance(part, Text | Media | ToolCall | ToolResult) and part.cache is not None:
-                if left:
-                    left -= 1
-                    part = replace(part, cache=_ttl(part.cache, target, notes, part.at))
-                else:
-                    notes.note("cache", part.at)
-                    part = replace(part, cache=None)
+                part = replace(part, cache=marked(part.cache, part.at))
             parts.append(part)
         made.append(replace(turn, parts=tuple(reversed(parts))))
     kept: list[Tool | Hosted] = []
     for tool in reversed(tools):
         if isinstance(tool, Tool) and tool.cache is not None:
-            if left:
-                left -= 1
-                tool = replace(tool, cache=_ttl(tool.cache, target, notes, tool.at))
-            else:
-                notes.note("cache", tool.at)
-                tool = replace(tool, cache=None)
+            tool = replace(tool, cache=marked(tool.cache, tool.at, is_taken=target.dialect is _MESSAGES))
         kept.append(tool)
     return made[::-1], tuple(reversed(kept))
 

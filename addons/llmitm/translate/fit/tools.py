@@ -158,16 +158,8 @@ def _function(tool: Tool, wire: str, target: Target, names: Names, notes: Notes)
         notes.adjusted("tool-name", tool.at)
     if tool.extra:
         notes.note("tool-options", tool.at)
-    has_mark = target.dialect is Dialect.ANTHROPIC_MESSAGES
-    if tool.cache is not None and not has_mark:
-        notes.note("cache", tool.at)
-    plain = replace(
-        tool,
-        name=wire,
-        namespace=tool.namespace if names.has_namespaces else None,
-        extra={},
-        cache=tool.cache if has_mark else None,
-    )
+    namespace = tool.namespace if names.has_namespaces else None
+    plain = replace(tool, name=wire, namespace=namespace, extra={})
     if tool.kind == "custom":
         return _custom(plain, names, notes)
     return _with_schema(plain, target, notes)
