@@ -35,9 +35,7 @@ class NotOfObjects(Refused):
 
 def refused(what: str, at: str, kind: type[Refused] = Refused) -> Refused:
     place = f"The schema at {at}" if at else "A schema"
-    return kind(
-        400, "unsupported_by_target", f"{place} {what} for this model's provider.", param=at or None
-    )
+    return kind(400, "unsupported_by_target", f"{place} {what} for this model's provider.", param=at or None)
 
 
 class References:
