@@ -233,12 +233,18 @@ def test_hyphens_are_underscores_in_keys_but_not_in_names(tmp_path: Path) -> Non
         headers = {"X-Own-Header" = "v"}
         [routing.aliases]
         my-fast-model = "gpt-4o"
+        [rate-limit]
+        per-key-rpm = 3
+        [rate-limit.models.my-limited-model]
+        rpm = 2
         """,
     )
     assert config.server.body_limit_mb == 5
     assert "my-dev" in config.endpoints
     assert list(config.providers["my-own"].headers) == ["X-Own-Header"]
     assert "my-fast-model" in config.routing.aliases
+    assert config.rate_limit.per_key_rpm == 3
+    assert config.rate_limit.models["my-limited-model"].rpm == 2
 
 
 def test_credentials_inherit_and_override(tmp_path: Path) -> None:

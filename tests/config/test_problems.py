@@ -74,6 +74,8 @@ def problems(
         ("[providers.openai]\nmap_hosted = ['mcp']", "providers.openai.map_hosted[0]"),
         ("[model_capabilities.'my-*']\nbudget_min = 'x'", "model_capabilities.my-*.budget_min"),
         ("[model_capabilities.'my-*']\nnothing = 1", "model_capabilities.my-*.nothing"),
+        ("[rate_limit.models.'gpt-4*']\nrpm = 0", "rate_limit.models.gpt-4*.rpm"),
+        ("[rate_limit.models.'gpt-4*']\nper_key_rpm = 1", "rate_limit.models.gpt-4*.per_key_rpm"),
         ("[providers.mine]\nformat = 'bedrock'", "providers.mine.format"),
         ("server = 1", "server"),
         ("endpoints = 3", "endpoints"),

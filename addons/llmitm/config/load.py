@@ -45,6 +45,7 @@ _NAMED: Final = {
     ("model_prices",),
     ("model_capabilities",),
     ("retry", "rest_s"),
+    ("rate_limit", "models"),
 }
 """Tables whose keys are names that people choose."""
 

@@ -468,12 +468,21 @@ class Streaming(Table):
     pace_ms: SecondsOrOff = 20
 
 
-class RateLimit(Table):
+class Limits(Table):
+    """Requests and tokens within any minute, and requests at once. None: no limit."""
+
     rpm: Count | None = None
     tpm: Count | None = None
     concurrency: Count | None = None
+
+
+class RateLimit(Limits):
+    """Of all clients together; `per_key_*` of each key that says nothing itself."""
+
     per_key_rpm: Count | None = None
     per_key_tpm: Count | None = None
+    models: Mapping[Glob, Limits] = {}
+    """A glob of models to what all that match it may be asked together."""
 
 
 class PayloadMatch(Table):
