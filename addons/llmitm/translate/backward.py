@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from llmitm.exchange import Dialect
-from llmitm.translate import ids
+from llmitm.translate import ids, jsontext
 from llmitm.translate.fit.tools import Names
 from llmitm.translate.neutral import (
     Choice,
@@ -103,7 +103,7 @@ class Backward:
         self._calls: dict[int, int] = {}
         """How many calls each choice had so far."""
         self._uses: dict[str, int] = {}
-        self._unwraps: dict[tuple[int, int], Unwrap | Wrap] = {}
+        self._unwraps: dict[tuple[int, int], Unwrap | Wrap | Watch] = {}
         self._dropped: set[tuple[int, int]] = set()
         self._places: dict[int, int] = {}
         """The index of the part that is open in each choice: those that are dropped are not counted."""
@@ -132,11 +132,11 @@ class Backward:
             failure = None if choice.parts else empty(stop)
             if failure is not None:
                 raise UpstreamError(failure)
-            self._stopped(stop)
+            stop = self._stopped(stop)
         if choice.logprobs:
             self._logged()
         parts = [self._part(part, choice.index) for part in choice.parts]
-        return replace(choice, parts=tuple(part for part in parts if part is not None))
+        return replace(choice, parts=tuple(part for part in parts if part is not None), stop=stop)
 
     def _part(self, part: Part, choice: int) -> Part | None:
         match part:
@@ -149,6 +149,8 @@ class Backward:
                     made = replace(made, args=part.args if args is None else args)
                 elif self._is_to_wrap(part):
                     made = replace(made, args=orjson.dumps({"input": part.args}).decode())
+                elif self._has_objects and is_broken(part.args):
+                    self._notes.adjusted("invalid-arguments")
                 return made
             case Reasoning() if part.sealed is None:
                 return replace(part, sealed=self._spare_seal())
@@ -180,7 +182,7 @@ class Backward:
                 failure = None if event.choice in self._has_parts else empty(event.stop)
                 if failure is not None:
                     return [Failed(failure)]
-                self._stopped(event.stop)
+                return [replace(event, stop=self._stopped(event.stop))]
             case Logprobs():
                 self._logged()
         return [event]
@@ -196,6 +198,8 @@ class Backward:
                 self._unwraps[event.choice, event.index] = Unwrap()
             elif self._is_to_wrap(part):
                 self._unwraps[event.choice, event.index] = Wrap()
+            elif self._asked.dialect is Dialect.GEMINI:
+                self._unwraps[event.choice, event.index] = Watch()
             part = self._call(part, event.choice)
         elif isinstance(part, Text | Reasoning) and part.sealed is not None:
             part = replace(part, sealed=self._seal(part.sealed))
@@ -276,6 +280,11 @@ class Backward:
             key = f"{part.namespace or ''}.{part.name}"
         return self._names.tools.get(key)
 
+    @property
+    def _has_objects(self) -> bool:
+        """Whether a call's arguments are an object in the client's dialect, not a text."""
+        return self._asked.dialect in (Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI)
+
     def _is_to_wrap(self, part: ToolCall) -> bool:
         """Free text to a client whose dialect has objects alone."""
         has_custom = self._asked.dialect in (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES)
@@ -332,11 +341,19 @@ class Backward:
         if lost:
             self._notes.lost("citations")
 
-    def _stopped(self, stop: Stop) -> None:
-        if stop.reason is Reason.PAUSE:
-            self._notes.lost("paused-turn")
-        elif stop.reason is Reason.MALFORMED_CALL:
-            self._notes.lost("malformed-call")
+    def _stopped(self, stop: Stop) -> Stop:
+        """Hosts of chat tell what stopped them in a field of their own: it counts if it was asked for."""
+        match stop.reason:
+            case Reason.PAUSE:
+                self._notes.lost("paused-turn")
+            case Reason.MALFORMED_CALL:
+                self._notes.lost("malformed-call")
+            case Reason.OTHER:
+                self._notes.lost("finish-reason")
+            case Reason.STOP_SEQUENCE if self._target.dialect is Dialect.OPENAI_CHAT:
+                if stop.sequence not in self._asked.settings.stop:
+                    return replace(stop, reason=Reason.STOP, sequence=None)
+        return stop
 
     def _logged(self) -> None:
         if self._asked.dialect is Dialect.ANTHROPIC_MESSAGES:
@@ -354,6 +371,29 @@ def unwrapped(args: str) -> str | None:
         return None
     text = value.get("input") if isinstance(value, dict) else None
     return text if isinstance(text, str) and len(value) == 1 else None
+
+
+def is_broken(args: str) -> bool:
+    """Neither an object nor nothing."""
+    return args.strip() not in ("", "null") and not jsontext.is_object(args)
+
+
+class Watch:
+    """Passes arguments on, and sees whether they are an object in the end."""
+
+    __slots__ = ("_pieces", "is_odd")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self.is_odd = False
+
+    def feed(self, text: str) -> str:
+        self._pieces.append(text)
+        return text
+
+    def finish(self) -> str:
+        self.is_odd = is_broken("".join(self._pieces))
+        return ""
 
 
 class Wrap:

@@ -40,7 +40,7 @@ def write_reply(reply: Reply, asked: Request) -> bytes:
     if reply.usage is not None:
         body["usage"] = write_usage(reply.usage)
     if reply.extras:
-        body["google"] = dict(reply.extras)
+        body["extras"] = {"google": dict(reply.extras)}
     return jsontext.dumps(body)
 
 

@@ -130,7 +130,7 @@ class StreamWriter:
         stop = event.stop
         told = self._chunk(event.choice, {"refusal": stop.explanation}) if stop.explanation else b""
         word = write_stop(stop, is_legacy=self._asked.is_legacy_functions)
-        more = {"google": self._extras} if self._extras else {}
+        more = {"extras": {"google": self._extras}} if self._extras else {}
         choice = {"index": event.choice, "delta": {}, "finish_reason": word}
         return begun + told + self._event([choice], **more)
 

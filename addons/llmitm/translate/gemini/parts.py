@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Final, TypeGuard
 
 from llmitm.exchange import Dialect
 from llmitm.translate import jsontext, media, seals
@@ -72,6 +74,30 @@ def write_part(part: Part, *, has_ids: bool = True) -> dict[str, Any] | jsontext
             return jsontext.Raw(part.raw)
         case _:
             return None
+
+
+def is_to_lend(part: Part) -> TypeGuard[Reasoning]:
+    """Encrypted reasoning with nothing to read: its seal stands on the text or call that follows it, since
+    clients may drop thoughts but not those."""
+    sealed = part.sealed if isinstance(part, Reasoning) and not part.readable else None
+    return sealed is not None and sealed.kind == "encrypted"
+
+
+def lent(parts: Iterable[Part]) -> Iterator[Part]:
+    """The parts of a reply with such seals on the parts that follow; one that cannot be lent stays."""
+    waiting: Reasoning | None = None
+    for part in parts:
+        if waiting is not None and isinstance(part, Text | ToolCall) and part.sealed is None:
+            part, waiting = replace(part, sealed=waiting.sealed), None
+        if waiting is not None:
+            yield waiting
+            waiting = None
+        if is_to_lend(part):
+            waiting = part
+        else:
+            yield part
+    if waiting is not None:
+        yield waiting
 
 
 def signature(sealed: Sealed | None) -> dict[str, str]:

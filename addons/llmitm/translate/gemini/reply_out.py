@@ -6,7 +6,7 @@ from typing import Any
 
 from llmitm.translate import jsontext
 from llmitm.translate.gemini.grounding import Supports
-from llmitm.translate.gemini.parts import write_part
+from llmitm.translate.gemini.parts import lent, write_part
 from llmitm.translate.gemini.stops import blocked_prompt, is_block, write_stop
 from llmitm.translate.gemini.tokens import write_tokens
 from llmitm.translate.gemini.usage import write_usage
@@ -34,7 +34,7 @@ def write_reply(reply: Reply, asked: Request) -> bytes:
 
 def _parts(choice: Choice) -> list[tuple[Any, Any]]:
     """Each part with its JSON, without those that Gemini has not."""
-    written = ((part, write_part(part)) for part in choice.parts)
+    written = ((part, write_part(part)) for part in lent(choice.parts))
     return [(part, told) for part, told in written if told is not None]
 
 

@@ -80,9 +80,9 @@ def write_stop(stop: Stop | None, *, has_refusal: bool = False) -> str:
     word = "STOP" if stop is None else _WRITTEN.get(stop.reason, "STOP")
     if word == "STOP" and has_refusal:
         return "SAFETY"
-    if stop is None:
+    if stop is None or stop.raw not in _READ:
         return word
-    return stop.raw if stop.raw is not None and _READ.get(stop.raw) is _READ.get(word) else word
+    return stop.raw if _READ[stop.raw] is _READ.get(word) else word
 
 
 def blocked_prompt(stop: Stop) -> dict[str, str]:

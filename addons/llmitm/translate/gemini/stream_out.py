@@ -15,7 +15,7 @@ from llmitm.exchange import Dialect, Usage
 from llmitm.translate import jsontext
 from llmitm.translate.failures import status_for, write_error
 from llmitm.translate.gemini.grounding import Supports
-from llmitm.translate.gemini.parts import signature, write_part
+from llmitm.translate.gemini.parts import is_to_lend, signature, write_part
 from llmitm.translate.gemini.reply_out import candidate
 from llmitm.translate.gemini.stops import blocked_prompt, is_block, write_stop
 from llmitm.translate.gemini.usage import write_usage
@@ -79,7 +79,9 @@ class StreamWriter:
             case ExtrasSeen():
                 self._entry_point = event.extras.get("search_entry_point", self._entry_point)
             case StopSeen():
-                self._choice(event.choice).stop = event.stop
+                choice = self._choice(event.choice)
+                choice.stop = event.stop
+                return self._parts(event.choice, choice.unlent())
             case Failed():
                 return self._fail(event.error)
             case End():
@@ -137,6 +139,7 @@ class _Choice:
         "_before",
         "_citations",
         "_field",
+        "_lent",
         "_part",
         "_pieces",
         "_seal",
@@ -155,6 +158,7 @@ class _Choice:
         self.stop: Stop | None = None
         self.supports = Supports()
         self._before = 0  # bytes of text in parts that are closed
+        self._lent: Sealed | None = None  # waits for the text or call that shall carry it
         self._open(None)
 
     def _open(self, part: Part | None) -> None:
@@ -175,14 +179,22 @@ class _Choice:
                 return self._said(part.text)
             case Reasoning():
                 self._seal = part.sealed
-                return self._said(part.readable, is_thought=True)
+                return [*self.unlent(), *self._said(part.readable, is_thought=True)]
             case ToolCall():
                 self._pieces.append(part.args)
-                return []
+                return [] if part.sealed is None else self.unlent()
             case _:
                 told = write_part(part)
                 self.has_parts = self.has_parts or told is not None
-                return [] if told is None else [told]
+                return [] if told is None else [*self.unlent(), told]
+
+    def unlent(self) -> list[Any]:
+        """A seal that waits in vain, as a part of its own."""
+        sealed, self._lent = self._lent, None
+        if sealed is None:
+            return []
+        self.has_parts = True
+        return [{"text": "", "thought": True} | signature(sealed)]
 
     def delta(self, event: PartDelta) -> list[Any]:
         match self._part:
@@ -205,7 +217,10 @@ class _Choice:
         if is_thought:
             return [{"text": text, "thought": True}]
         self._pieces.append(text)
-        return [{"text": text}]
+        if isinstance(self._part, Refusal):
+            return [*self.unlent(), {"text": text}]
+        sealed, self._lent = self._lent, None
+        return [{"text": text} | signature(sealed)]
 
     def meta(self, event: PartMeta) -> list[Any]:
         if event.key == "citations":
@@ -223,9 +238,15 @@ class _Choice:
         told: list[Any] = []
         match part:
             case ToolCall():
-                told = [write_part(replace(part, args=said, sealed=seal or part.sealed))]
+                own = seal or part.sealed
+                told = [] if own is None else self.unlent()
+                told.append(write_part(replace(part, args=said, sealed=own or self._lent)))
+                self._lent = None
             case Reasoning() if seal is not None:
-                told = [{"text": "", "thought": True} | signature(seal)]
+                if not self._field and is_to_lend(replace(part, sealed=seal)):
+                    self._lent = seal
+                else:
+                    told = [{"text": "", "thought": True} | signature(seal)]
             case Text():
                 self.supports.add(said, self._citations, before=self._before)
                 told = [] if seal is None else [{"text": ""} | signature(seal)]

@@ -201,7 +201,7 @@ class Output:
         match event.key, self._part, self._open:
             case "citations", Text(), _:
                 self._cite(event.value)
-            case "sealed", Text(), _:
+            case "sealed", Text() | ToolCall(), _:
                 self._sealed = event.value
             case "sealed", Reasoning(), _Thought() as item:
                 item.sealed = event.value
