@@ -88,11 +88,12 @@ def test_leading_system_turns_are_the_instructions_and_later_ones_items() -> Non
 
 def test_a_mark_among_the_instructions_makes_them_an_item() -> None:
     turn = Turn(role=Role.SYSTEM, parts=(Text(text="a", cache=Cache(ttl="1h")), Text(text="b")))
-    made = written(Request(model="m", turns=(turn,)))
+    asked = Turn(role=Role.USER, parts=(Text(text="c"),))
+    made = written(Request(model="m", turns=(turn, asked)))
     assert "instructions" not in made
     mark = {"prompt_cache_breakpoint": {"mode": "explicit"}}
     content = [{"type": "input_text", "text": "a", **mark}, {"type": "input_text", "text": "b"}]
-    assert made["input"] == [{"role": "developer", "content": content}]
+    assert made["input"] == [{"role": "developer", "content": content}, {"role": "user", "content": "c"}]
 
 
 def test_a_turn_of_the_model_is_one_item_a_part() -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Final
 
 import orjson
 
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
-from llmitm.translate import ids
+from llmitm.translate import ids, jsontext
 from llmitm.translate.fit import seals
 from llmitm.translate.fit.media import fit_media
 from llmitm.translate.fit.tools import Names
@@ -37,6 +38,8 @@ from llmitm.translate.notes import Notes
 from llmitm.translate.target import Target
 
 _MERGES: Final = frozenset({Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI})
+_OBJECTS: Final = _MERGES
+"""Arguments of calls are objects there; others say them as text."""
 _SYSTEM: Final = frozenset({Role.SYSTEM, Role.DEVELOPER})
 _GEMINI_RESULT_MEDIA: Final = frozenset(
     {"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"}
@@ -52,7 +55,7 @@ def fit_turns(asked: Request, target: Target, names: Names, notes: Notes) -> lis
     """
     turns = _placed(list(asked.turns), target, notes)
     first_running = seals.running_from(turns)
-    calls = _Calls(target, names, notes)
+    calls = _Calls(target, names, notes, had_objects=asked.dialect in _OBJECTS)
     made: list[Turn] = []
     for index, turn in enumerate(turns):
         if turn.role is Role.ASSISTANT:
@@ -60,9 +63,8 @@ def fit_turns(asked: Request, target: Target, names: Names, notes: Notes) -> lis
         turn = _named(turn, target, notes)
         parts = [fitted for part in turn.parts for fitted in _part(part, turn, target, calls, notes)]
         made.append(replace(turn, parts=tuple(parts)))
-    made = _answered(made, target, notes)
-    made = [split for turn in made for split in _media_moved(turn, target, notes)]
-    made = _filled(made, target)
+    made = _answered(_filled(made), target, notes)
+    made = [split for turn in made for split in _media_moved(turn, target, notes) if split.parts]
     if target.dialect in _MERGES:
         made = _merged(made)
     made = seals.with_needed_signatures(made, target, notes)
@@ -128,6 +130,8 @@ class _Calls:
     target: Target
     names: Names
     notes: Notes
+    had_objects: bool
+    """The client's dialect has arguments as objects too: what is no object came in one of ours."""
     wire_ids: dict[str, str] = field(default_factory=dict)
     """The latest call with a client's id, by that id."""
     tool_names: dict[str, str] = field(default_factory=dict)
@@ -147,6 +151,8 @@ class _Calls:
         args, kind = part.args, part.kind
         if kind == "custom" and self.names.is_wrapping:
             args, kind = orjson.dumps({"input": args}).decode(), "function"
+        elif target.dialect in _OBJECTS and not self.had_objects and not _is_object(args):
+            self.notes.adjusted("invalid-arguments", part.at)
         namespace = part.namespace if self.names.has_namespaces else None
         cache = part.cache if target.dialect is Dialect.ANTHROPIC_MESSAGES else None
         return replace(part, id=wire, name=name, args=args, kind=kind, namespace=namespace, cache=cache)
@@ -181,15 +187,20 @@ class _Calls:
         )
 
 
+def _is_object(args: str) -> bool:
+    """Whether arguments are an object, or nothing, which stands for an empty one."""
+    return args.strip() in ("", "null") or jsontext.is_object(args)
+
+
 def _part(part: Part, turn: Turn, target: Target, calls: _Calls, notes: Notes) -> Iterable[Part]:
     match part:
         case Text():
-            return _text(part, turn, target)
+            return _text(part, target)
         case Refusal():
             is_kept = target.dialect in (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES)
             return (part,) if is_kept else (Text(text=part.text, at=part.at),)
         case Media():
-            if turn.role in _SYSTEM and target.dialect in _MERGES:
+            if turn.role in _SYSTEM and target.dialect is not Dialect.OPENAI_RESPONSES:
                 notes.lost("media", part.at)
                 return ()
             if turn.role is Role.ASSISTANT:
@@ -208,11 +219,20 @@ def _part(part: Part, turn: Turn, target: Target, calls: _Calls, notes: Notes) -
             return _opaque(part, notes)
 
 
-def _text(part: Text, turn: Turn, target: Target) -> Iterable[Part]:
-    if not part.text and part.sealed is None and target.dialect is not Dialect.OPENAI_CHAT:
-        return ()
-    is_blank = target.dialect is Dialect.ANTHROPIC_MESSAGES and not part.text.strip()
-    return () if is_blank else (replace(part, citations=()),)
+def _text(part: Text, target: Target) -> Iterable[Part]:
+    is_signed = part.sealed is not None and target.dialect is Dialect.GEMINI
+    return (replace(part, citations=()),) if is_signed or _says(part.text, target) else ()
+
+
+def _says(text: str, target: Target) -> bool:
+    """Whether the target takes text that is empty, or white space alone."""
+    match target.dialect:
+        case Dialect.OPENAI_CHAT:
+            return True
+        case Dialect.ANTHROPIC_MESSAGES:
+            return bool(text.strip())
+        case _:
+            return bool(text)
 
 
 def _hosted(part: Hosted, notes: Notes) -> Iterable[Part]:
@@ -255,7 +275,8 @@ def _result(part: ToolResult, target: Target, notes: Notes) -> ToolResult:
         text, is_error = _unwrapped(raw)
         parts.insert(0, Text(text=text))
         raw = None
-    return replace(part, parts=tuple(parts), raw=raw, is_error=is_error)
+    kept = tuple(one for one in parts if not isinstance(one, Text) or _says(one.text, target))
+    return replace(part, parts=kept, raw=raw, is_error=is_error)
 
 
 def _unwrapped(raw: str) -> tuple[str, bool]:
@@ -275,8 +296,8 @@ def _unwrapped(raw: str) -> tuple[str, bool]:
 
 def _answered(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
     """Results right after their calls, in the order of the calls, one for each."""
-    if target.dialect in _MERGES:
-        turns = _moved_up(turns, notes)
+    if target.dialect is not Dialect.OPENAI_RESPONSES:
+        turns = _gathered(_moved_up(turns, notes))
     order: dict[str, int] = {}
     made: list[Turn] = []
     for turn in turns:
@@ -286,6 +307,24 @@ def _answered(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
         elif turn.role is Role.USER and any(isinstance(part, ToolResult) for part in turn.parts):
             turn = _ordered(turn, order, target, notes)
         made.append(turn)
+    return made
+
+
+def _gathered(turns: list[Turn]) -> list[Turn]:
+    """Results of a turn's calls in the first turn after it, where the client's words stand among them."""
+    made: list[Turn] = []
+    calls: set[str] = set()
+    first = 0
+    for turn in turns:
+        if turn.role is not Role.USER:
+            calls = {part.id for part in turn.parts if isinstance(part, ToolCall)}
+            first = len(made) + 1
+        elif first < len(made):
+            late = tuple(p for p in turn.parts if isinstance(p, ToolResult) and p.call_id in calls)
+            made[first] = replace(made[first], parts=(*made[first].parts, *late))
+            turn = replace(turn, parts=tuple(part for part in turn.parts if part not in late))
+        if turn.parts:
+            made.append(turn)
     return made
 
 
@@ -323,10 +362,11 @@ def _moved_up(turns: list[Turn], notes: Notes) -> list[Turn]:
         return turns
     out: list[Turn] = []
     for index, turn in enumerate(made):
-        out.append(turn)
+        if turn.parts:
+            out.append(turn)
         if index in due:
             out.append(Turn(role=Role.USER, parts=tuple(due[index])))
-    return _merged(_filled(out, None))
+    return out
 
 
 def _is_late(turns: list[Turn], home: int, index: int) -> bool:
@@ -376,18 +416,19 @@ def _may_hold(part: Media, target: Target) -> bool:
 # ---- the whole
 
 
-def _filled(turns: list[Turn], target: Target | None) -> list[Turn]:
+def _filled(turns: list[Turn]) -> list[Turn]:
     """Without turns that hold nothing.
 
     Raises:
-        Refused: 400, that was the last turn.
+        Refused: 400, that was the last turn. User turns in a row are one.
     """
     last = turns[-1] if turns else None
-    if target is not None and last is not None and not last.parts and last.role is Role.USER:
-        at = last.at or "messages"
-        raise Refused(
-            400, "empty_user_turn", f"{at}: nothing of the last turn can be sent to this model.", param=at
-        )
+    if last is not None and not last.parts and last.role is Role.USER:
+        running = takewhile(lambda turn: turn.role is not Role.ASSISTANT, reversed(turns))
+        if not any(turn.parts and turn.role is Role.USER for turn in running):
+            at = last.at or "messages"
+            said = f"{at}: nothing of the last turn can be sent to this model."
+            raise Refused(400, "empty_user_turn", said, param=at)
     return [turn for turn in turns if turn.parts]
 
 

@@ -36,19 +36,14 @@ _SYSTEM: Final = (Role.SYSTEM, Role.DEVELOPER)
 
 def write_request(request: Request, target: Target) -> bytes:
     """The body, its members in the order in which the API lists them."""
-    leading = list(takewhile(lambda turn: turn.role in _SYSTEM, request.turns))
-    said = [part for turn in leading for part in turn.parts if isinstance(part, Text)]
-    is_marked = any(part.cache is not None for part in said)
-    items: list[Any] = []
-    if is_marked:
-        items.append({"role": "developer", "content": [parts.write_part(part) for part in said]})
-    for turn in request.turns[len(leading) :]:
+    instructions, items = _instructed(_leading(request))
+    for turn in request.turns[len(_leading(request)) :]:
         items += _items(turn)
     identity, settings, choice = request.identity, request.settings, request.tool_choice
     members: dict[str, Any] = {
         "model": target.model,
         "input": items,
-        "instructions": None if is_marked or not said else "\n\n".join(part.text for part in said),
+        "instructions": instructions,
         "include": _include(settings, target) or None,
         "max_output_tokens": settings.max_tokens,
         "metadata": identity.metadata,
@@ -70,6 +65,21 @@ def write_request(request: Request, target: Target) -> bytes:
         "tools": tools.write_tools(request.tools) or None,
     }
     return jsontext.dumps({name: value for name, value in members.items() if value is not None})
+
+
+def _leading(request: Request) -> list[Turn]:
+    """System turns at the head. Where there are no others the last is an item: no input is refused."""
+    leading = list(takewhile(lambda turn: turn.role in _SYSTEM, request.turns))
+    return leading[: len(request.turns) - 1]
+
+
+def _instructed(leading: list[Turn]) -> tuple[str | None, list[Any]]:
+    """Instructions; an item instead where they hold what a string cannot."""
+    said = [part for turn in leading for part in turn.parts if isinstance(part, Text | Media)]
+    texts = [part.text for part in said if isinstance(part, Text) and part.cache is None]
+    if len(texts) == len(said):
+        return "\n\n".join(texts) if texts else None, []
+    return None, [{"role": "developer", "content": [parts.write_part(part) for part in said]}]
 
 
 def _include(settings: Settings, target: Target) -> list[str]:
