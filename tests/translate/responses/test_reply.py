@@ -188,6 +188,12 @@ def test_tokens_are_read_as_chat_has_them() -> None:
     assert read(message(said("é", logprobs=[token]))).logprobs == ({**spelled, "top_logprobs": [spelled]},)
 
 
+def test_keys_in_the_message_of_a_failed_response_are_masked() -> None:
+    with pytest.raises(UpstreamError) as caught:
+        read_reply(body(status="failed", error={"code": "server_error", "message": "of sk-abcdef0123456789"}))
+    assert caught.value.failure.message == "of ***"
+
+
 @pytest.mark.parametrize(
     ("broken", "status", "code"),
     [
@@ -208,8 +214,12 @@ def test_tokens_are_read_as_chat_has_them() -> None:
         (body(status="cancelled"), 502, "upstream_cancelled"),
         (body(status="incomplete", incomplete_details={"reason": "steered"}), 502, "empty_reply"),
         (b'{"error":{"message":"m","type":"invalid_request_error","code":null}}', 400, None),
-        (b'{"error":{"message":"m","code":503}}', 503, "503"),
+        (b'{"error":{"message":"m","code":503}}', 503, None),
         (b'{"error":"m"}', 502, None),
+        (b'{"detail":"m"}', 502, None),
+        (b'{"code":429,"message":"m"}', 429, None),
+        (body(status="failed", error=None), 502, "upstream_error"),
+        (body(status="failed", error={"code": "slow_down", "message": "m"}), 503, "slow_down"),
     ],
 )
 def test_what_is_no_reply(broken: bytes, status: int, code: str | None) -> None:

@@ -3,127 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from llmitm.exchange import Usage
-from llmitm.translate import jsontext
+from llmitm.translate import failures, jsontext
 from llmitm.translate.neutral import Citation, Failure, Part, Reason, Stop, ToolCall
 from llmitm.translate.reading import count_in, text_if
 
+_OVERLOADED: Final = (503, "overloaded")
+_TIMEOUT: Final = (504, "timeout")
+_INVALID: Final = (400, "invalid_request")
 _FAILURES: Final = {
     "server_error": (500, "server"),
-    "rate_limit_exceeded": (429, "rate_limit"),
-    "insufficient_quota": (429, "billing"),
-    "server_is_overloaded": (503, "overloaded"),
-    "slow_down": (503, "overloaded"),
-    "overloaded": (503, "overloaded"),
-    "vector_store_timeout": (504, "timeout"),
-    "timeout": (504, "timeout"),
-    "upstream_timeout": (504, "timeout"),
-    "bad_gateway": (502, "bad_gateway"),
-    "context_length_exceeded": (400, "context_too_long"),
-    "model_not_found": (404, "not_found"),
-    "invalid_api_key": (401, "auth"),
-    "invalid_prompt": (400, "invalid_request"),
-    "data_residency_mismatch": (400, "invalid_request"),
-    "bio_policy": (400, "invalid_request"),
-    "cyber_policy": (400, "invalid_request"),
-    "misalignment_policy_violation": (400, "invalid_request"),
-    "unsupported_image_media_type": (400, "invalid_request"),
-    "empty_image_file": (400, "invalid_request"),
-    "failed_to_download_image": (400, "invalid_request"),
+    "server_is_overloaded": _OVERLOADED,
+    "overloaded": _OVERLOADED,
+    "slow_down": _OVERLOADED,
+    "vector_store_timeout": _TIMEOUT,
+    "upstream_timeout": _TIMEOUT,
+    "timeout": _TIMEOUT,
+    "data_residency_mismatch": _INVALID,
+    "bio_policy": _INVALID,
+    "cyber_policy": _INVALID,
+    "misalignment_policy_violation": _INVALID,
 }
-_TYPES: Final = {
-    "rate_limit_error": (429, "rate_limit"),
-    "tokens": (429, "rate_limit"),
-    "insufficient_quota": (429, "billing"),
-    "invalid_request_error": (400, "invalid_request"),
-    "authentication_error": (401, "auth"),
-    "permission_error": (403, "permission"),
-    "not_found_error": (404, "not_found"),
-    "overloaded_error": (503, "overloaded"),
-    "server_error": (500, "server"),
-}
-_KINDS: Final = {
-    400: "invalid_request",
-    401: "auth",
-    402: "billing",
-    403: "permission",
-    404: "not_found",
-    408: "timeout_request",
-    409: "conflict",
-    413: "too_large",
-    422: "unprocessable",
-    429: "rate_limit",
-    500: "server",
-    501: "not_implemented",
-    502: "bad_gateway",
-    503: "overloaded",
-    504: "timeout",
-}
+"""Codes of failed responses that mean more here than in the body of an error."""
 _INCOMPLETE: Final = {"max_output_tokens": Reason.LENGTH, "content_filter": Reason.FILTER}
 
 
 # ---- errors
 
 
-def failure_of(error: Any) -> Failure:
-    """An error object, or a text, as bodies and events have it."""
-    if not isinstance(error, dict):
-        error = {"message": error} if isinstance(error, str) else {}
-    code, named = error.get("code"), text_if(error.get("type"))
-    status, kind = _classed(code, named)
-    return Failure(
-        status=status,
-        kind=kind,
-        message=text_if(error.get("message")) or "The provider told of an error without saying which.",
-        code=str(code) if isinstance(code, str | int) and not isinstance(code, bool) else None,
-        param=text_if(error.get("param")),
-        type=named,
-    )
+def failure_of(value: Any) -> Failure:
+    """The error of a failed response, or of an event that tells of one."""
+    found = failures.failure_of(value, 200)
+    if found is None:
+        return _failure("upstream_error", "The provider told of an error without saying which.")
+    code = found.code or ""
+    is_of_input = found.kind == "bad_gateway" and ("image" in code or code.startswith("invalid_"))
+    told = _INVALID if is_of_input else _FAILURES.get(code)
+    return found if told is None else replace(found, status=told[0], kind=told[1])
 
 
-def _classed(code: Any, kind: str | None) -> tuple[int, str]:
-    if isinstance(code, str) and code.isdecimal():
-        code = int(code)
-    match code:
-        case int() if 400 <= code < 600:
-            return code, _KINDS.get(code, "invalid_request" if code < 500 else "server")
-        case str() if code in _FAILURES:
-            return _FAILURES[code]
-        case str() if "image" in code or code.startswith("invalid_"):
-            return 400, "invalid_request"
-        case _:
-            return _TYPES.get(kind or "", (502, "bad_gateway"))
+def _failure(code: str, message: str) -> Failure:
+    return Failure(status=502, kind="bad_gateway", code=code, message=message)
 
 
 def failure_in(body: dict[str, Any]) -> Failure | None:
     """Why this body, or this response object, is no reply; None where it is one."""
     error, status = body.get("error"), body.get("status")
     if status == "cancelled":
-        message = "The provider cancelled the response."
-        return Failure(status=502, kind="bad_gateway", code="upstream_cancelled", message=message)
-    if status == "failed" or (error and not isinstance(body.get("output"), list)):
-        return failure_of(error)
-    if isinstance(body.get("output"), list):
+        return _failure("upstream_cancelled", "The provider cancelled the response.")
+    has_output = isinstance(body.get("output"), list)
+    if status == "failed" or (error and not has_output):
+        return failure_of(body)
+    if has_output or body.get("object") == "response" or status in ("completed", "incomplete"):
         return None
-    if body.get("object") == "response" or body.get("status") in ("completed", "incomplete"):
-        return None
-    said = text_if(body.get("message")) or text_if(body.get("detail"))
-    return failure_of({**body, "message": said}) if said else unreadable()
+    return failures.failure_of(body, 200) or failures.failure_of(body, 502) or unreadable()
 
 
 def unreadable() -> Failure:
-    message = "The provider's answer is not a response."
-    return Failure(status=502, kind="bad_gateway", code="malformed_reply", message=message)
+    return failures.no_reply("The provider's answer is not a response.").failure
 
 
 def empty_failure(stop: Stop, said: Iterable[Part]) -> Failure | None:
     """A reply that ended for an odd reason with nothing in it is none."""
     if stop.reason is not Reason.OTHER or any(True for _ in said):
         return None
-    message = f"The provider's answer is empty ({stop.raw or 'it does not say why'})."
-    return Failure(status=502, kind="bad_gateway", code="empty_reply", message=message)
+    return _failure("empty_reply", f"The provider's answer is empty ({stop.raw}).")
 
 
 # ---- ends and counts

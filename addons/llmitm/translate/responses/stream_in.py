@@ -66,8 +66,7 @@ class StreamReader:
     def _event(self, data: dict[str, Any], name: str | None) -> list[StreamEvent]:
         kind = text_if(data.get("type")) or name or ""
         if kind == "error" or (not kind.startswith("response.") and data.get("error")):
-            error = data.get("error")
-            return self._fail(facts.failure_of(error if isinstance(error, dict | str) else _flat(data)))
+            return self._fail(facts.failure_of({"type": kind, **data}))
         return self._taken(kind.removeprefix("response."), data)
 
     def _taken(self, kind: str, data: dict[str, Any]) -> list[StreamEvent]:
@@ -195,8 +194,3 @@ class StreamReader:
     def _fail(self, failure: Failure) -> list[StreamEvent]:
         self._is_over = self._has_failed = True
         return [Failed(failure)]
-
-
-def _flat(data: dict[str, Any]) -> dict[str, Any]:
-    """The event's own type is no type of an error."""
-    return {key: value for key, value in data.items() if key != "type"}
