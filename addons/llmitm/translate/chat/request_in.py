@@ -7,24 +7,22 @@ from dataclasses import replace
 from typing import Any, Final
 
 from llmitm.exchange import Dialect
-from llmitm.translate import ids, jsontext, media
+from llmitm.translate import ids, jsontext
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import cache_of, read_call, read_parts
+from llmitm.translate.messages.blocks import read_block, read_thinking
 from llmitm.translate.neutral import (
     CacheConfig,
-    FileId,
     HostedTool,
     Identity,
     Media,
     Opaque,
     Output,
     Part,
-    PlainText,
     Reasoning,
     Refusal,
     Request,
     Role,
-    Sealed,
     Settings,
     Text,
     Thinking,
@@ -33,7 +31,6 @@ from llmitm.translate.neutral import (
     ToolChoice,
     ToolResult,
     Turn,
-    Url,
 )
 from llmitm.translate.reading import (
     a_text,
@@ -104,6 +101,8 @@ _READ: Final = frozenset(
         "moderation",
     }
 )
+_FOREIGN: Final = frozenset({"tool_use", "tool_result", "thinking", "redacted_thinking", "image", "document"})
+"""Types of parts in Anthropic's shape, which clients of Claude mix into chat."""
 
 
 def read_request(
@@ -120,7 +119,9 @@ def read_request(
     """
     told = top_object(body)
     options = told.get("stream_options")
-    paths = {"stop": "stop", "thinking": "reasoning_effort", "parallel": "parallel_tool_calls"}
+    paths = {"stop": "stop", "thinking": _thinking_at(told), "parallel": "parallel_tool_calls"}
+    if isinstance(told.get("reasoning_effort"), str):
+        paths["effort"] = "reasoning_effort"
     settings: dict[str, Any] = {}
     for name, setting in _SETTINGS.items():
         if told.get(name) is not None and setting not in settings:
@@ -238,42 +239,10 @@ class _Turns:
         return parts
 
     def _foreign(self, part: Part, message: dict[str, Any], index: int, place: int) -> Part:
-        """Parts in Anthropic's shape, which clients of Claude mix into chat."""
-        if not isinstance(part, Opaque):
+        if not isinstance(part, Opaque) or part.type not in _FOREIGN:
             return part
-        block: dict[str, Any] = message["content"][place]
-        at = part.at
-        match part.type:
-            case "tool_use":
-                try:
-                    args = self._slices.at("messages", index, "content", place, "input")
-                except (KeyError, IndexError, ValueError):
-                    args = ""
-                return ToolCall(
-                    id=text_if(block.get("id")) or "",
-                    name=text_if(block.get("name")) or "",
-                    args=args,
-                    cache=cache_of(block),
-                    at=at,
-                )
-            case "tool_result":
-                return ToolResult(
-                    call_id=text_if(block.get("tool_use_id")) or "",
-                    parts=tuple(read_parts(block.get("content"), f"{at}.content")),
-                    is_error=block.get("is_error") is True,
-                    cache=cache_of(block),
-                    at=at,
-                )
-            case "thinking":
-                return _thinking_block(block, at)
-            case "redacted_thinking" if isinstance(block.get("data"), str):
-                return Reasoning(
-                    sealed=Sealed(vendor="anthropic", kind="redacted", data=block["data"]), at=at
-                )
-            case "image" | "document":
-                return _anthropic_media(block, part.type, at) or part
-            case _:
-                return part
+        path = ("messages", index, "content", place)
+        return read_block(message["content"][place], part.at, self._slices, *path)
 
     def _add(self, role: Role, message: dict[str, Any], at: str, parts: list[Part]) -> None:
         self._are_results = False
@@ -344,11 +313,8 @@ def _with_reasoning(
     found = details.read(message.get("reasoning_details"), (call.id for call in calls))
     parts: list[Part] = [replace(part, at=f"{at}.reasoning_details") for part in found.parts]
     for place, block in objects(message.get("thinking_blocks"), f"{at}.thinking_blocks"):
-        if block.get("type") == "redacted_thinking" and isinstance(block.get("data"), str):
-            sealed = Sealed(vendor="anthropic", kind="redacted", data=block["data"])
-            parts.append(Reasoning(sealed=sealed, at=place))
-        elif not found.parts:
-            parts.append(_thinking_block(block, place))
+        if not found.parts or block.get("type") == "redacted_thinking":
+            parts.append(read_thinking(block, place))
     if not any(isinstance(part, Reasoning) and part.readable for part in parts):
         text = text_if(message.get("reasoning_content")) or text_if(message.get("reasoning"))
         if text:
@@ -365,34 +331,6 @@ def _with_reasoning(
         elif calls and calls[0].sealed is None:
             calls[0] = replace(calls[0], sealed=found.loose)
     return [*parts, *content], calls
-
-
-def _thinking_block(block: dict[str, Any], at: str) -> Reasoning:
-    text, signature = text_if(block.get("thinking")) or "", text_if(block.get("signature"))
-    sealed = Sealed(vendor="anthropic", kind="thinking", data=signature) if signature else None
-    return Reasoning(summary=(text,) if text else (), sealed=sealed, at=at)
-
-
-def _anthropic_media(block: dict[str, Any], kind: str, at: str) -> Media | None:
-    title = text_if(block.get("title"))
-    shape: Any = "image" if kind == "image" else "document"
-    cache = cache_of(block)
-    match block.get("source"):
-        case {"type": "base64", "data": str(data), **rest}:
-            source: Any = media.clean_base64(data, f"{at}.source.data")
-            mime = text_if(rest.get("media_type")) or media.sniffed(source)
-            return Media(kind=shape, source=source, mime=mime, filename=title, cache=cache, at=at)
-        case {"type": "url", "url": str(url)}:
-            return Media(kind=shape, source=Url(url), filename=title, cache=cache, at=at)
-        case {"type": "file", "file_id": str(file_id)}:
-            source = FileId("anthropic", file_id)
-            return Media(kind=shape, source=source, filename=title, cache=cache, at=at)
-        case {"type": "text", "data": str(text)}:
-            return Media(
-                kind=shape, source=PlainText(text), mime="text/plain", filename=title, cache=cache, at=at
-            )
-        case _:
-            return None
 
 
 # ---- tools
@@ -465,6 +403,7 @@ def _function(body: dict[str, Any], entry: dict[str, Any], at: str, under: str) 
             if name not in (*known, "cache_control") and value is not None
         },
         at=at + under,
+        schema_at=f"{at}{under}.parameters",
     )
 
 
@@ -559,6 +498,12 @@ def _thinking(told: dict[str, Any]) -> Thinking | None:
         made["effort"] = told["reasoning_effort"]
     made = {name: value for name, value in made.items() if value is not None}
     return Thinking(**made) if made else None
+
+
+def _thinking_at(told: dict[str, Any]) -> str:
+    """Where the client said how much reasoning it wants; of several places the one that counts most."""
+    places = ("thinking_budget", "enable_thinking", "thinking", "reasoning", "extra_body", "google")
+    return next((name for name in places if told.get(name) is not None), "reasoning_effort")
 
 
 def _google(config: dict[str, Any]) -> dict[str, Any]:
