@@ -126,6 +126,8 @@ class Attempt:
     model: str | None = None
     proxy_url: Secret | None = None
     """Outbound proxy with its user information; None is a direct connection."""
+    deadline_s: float | None = None
+    """On the clock's ticks: when the whole exchange is to be over; None: `[timeouts] exchange_s` from now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,6 @@ class Upstream:
 
     def __init__(self, timeouts: Timeouts, clock: Clock, *, tls_ca: Path | None = None) -> None:
         """Raises OSError (ssl.SSLError among them) where `tls_ca` cannot be read."""
-        self._timeouts = timeouts
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
         if tls_ca is not None:
@@ -87,6 +86,11 @@ class Upstream:
         self._routes: dict[Secret | None, Route] = {}
         self._links: WeakKeyDictionary[ResponseHandler, _Link] = WeakKeyDictionary()
         """Of every connection that has carried a request, so that one from the pool is known as such."""
+        self.keep_to(timeouts)
+
+    def keep_to(self, timeouts: Timeouts) -> None:
+        """How long is waited from now on. What is under way keeps the times that it began with."""
+        self._timeouts = timeouts
         self._socks_timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
 
     async def send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamReply:
@@ -108,7 +112,7 @@ class Upstream:
         if way.credentials and url.scheme == "http":
             headers += way.credentials
 
-        alarm = _Alarm(self._clock, self._timeouts, url.raw_host or "")
+        alarm = _Alarm(self._clock, self._timeouts, url.raw_host or "", attempt.deadline_s)
         try:
             for is_fresh in (False, True):
                 # a new one each time: aiohttp keeps the state of a try in it
@@ -235,7 +239,7 @@ class _Alarm:
         "rung",
     )
 
-    def __init__(self, clock: Clock, timeouts: Timeouts, host: str) -> None:
+    def __init__(self, clock: Clock, timeouts: Timeouts, host: str, deadline_s: float | None = None) -> None:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._limits_s = {
@@ -243,7 +247,9 @@ class _Alarm:
             Failure.FIRST_BYTE_TIMEOUT: timeouts.first_byte_s,
             Failure.IDLE_TIMEOUT: timeouts.idle_s,
         }
-        self._deadline_s = self._due_s = clock.tick_s() + timeouts.exchange_s
+        self._deadline_s = self._due_s = (
+            clock.tick_s() + timeouts.exchange_s if deadline_s is None else deadline_s
+        )
         self._failure = Failure.EXCHANGE_TIMEOUT
         self._wakes_s = math.inf
         self._handle: asyncio.TimerHandle | None = None

@@ -1,0 +1,46 @@
+"""How many tries beyond the first there may be, so that trouble upstream is not multiplied."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from llmitm.clock import Clock
+
+WINDOW_S: Final = 10
+AT_LEAST: Final = 50
+"""Tries within the window that are always allowed: a share of few requests says nothing."""
+
+
+class RetryBudget:
+    """Further tries are at most `ratio` of the requests of the last 10 seconds, or 50."""
+
+    __slots__ = ("_clock", "_ratio", "_slices")
+
+    def __init__(self, clock: Clock, ratio: float) -> None:
+        self._clock = clock
+        self._ratio = ratio
+        self._slices: deque[list[int]] = deque(maxlen=WINDOW_S)
+        """One a second: the second, requests, further tries."""
+
+    def _slice(self) -> list[int]:
+        now = int(self._clock.tick_s())
+        if not self._slices or self._slices[-1][0] != now:
+            self._slices.append([now, 0, 0])
+        while self._slices[0][0] <= now - WINDOW_S:
+            self._slices.popleft()
+        return self._slices[-1]
+
+    def began(self) -> None:
+        """A request came in."""
+        self._slice()[1] += 1
+
+    def take(self) -> bool:
+        """Whether there may be one more try; it is counted then."""
+        latest = self._slice()
+        requests = sum(one[1] for one in self._slices)
+        tries = sum(one[2] for one in self._slices)
+        if tries >= max(AT_LEAST, self._ratio * requests):
+            return False
+        latest[2] += 1
+        return True

@@ -1,0 +1,34 @@
+"""What an attempt may be made with: a credential for a model, at Cloudflare's with a gateway. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice[T]:
+    """One candidate, as rests, strategies and the loop see it. `value` is what the attempt is built from."""
+
+    provider: str
+    credential: str | None
+    """Name of the credential; None where the client's own key goes through, or none."""
+    model: str
+    """As the upstream spells it; empty where nobody knows."""
+    weight: int
+    value: T
+    gateway: str | None = None
+    """Cloudflare gateway, as `<account>/<gateway>`."""
+    has_credential: bool = True
+    """Whether it is sent with a key of ours, so that what is said of the key is said of us."""
+
+    @property
+    def name(self) -> str:
+        """Of the account that is asked: what is known of it (latency, requests under way) stands under it."""
+        return f"{self.provider}/{self.credential or ''}"
+
+    @property
+    def rests(self) -> tuple[str, ...]:
+        """Marks in the store; while any of them stands, nothing is sent with this choice."""
+        own = f"rest:{self.name}"
+        marks = (own, f"{own}:{self.model}")
+        return marks if self.gateway is None else (*marks, f"rest:cloudflare/{self.gateway}")

@@ -1,0 +1,50 @@
+"""In which order those that could answer are asked. One interface: a score, the lowest first.
+
+Who is equal by score keeps the order of the smooth weighted rotation, so that a strategy without anything
+to tell its candidates apart still shares the load by weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from llmitm.route.choice import Choice
+from llmitm.route.rotation import cycle
+from llmitm.route.strategy import cost, fill_first, latency, least_in_flight, round_robin, sticky
+from llmitm.route.strategy.facts import Facts
+from llmitm.state.store import Count, Store
+
+type Score = Callable[[Choice[Any], int, Facts], float]
+"""Of a choice, and where it stands in the configuration."""
+
+SCORES: Final[Mapping[str, Score]] = {
+    "round-robin": round_robin.score,
+    "fill-first": fill_first.score,
+    "least-in-flight": least_in_flight.score,
+    "latency": latency.score,
+    "cost": cost.score,
+    "sticky": sticky.score,
+}
+
+
+async def ordered[T](
+    choices: Sequence[Choice[T]], facts: Facts, strategy: str, store: Store
+) -> list[Choice[T]]:
+    """All of them, the one to ask first in front."""
+    if len(choices) < 2:
+        return list(choices)
+    score = SCORES[strategy]
+    scores = [score(one, at, facts) for at, one in enumerate(choices)]
+    turn = await turns(",".join(one.name for one in choices), [one.weight for one in choices], store)
+    return [choices[at] for at in sorted(turn, key=lambda at: scores[at])]
+
+
+async def turns(name: str, weights: Sequence[int], store: Store) -> list[int]:
+    """All indexes, in the order in which their turns come next in the smooth weighted rotation `name`."""
+    if len(weights) < 2:
+        return list(range(len(weights)))
+    order = cycle(tuple(weights))
+    outcome = await store.apply((Count(key=f"rotation:{name}"),))
+    at = (outcome.values[0] - 1) % len(order)
+    return list(dict.fromkeys((*order[at:], *order[:at])))
