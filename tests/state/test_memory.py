@@ -39,14 +39,14 @@ async def value(store: Store, key: str) -> int:
 
 async def test_a_batch_counts_every_step(store: MemoryStore) -> None:
     steps = [Count(key="a"), Count(key="b", by=5), Count(key="a", by=2)]
-    assert await store.apply(steps) == Outcome(values=(1, 5, 3))
-    assert await store.apply(steps) == Outcome(values=(4, 10, 6))
+    assert await store.apply(steps) == Outcome(values=(1, 5, 3), ends_s=(None,) * 3)
+    assert await store.apply(steps) == Outcome(values=(4, 10, 6), ends_s=(None,) * 3)
 
 
 async def test_a_step_over_its_limit_refuses_the_whole_batch(store: MemoryStore) -> None:
     await store.apply([Count(key="a"), Count(key="b", by=3)])
     steps = [Count(key="a"), Count(key="b", limit=3), Count(key="c", limit=0)]
-    assert await store.apply(steps) == Outcome(values=(1, 3, 0), refused=1)
+    assert await store.apply(steps) == Outcome(values=(1, 3, 0), refused=1, ends_s=(None,) * 3)
     assert [await value(store, key) for key in "abc"] == [1, 3, 0]
 
 
@@ -63,7 +63,7 @@ async def test_one_batch_may_not_pass_a_limit_in_two_steps(store: MemoryStore) -
 async def test_what_was_taken_can_be_given_back_above_the_limit(store: MemoryStore) -> None:
     """A limit that was lowered by a reload must not hold slots for ever."""
     await store.apply([Count(key="a", by=5)])
-    assert await store.apply([Count(key="a", by=-1, limit=2)]) == Outcome(values=(4,))
+    assert await store.apply([Count(key="a", by=-1, limit=2)]) == Outcome(values=(4,), ends_s=(None,))
 
 
 async def test_a_counter_ends_when_its_time_is_over(store: MemoryStore, clock: HandClock) -> None:
@@ -159,6 +159,7 @@ def test_any_history_is_that_of_a_plain_model(history: list[tuple[list[Step], fl
             model = {key: kept for key, kept in model.items() if kept[1] > clock.at_s}
             after, refused = dict(model), None
             for at, step in enumerate(steps):
+                assert isinstance(step, Count)
                 if step.by == 0 and step.key not in after:
                     continue
                 lives_s = float("inf") if step.ttl_s is None else step.ttl_s

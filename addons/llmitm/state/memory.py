@@ -3,81 +3,152 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Hashable, Sequence
+from typing import Any, Final
 
 from llmitm.clock import Clock
-from llmitm.state.store import Count, Outcome, Step
+from llmitm.state.kinds import Kept, Number, Places, Slices, Standing, Undo, in_us
+from llmitm.state.store import Count, Lease, Mark, Outcome, Step, Window
 
 MOST_COUNTERS: Final = 200_000
-"""About 40 MB."""
-
-_NONE: Final = (0, None)
+"""Of each kind. About 50 MB of counts or marks; a window takes up to 5 kB, a held place 200 bytes."""
 
 
 class MemoryStore:
-    """A `Store` in a dictionary. Atomic because nothing in it awaits.
+    """A `Store` in dictionaries. Atomic because nothing in it awaits.
 
-    Counters go when their time is over, or, where they have none, when they are back at 0. Beyond
-    `most_counters`, those go first whose time would be over soonest; those without an end never do, since
-    their names come from the configuration and not from clients.
+    Counters go when their time is over or there is nothing in them. Beyond `most_counters` of one kind,
+    those of that kind go first whose time would be over soonest, so that marks that clients make push out
+    no limits; those without an end never do, since their names come from the configuration.
     """
 
-    __slots__ = ("_clock", "_counters", "_ends", "_most_counters")
+    __slots__ = ("_clock", "_counts", "_leases", "_marks", "_windows")
 
     def __init__(self, clock: Clock, most_counters: int = MOST_COUNTERS) -> None:
         self._clock = clock
-        self._most_counters = most_counters
-        self._counters: dict[str, tuple[int, float | None]] = {}
-        """Value, and the tick at which it is over."""
-        self._ends: list[tuple[float, str]] = []
-        """A heap. Entries that the counter's own end no longer equals are stale."""
+        self._counts: _Book[str, Number] = _Book(most_counters)
+        self._windows: _Book[tuple[str, float], Slices] = _Book(most_counters)
+        self._leases: _Book[str, Places] = _Book(most_counters)
+        self._marks: _Book[str, Standing] = _Book(most_counters)
 
     def __len__(self) -> int:
         """Counters held."""
-        return len(self._counters)
+        return sum(len(book.kept) for book in self._books())
+
+    def _books(self) -> tuple[_Book[Any, Any], ...]:
+        return self._counts, self._windows, self._leases, self._marks
 
     async def apply(self, steps: Sequence[Step]) -> Outcome:
-        now_s = self._clock.tick_s()
-        self._evict_over(now_s)
-        changed: dict[str, tuple[int, float | None]] = {}
-        values: list[int] = []
-        for at, step in enumerate(steps):
-            assert isinstance(step, Count)
-            known = changed.get(step.key) or self._counters.get(step.key)
-            value, until_s = known or _NONE
-            value += step.by
-            if step.limit is not None and value > step.limit and step.by >= 0:
-                standing = (self._counters.get(one.key, _NONE) for one in steps)
-                return Outcome(values=tuple(value for value, _ in standing), refused=at)
-            values.append(value)
-            if known is None:
-                if step.by == 0:
-                    continue
-                until_s = None if step.ttl_s is None else now_s + step.ttl_s
-            changed[step.key] = (value, until_s)
-        self._keep(changed)
-        return Outcome(values=tuple(values))
+        now_us = in_us(self._clock.tick_s())
+        for book in self._books():
+            book.forget_over(now_us)
+        opened = [self._open(step) for step in steps]
+        undo: Undo = []
+        looks: list[tuple[int, float | None]] = []
+        refused = None
+        for at, (kept, step) in enumerate(zip(opened, steps, strict=True)):
+            if not kept.take(step, now_us, undo):
+                refused = at
+                break
+            looks.append(kept.look(now_us))
+        wait_s = None
+        if refused is not None:
+            wait_s = _undone(opened[refused], steps[refused], now_us, undo)
+            looks = [kept.look(now_us) for kept in opened]
+        for book in self._books():
+            book.settle(now_us)
+        values, ends_s = zip(*looks, strict=True) if looks else ((), ())
+        return Outcome(values=values, refused=refused, ends_s=ends_s, wait_s=wait_s)
 
-    def _keep(self, changed: dict[str, tuple[int, float | None]]) -> None:
-        for key, (value, until_s) in changed.items():
-            if value == 0 and until_s is None:
-                self._counters.pop(key, None)
-                continue
-            if until_s is not None and key not in self._counters:
-                heapq.heappush(self._ends, (until_s, key))
-            self._counters[key] = (value, until_s)
-        while len(self._counters) > self._most_counters and self._ends:
-            self._drop(*heapq.heappop(self._ends))
-
-    def _evict_over(self, now_s: float) -> None:
-        while self._ends and self._ends[0][0] <= now_s:
-            self._drop(*heapq.heappop(self._ends))
-
-    def _drop(self, until_s: float, key: str) -> None:
-        if self._counters.get(key, _NONE)[1] == until_s:
-            del self._counters[key]
+    def _open(self, step: Step) -> Kept[Any]:
+        match step:
+            case Count():
+                return self._counts.open(step.key) or self._counts.begin(step.key, Number())
+            case Window():
+                key = (step.key, step.window_s)
+                return self._windows.open(key) or self._windows.begin(key, Slices(step.window_s))
+            case Lease():
+                return self._leases.open(step.key) or self._leases.begin(step.key, Places())
+            case Mark():
+                return self._marks.open(step.key) or self._marks.begin(step.key, Standing())
 
     async def close(self) -> None:
-        self._counters.clear()
+        for book in self._books():
+            book.clear()
+
+
+def _undone(kept: Kept[Any], step: Step, now_us: int, undo: Undo) -> float | None:
+    """Takes a batch back. Seconds until there is room, where a window was full."""
+    tried = kept.total if isinstance(kept, Slices) else 0
+    for one in reversed(undo):
+        one()
+    if not isinstance(kept, Slices) or not isinstance(step, Window) or step.limit is None:
+        return None
+    return kept.wait_s(tried - kept.total + step.by, step.limit, now_us)
+
+
+class _Book[Key: Hashable, One: Kept[Any]]:
+    """All counters of one kind, and when to look which of them are over."""
+
+    __slots__ = ("_ends", "_most", "_touched", "kept")
+
+    def __init__(self, most: int) -> None:
+        self.kept: dict[Key, One] = {}
+        self._most = most
+        self._ends: list[tuple[int, Key]] = []
+        """A heap of ends. Entries that the counter's own note no longer equals are stale."""
+        self._touched: list[tuple[Key, One]] = []
+
+    def open(self, key: Key) -> One | None:
+        """A counter that a step may change."""
+        one = self.kept.get(key)
+        if one is not None:
+            self._touched.append((key, one))
+        return one
+
+    def begin(self, key: Key, one: One) -> One:
+        self.kept[key] = one
+        self._touched.append((key, one))
+        return one
+
+    def settle(self, now_us: int) -> None:
+        """After a batch: drops what is empty, and notes when the others end."""
+        for key, one in self._touched:
+            if self.kept.get(key) is not one:
+                continue
+            if one.is_empty(now_us):
+                del self.kept[key]
+            else:
+                self._note(key, one)
+        self._touched.clear()
+        if len(self._ends) > 2 * len(self.kept) + 64:
+            self._ends = [(one.queued_us, key) for key, one in self.kept.items() if one.queued_us is not None]
+            heapq.heapify(self._ends)
+        while len(self.kept) > self._most and self._ends:
+            self._look_at_next(now_us, is_full=True)
+
+    def forget_over(self, now_us: int) -> None:
+        while self._ends and self._ends[0][0] <= now_us:
+            self._look_at_next(now_us)
+
+    def _note(self, key: Key, one: One) -> None:
+        """A counter is noted once: one whose end has moved away is looked at too early, and noted again."""
+        end_us = one.end_us()
+        if end_us is not None and (one.queued_us is None or end_us < one.queued_us):
+            one.queued_us = end_us
+            heapq.heappush(self._ends, (end_us, key))
+
+    def _look_at_next(self, now_us: int, is_full: bool = False) -> None:
+        queued_us, key = heapq.heappop(self._ends)
+        one = self.kept.get(key)
+        if one is None or one.queued_us != queued_us:
+            return
+        one.queued_us = None
+        if one.is_empty(now_us) or (is_full and one.end_us() == queued_us):
+            del self.kept[key]
+        else:
+            self._note(key, one)
+
+    def clear(self) -> None:
+        self.kept.clear()
         self._ends.clear()

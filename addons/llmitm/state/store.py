@@ -1,13 +1,19 @@
 """Counters that several processes may share: limits, rotation, rests, pins.
 
-One exchange touches several; they change together or not at all.
+One exchange touches several; they change together or not at all. Each kind has its own keys: a `Count` and
+a `Mark` of one key are two things, and so are two windows of different lengths.
+
+Times are kept in whole microseconds. Numbers are exact up to 2**53.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+SLICES: Final = 60
+"""Of a sliding window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +42,14 @@ class Window:
 
     key: str
     by: int = 1
-    """0 only looks. Less than 0 gives back; the sum is never below 0."""
+    """0 only looks. Less than 0 gives back, never more than there is: the sum is never below 0."""
     limit: int | None = None
     """As of a `Count`."""
     window_s: float = 60
+    age_s: float | None = None
+    """Of what is given back: seconds since just before it was added. What is no longer in the window gives
+    nothing back, and nothing is taken from what was added before it. None: not known, the oldest goes
+    first. Whoever settles an estimate minutes later must tell, else it makes room that others have used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +61,12 @@ class Lease:
 
     key: str
     holder: str
-    """Who holds the place. One holder has one place, however often it asks."""
+    """Who holds the place. One holder has one place, however often it asks; asking again makes it last
+    from now, and is never refused."""
     limit: int | None = None
     ttl_s: float = 600
     is_over: bool = False
-    """True gives the place back."""
+    """True gives the place back; of a holder that has none, it only looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +91,15 @@ type Step = Count | Window | Lease | Mark
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     values: tuple[int, ...]
-    """The counters after each step of the batch; where it was refused, as they stand."""
+    """Each counter after its step of the batch; where it was refused, as they stand."""
     refused: int | None = None
     """Index of the first step over its limit; None: all were done."""
     ends_s: tuple[float | None, ...] = ()
     """One a step: seconds until a Count or a Mark is over, until a Window is empty if nothing is added, and
     until the first place of a Lease is free at the latest; None: no end, or there is nothing."""
     wait_s: float | None = None
-    """Of a refused Window: seconds until there is room for the step, if nothing is added meanwhile; None
-    for other steps, and where the step is larger than the limit."""
+    """Of a refused Window: seconds until there is room for the step and those before it, if nothing is added
+    meanwhile; None for other steps, and where they are larger than the limit."""
 
 
 class Store(Protocol):
