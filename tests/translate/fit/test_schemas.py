@@ -117,6 +117,8 @@ OTHERWISE = [
     ({"type": "string", "nullable": True}, OPENAI, {"type": ["string", "null"]}, False),
     ({"type": "string", "nullable": True}, GEMINI, {"type": ["string", "null"]}, False),
     ({"type": "string", "nullable": False}, ANTHROPIC, STRING, False),
+    ({"anyOf": [STRING], "nullable": True}, ANTHROPIC, {"anyOf": [STRING, {"type": "null"}]}, False),
+    ({"items": True}, GEMINI, {"items": {}}, False),
     ({"type": ["string"]}, GEMINI, STRING, False),
     (
         {"type": ["array", "number"], "items": STRING, "minimum": 1, "title": "t"},
@@ -157,6 +159,12 @@ OTHERWISE = [
     ({"allOf": [of({"minimum": 1}), of(STRING)]}, ANTHROPIC_STRICT, None, True),
     ({"allOf": [{"type": "number"}, {"type": "integer"}]}, GEMINI, {"type": "integer"}, False),
     ({"allOf": [{"maximum": 3}, {"maximum": 2}]}, GEMINI, {"maximum": 2}, True),
+    (
+        {"allOf": [{"items": STRING}, {"items": {"title": "t"}}]},
+        GEMINI,
+        {"items": {**STRING, "title": "t"}},
+        False,
+    ),
     (True, GEMINI, {}, False),
     (True, OPENAI, {}, False),
     ({"items": [STRING, {}]}, GEMINI, {"prefixItems": [STRING, {}]}, False),
@@ -181,6 +189,12 @@ def test_what_is_said_otherwise(schema: Any, column: Column, expected: Any, is_c
     assert bool(made.changes) == is_change
     if expected is SAME:
         assert made.notes == ()
+
+
+def test_two_types_at_once_are_refused() -> None:
+    with pytest.raises(Refused, match="two types at once") as refused:
+        fitted({"allOf": [STRING, {"type": "number"}]}, GEMINI)
+    assert (refused.value.code, refused.value.param) == ("unsupported_by_target", f"{AT}.properties.x")
 
 
 def test_a_fold_is_a_line_of_its_own_in_the_order_of_the_client() -> None:
@@ -322,6 +336,12 @@ REFERRED = [
     ("#/$defs/a~1b%20c", {"$defs": {"a/b c": POINT}}),
     ("#/$defs/One", {"$defs": {"One": {"$ref": "#/$defs/Two"}, "Two": POINT}}),
     ("#/$defs/list/anyOf/1", {"$defs": {"list": {"anyOf": [{}, POINT]}}}),
+    ("#/$defs/A/properties/b/items", {"$defs": {"A": {"properties": {"b": {"items": POINT}}}}}),
+    ("#/deep/b/c/d/value", {"deep": {"b": {"c": {"d": {"value": POINT}}}}}),
+    (
+        "#/$defs/far",
+        {"$defs": {"far": {"$ref": "#/deep/b"}}, "deep": {"b": {"$ref": "#/deep/c"}, "c": POINT}},
+    ),
 ]
 
 
@@ -333,11 +353,29 @@ def test_references_are_put_in(ref: str, more: dict[str, Any], column: Column) -
     assert made.changes == ()
 
 
+@pytest.mark.parametrize("column", [OPENAI, ANTHROPIC, OPENAI_STRICT])
+def test_references_into_the_depth_stay_where_references_do(column: Column) -> None:
+    schema = of({"$ref": "#/deep/b/value"}, deep={"b": {"value": POINT}})
+    made = fit_schema(schema, column, at=AT)
+    assert made.schema == schema
+    assert made.changes == ((("tool-strict", f"{AT}.properties.x"),) if column is OPENAI_STRICT else ())
+
+
+def test_a_definition_that_may_be_anything() -> None:
+    made = fit_schema(of({"$ref": "#/$defs/Any"}, **{"$defs": {"Any": True}}), GEMINI, at=AT)
+    assert (made.schema, made.changes) == (of({}), ())
+
+
 @pytest.mark.parametrize("column", [OPENAI_STRICT, ANTHROPIC])
 def test_definitions_get_their_newer_name(column: Column) -> None:
     made = fit_schema(of({"$ref": "#/definitions/Point"}, definitions={"Point": POINT}), column, at=AT)
     assert made.schema == of({"$ref": "#/$defs/Point"}, **{"$defs": {"Point": POINT}})
     assert made.changes == ()
+
+
+def test_definitions_of_one_name_keep_both_of_theirs() -> None:
+    schema = of({"$ref": "#/definitions/A"}, **{"$defs": {"A": STRING}}, definitions={"A": POINT})
+    assert fit_schema(schema, ANTHROPIC, at=AT).schema == schema
 
 
 def test_definitions_keep_their_name_where_all_is_kept() -> None:
@@ -375,6 +413,14 @@ def test_recursion_keeps_its_definition_alone() -> None:
     node = {**NODE, "properties": {"next": {"$ref": "#/$defs/Node"}, "v": STRING}}
     assert made.schema == of({"$ref": "#/$defs/Node"}, **{"$defs": {"Node": node}})
     assert made.changes == ()
+
+
+def test_what_leads_to_recursion_is_none_itself() -> None:
+    way = {"properties": {"node": {"$ref": "#/$defs/Node"}, "v": {"$ref": "#/$defs/V"}}}
+    definitions = {"Way": way, "Node": NODE, "V": STRING}
+    made = fit_schema(of({"$ref": "#/$defs/Way"}, **{"$defs": definitions}), GEMINI, at=AT).schema
+    assert made["properties"]["x"] == {"properties": {"node": {"$ref": "#/$defs/Node"}, "v": STRING}}
+    assert list(made["$defs"]) == ["Node"]
 
 
 def test_recursion_of_a_root() -> None:
@@ -505,7 +551,13 @@ RING: dict[str, Any] = {
 }
 RINGS = {name: {"$ref": f"#/$defs/{name}/x"} for name in RING}
 
+LEVELS: dict[str, Any] = {"properties": {f"p{one}": {} for one in range(5_000)}}
+for _ in range(60):
+    LEVELS = {"properties": {"a": LEVELS}}
+LADDER = {f"r{n}": {"$ref": "#/$defs/L" + n * "/properties/a"} for n in range(60)}
+
 TOO_LARGE = [
+    ({"type": "object", "properties": LADDER, "$defs": {"L": LEVELS}}, GEMINI),
     ({"type": "object", "properties": RINGS, "$defs": RING}, GEMINI),
     (nested(65), OPENAI),
     (DEEP, OPENAI),

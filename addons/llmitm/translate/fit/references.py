@@ -16,7 +16,7 @@ from llmitm.translate.fit.keywords import subschemas
 from llmitm.translate.neutral import JSON
 
 _MOST_HOPS: Final = 64
-_MOST_LOOKED_AT: Final = 1_000_000
+_MOST_LOOKED_AT: Final = 250_000
 _UNFIT_FOR_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
