@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llmitm.clock import Clock, SystemClock
 from llmitm.config.schema import Config
+from llmitm.config.watch import Source
 from llmitm.exchange import Sender
 from llmitm.record.entry import Sink
 from llmitm.record.log import request_line
@@ -33,6 +35,18 @@ class World:
     port: int | None = None
     """The port that is listened on, once it is."""
     started_s: float = field(default=0.0)
+    source: Source | None = None
+    """Where the configuration is read from anew; None: it never is."""
+    followers: list[Callable[[Config], None]] = field(default_factory=list)
+    """Called with each new configuration just before it is in force: for what keeps a part of it. They do
+    not fail."""
+
+    def follow(self, config: Config) -> None:
+        """Puts a new configuration in force. Exchanges under way go on with the one that they began with."""
+        self.redact.learn(*config.secrets())  # what was known stays known: exchanges may still hold it
+        for follower in self.followers:
+            follower(config)
+        self.config = config
 
     async def close(self) -> None:
         await self.sender.close()
@@ -43,21 +57,25 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
     """The world of a running gateway."""
     from llmitm.send.upstream import Timeouts, Upstream
 
+    def timeouts(config: Config) -> Timeouts:
+        times = config.timeouts
+        return Timeouts(
+            connect_s=times.connect_s,
+            first_byte_s=times.first_byte_s,
+            idle_s=times.idle_s,
+            exchange_s=times.exchange_s,
+        )
+
     clock = clock or SystemClock()
     redact = Redactor()
     redact.learn(*config.secrets())
-    times = config.timeouts
-    timeouts = Timeouts(
-        connect_s=times.connect_s,
-        first_byte_s=times.first_byte_s,
-        idle_s=times.idle_s,
-        exchange_s=times.exchange_s,
-    )
+    sender = Upstream(timeouts(config), clock)
     return World(
         config=config,
         clock=clock,
         store=MemoryStore(clock),
-        sender=Upstream(timeouts, clock),
+        sender=sender,
         redact=redact,
         started_s=clock.now_s(),
+        followers=[lambda config: sender.keep_to(timeouts(config))],
     )
