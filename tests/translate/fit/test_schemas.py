@@ -118,6 +118,22 @@ OTHERWISE = [
     ({"type": "string", "nullable": True}, GEMINI, {"type": ["string", "null"]}, False),
     ({"type": "string", "nullable": False}, ANTHROPIC, STRING, False),
     ({"anyOf": [STRING], "nullable": True}, ANTHROPIC, {"anyOf": [STRING, {"type": "null"}]}, False),
+    ({"type": ["string"], "nullable": True}, OPENAI, {"type": ["string", "null"]}, False),
+    ({"type": "null", "nullable": True}, OPENAI, {"type": "null"}, False),
+    ({"nullable": True, "title": "t"}, OPENAI, {"title": "t"}, False),
+    (
+        {"type": "string", "enum": ["a"], "nullable": True},
+        OPENAI,
+        {"type": ["string", "null"], "enum": ["a", None]},
+        False,
+    ),
+    (
+        {"type": ["string", "number"], "enum": ["a", None]},
+        GEMINI,
+        {"anyOf": [{"type": "string"}, {"type": "number"}], "description": told(enum=["a", None])},
+        True,
+    ),
+    ({"anyOf": []}, GEMINI, {"description": told(anyOf=[])}, True),
     ({"items": True}, GEMINI, {"items": {}}, False),
     ({"type": ["string"]}, GEMINI, STRING, False),
     (

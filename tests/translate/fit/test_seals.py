@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmitm.translate.fit.seals import SKIP_SIGNATURE, is_own, lacks_signature
-from llmitm.translate.neutral import Part, Reasoning, Sealed, Text, Thinking, ToolResult, Turn
+from llmitm.translate.neutral import Part, Reasoning, Refusal, Sealed, Text, Thinking, ToolResult, Turn
 from llmitm.translate.target import Target
 from support.fitting import CHAT, GEMINI, MESSAGES, RESPONSES, asked, assistant, call, fitted, target, user
 
@@ -186,6 +186,23 @@ def test_loops_that_are_over(to: Target, parts: list[Part], expected: list[Part]
     made, said = fitted(asked(user("q"), assistant(*parts), user("and?")), to)
     assert list(made.turns[1].parts) == expected
     assert said == warned
+
+
+def test_a_loop_that_nobody_began_is_running() -> None:
+    made, said = fitted(asked(assistant(CALL), user(RESULT)), target(GEMINI, "gemini-3.6-flash"))
+    assert made.turns[0].parts == (replace(CALL, sealed=DUMMY),)
+    assert said == ["adjusted:gemini-dummy-signature at call"]
+
+
+def test_a_step_without_calls_needs_no_signature() -> None:
+    going_on = asked(user("q"), assistant("one"))
+    made, said = fitted(going_on, target(GEMINI, "gemini-3.5-flash"))
+    assert (made.turns[1].parts, said) == ((Text(text="one"),), [])
+
+
+def test_other_parts_pass() -> None:
+    made, said = fitted(asked(user("q"), assistant(Refusal(text="no")), user("and?")), target(CHAT))
+    assert (made.turns[1].parts, said) == ((Refusal(text="no"),), [])
 
 
 def test_whose_a_seal_is() -> None:

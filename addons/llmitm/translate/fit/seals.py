@@ -74,7 +74,7 @@ def fit_reasoning(turn: Turn, target: Target, notes: Notes, *, is_running: bool)
                 parts.append(replace(part, sealed=seal))
             case _:
                 parts.append(part)
-    if waiting is not None and target.dialect is Dialect.GEMINI:
+    if waiting is not None:
         _attach_back(parts, waiting)
     if target.dialect is Dialect.OPENAI_RESPONSES:
         while parts and isinstance(parts[-1], Reasoning):
