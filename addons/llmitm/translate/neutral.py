@@ -251,6 +251,7 @@ class Tool:
     extra: Mapping[str, JSON] = field(default_factory=dict)
     """Other members (`defer_loading`, `allowed_callers`, `input_examples`, ...) by name."""
     at: str = _at()
+    schema_at: str = _at()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

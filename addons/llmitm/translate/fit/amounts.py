@@ -96,14 +96,18 @@ def resolve(
     *,
     max_tokens: int | None,
     at: str,
+    effort_at: str | None = None,
     notes: Notes,
 ) -> Thinking | None:
-    """What was asked, as this model is told. `max_tokens`: the limit of the reply, None where none is set."""
+    """What was asked, as this model is told. `max_tokens`: the limit of the reply, None where none is set.
+
+    `effort_at`: where the client said an effort, if not at the place of all that it said.
+    """
     if asked.budget_tokens is not None and asked.budget_tokens != "dynamic" and asked.budget_tokens < 0:
         asked = replace(asked, budget_tokens="dynamic")
     if dialect is Dialect.ANTHROPIC_MESSAGES and max_tokens is None:
         max_tokens = row.limit_unasked
-    wish = _Wish(asked, row, max_tokens, at, notes)
+    wish = _Wish(asked, row, max_tokens, at, effort_at or at, notes)
     return _style(dialect, row)(wish)
 
 
@@ -113,6 +117,7 @@ class _Wish:
     row: Model
     limit: int | None
     at: str
+    effort_at: str
     notes: Notes
 
     @property
@@ -138,12 +143,13 @@ class _Wish:
 
     def tell(self, was: str, now: str) -> None:
         if was != now:
-            self.notes.adjusted("effort", self.at, was, now)
+            at = self.effort_at if was == self.asked.effort else self.at
+            self.notes.adjusted("effort", at, was, now)
 
     def is_known(self, word: str) -> bool:
         """Whether this word is an amount; else it is lost."""
         if word not in ORDER:
-            self.notes.lost("effort", self.at)
+            self.notes.lost("effort", self.effort_at)
         return word in ORDER
 
 

@@ -81,6 +81,7 @@ def _thinking(asked: Request, target: Target, notes: Notes) -> Thinking | None:
         target.dialect,
         max_tokens=most if isinstance(most, int) and not isinstance(most, bool) else None,
         at=asked.paths.get("thinking", "thinking"),
+        effort_at=asked.paths.get("effort"),
         notes=notes,
     )
 

@@ -182,11 +182,12 @@ def fit_output(asked: Request, target: Target, notes: Notes, *, has_tools: bool)
     else:  # clients of OpenAI's dialects say it themselves, to others it goes without saying
         wants_strict = target.dialect in _OPENAI and asked.dialect not in _OPENAI
     wants_strict = wants_strict or target.dialect is _MESSAGES
-    return _schema(output, target, notes, has_tools=has_tools, wants_strict=wants_strict)
+    at = output.at if asked.dialect is _GEMINI else f"{output.at}.schema"
+    return _schema(output, target, notes, at=at, has_tools=has_tools, wants_strict=wants_strict)
 
 
 def _schema(
-    output: Output, target: Target, notes: Notes, *, has_tools: bool, wants_strict: bool
+    output: Output, target: Target, notes: Notes, *, at: str, has_tools: bool, wants_strict: bool
 ) -> Output | None:
     if not target.row.has_schema_output or (has_tools and not target.row.has_schema_with_tools):
         notes.lost("schema", output.at)
@@ -198,7 +199,7 @@ def _schema(
         fitted = fit_schema(
             {} if output.schema is None else output.schema,
             column(target.dialect, is_strict=wants_strict),
-            at=f"{output.at}.schema",
+            at=at,
             is_tool=False,
             root_must_be_object=target.dialect is not _GEMINI,
             description=output.description,
@@ -206,10 +207,10 @@ def _schema(
     except NotOfObjects:
         notes.lost("schema-root", output.at)
         return None
-    for what, at in fitted.changes:
-        notes.adjusted(what, at)
-    for at in fitted.notes:
-        notes.note("tool-schema", at)
+    for what, place in fitted.changes:
+        notes.adjusted(what, place)
+    for place in fitted.notes:
+        notes.note("tool-schema", place)
     strict = fitted.is_strict if wants_strict else output.strict
     return replace(
         output,
@@ -325,7 +326,7 @@ def fit_identity(asked: Request, target: Target, notes: Notes) -> Identity:
         return made
     if target.dialect in _OPENAI and asked.dialect in _OPENAI:
         metadata = told.metadata
-        if metadata is not None and not target.is_openai:
+        if metadata is not None and not (target.is_openai and target.dialect is _RESPONSES):
             notes.note("metadata", "metadata")
             metadata = None
         return replace(made, user=told.user, safety_id=told.safety_id, metadata=metadata)

@@ -26,12 +26,6 @@ _MAPPED: Final[dict[tuple[str, Dialect], dict[str, Any]]] = {
     ("code", Dialect.ANTHROPIC_MESSAGES): {"type": "code_execution_20250825", "name": "code_execution"},
     ("code", Dialect.GEMINI): {"codeExecution": {}},
 }
-_SCHEMA_MEMBER: Final = {
-    Dialect.OPENAI_CHAT: "parameters",
-    Dialect.OPENAI_RESPONSES: "parameters",
-    Dialect.ANTHROPIC_MESSAGES: "input_schema",
-    Dialect.GEMINI: "parameters",
-}
 _WRAPPED_SCHEMA: Final = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -184,9 +178,8 @@ def _with_schema(tool: Tool, target: Target, notes: Notes) -> Tool:
         notes.note("tool-strict", tool.at)
     schema, description = tool.schema, tool.description
     if schema is not None:
-        member = f"{tool.at}.{_SCHEMA_MEMBER[target.dialect]}" if tool.at else ""
         fitted = fit_schema(
-            schema, column(target.dialect, is_strict=is_strict), at=member, description=description
+            schema, column(target.dialect, is_strict=is_strict), at=tool.schema_at, description=description
         )
         for what, at in fitted.changes:
             notes.adjusted(what, at)

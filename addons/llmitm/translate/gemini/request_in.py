@@ -270,6 +270,7 @@ def _function(node: Node) -> Tool:
     if not name:
         raise invalid(f"{node.at}.name", "expected the name of a function")
     whole, older = node.get("parametersJsonSchema"), node.get("parameters")
+    found = whole or older
     schema = whole.value if whole is not None else from_openapi(older.value) if older is not None else None
     return Tool(
         name=name,
@@ -277,6 +278,7 @@ def _function(node: Node) -> Tool:
         schema=schema,
         extra={name: one.value for name, one in node.members() if name not in _FUNCTION},
         at=node.at,
+        schema_at=found.at if found is not None else "",
     )
 
 

@@ -115,7 +115,7 @@ def read_request(
         paths={
             **{name: name for name in settings},
             "stop": "stop_sequences",
-            "thinking": "thinking",
+            "thinking": "thinking" if told.get("thinking") else "output_config.effort",
             "effort": "output_config.effort",
             "user": "metadata.user_id",
             "parallel": "tool_choice.disable_parallel_tool_use",
@@ -204,6 +204,7 @@ def _tool(entry: dict[str, Any], at: str, slices: jsontext.Slices, n: int) -> To
         cache=cache_of(entry),
         extra={key: value for key, value in entry.items() if key not in known and value is not None},
         at=at,
+        schema_at=f"{at}.input_schema",
     )
 
 

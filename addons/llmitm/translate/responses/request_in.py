@@ -89,6 +89,7 @@ _PATHS: Final = {
     "logprobs": "include",
     "top_logprobs": "top_logprobs",
     "verbosity": "text.verbosity",
+    "thinking": "reasoning",
     "effort": "reasoning.effort",
     "show": "reasoning.summary",
     "parallel": "parallel_tool_calls",

@@ -64,6 +64,7 @@ def _own(tool: dict[str, Any], at: str, namespace: str | None, said: dict[str, A
         namespace=namespace,
         extra=extra | said,
         at=at,
+        schema_at=f"{at}.parameters",
     )
 
 
