@@ -264,8 +264,7 @@ class _Turns:
             read_call(call, place) for place, call in objects(message.get("tool_calls"), f"{at}.tool_calls")
         ]
         match message.get("function_call"):
-            case dict() as legacy:
-                name = text_if(legacy.get("name")) or ""
+            case {"name": str(name), **legacy} if name:
                 made = ids.legacy_call_id(self._legacy_count, name)
                 self._legacy_count += 1
                 self._legacy.append(made)
