@@ -245,15 +245,12 @@ def _thinking(request: Request, target: Target) -> dict[str, Any]:
     thinking = request.thinking
     if thinking is None:
         return {}
-    if target.row.reasoning == "toggle":
-        made: dict[str, Any] = {}
-        if thinking.mode is not None:
-            is_on = thinking.mode != "off"
-            if target.row.family.startswith("qwen"):
-                made["enable_thinking"] = is_on
-            else:
-                made["thinking"] = {"type": "enabled" if is_on else "disabled"}
-        if thinking.effort is not None:
-            made["reasoning_effort"] = thinking.effort
-        return made
-    return {"reasoning_effort": thinking.effort} if thinking.effort is not None else {}
+    made: dict[str, Any] = {}
+    if target.row.reasoning == "toggle" and thinking.mode is not None:
+        is_on = thinking.mode != "off"
+        if target.row.off == "toggle":
+            made = {"enable_thinking": is_on, "thinking_budget": thinking.budget_tokens}
+        else:
+            made = {"thinking": {"type": "enabled" if is_on else "disabled"}}
+    made["reasoning_effort"] = thinking.effort
+    return {name: value for name, value in made.items() if value is not None}
