@@ -89,6 +89,10 @@ def _file(file: dict[str, Any], cache: Cache | None, at: str) -> Media:
         source = FileId("openai", file["file_id"])
         return Media(kind="document", source=source, filename=filename, cache=cache, at=at)
     text = a_text(file.get("file_data"), f"{at}.file.file_data")
+    if text[:8].lower().startswith(("https://", "http://")):  # hosts that fetch documents themselves
+        mime = media.mime_of_url(text) or "application/pdf"
+        kind = media.kind_of(mime)
+        return Media(kind=kind, source=Url(text), mime=mime, filename=filename, cache=cache, at=at)
     data, mime = openai_parts.read_file(text, filename, f"{at}.file.file_data")
     return Media(kind=media.kind_of(mime), source=data, mime=mime, filename=filename, cache=cache, at=at)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from llmitm.exchange import Dialect
 from llmitm.translate import jsontext, media
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import read_call
@@ -16,7 +17,9 @@ from llmitm.translate.neutral import (
     Base64,
     Choice,
     Citation,
+    Hosted,
     Media,
+    Opaque,
     Part,
     Reasoning,
     Refusal,
@@ -94,22 +97,42 @@ def _parts(message: dict[str, Any]) -> Iterator[Part]:
     if isinstance(legacy, dict) and not calls and is_call(legacy):
         calls.append(read_call({"id": "", "function": legacy}, ""))
     found = details.read(message.get("reasoning_details"), (call.id for call in calls))
-    text, reasoning = _texts(message.get("content"))
-    said = text_if(message.get("reasoning_content")) or text_if(message.get("reasoning")) or reasoning
-    yield from _reasoned(said, found)
+    content = list(read_content(message.get("content")))
+    said = "".join(part.readable for part in content if isinstance(part, Reasoning))
+    yield from _reasoned(reasoning_of(message) or said, found)
+    yield from (part for part in content if isinstance(part, Opaque))
+    texts = [part for part in content if isinstance(part, Text)]
+    text, cited = "".join(part.text for part in texts), sum((part.citations for part in texts), ())
     if text:
-        yield Text(text=text, citations=citations(message.get("annotations")), sealed=found.loose)
+        cited += citations(message.get("annotations"))
+        yield Text(text=text, citations=cited, sealed=found.loose)
     elif found.loose is not None and not calls:
         yield Text(text="", sealed=found.loose)
-    if refusal := text_if(message.get("refusal")):
+    refused = "".join(part.text for part in content if isinstance(part, Refusal))
+    if refusal := text_if(message.get("refusal")) or refused:
         yield Refusal(text=refusal)
     for call in calls:
         seal = found.calls.get(call.id)
         yield replace(call, sealed=seal) if seal is not None and call.sealed is None else call
+    yield from (part for part in content if isinstance(part, Media))
+    yield from beside(message)
+
+
+def reasoning_of(message: dict[str, Any]) -> str | None:
+    """Hosts that know both names give one of them empty."""
+    return text_if(message.get("reasoning_content")) or text_if(message.get("reasoning"))
+
+
+def beside(message: dict[str, Any]) -> Iterator[Part]:
+    """What stands beside the text of a message, or of a piece of one: media, and the work of hosts' tools."""
     yield from images(message.get("images"))
     match message.get("audio"):
         case {"data": str(data)} if data:
             yield Media(kind="audio", source=Base64(data))
+    executed = message.get("executed_tools")
+    if isinstance(executed, list) and executed:
+        raw = jsontext.text_of(executed)
+        yield Hosted(vendor="host", type="executed_tools", raw=raw, phase="result")
 
 
 def is_call(legacy: dict[str, Any]) -> bool:
@@ -125,23 +148,39 @@ def _reasoned(said: str | None, found: details.Read) -> Iterator[Reasoning]:
         yield replace(part, text=part.readable or None, summary=())
 
 
-def _texts(content: Any) -> tuple[str, str | None]:
-    """Text and thinking of a message's content, which hosts give as a string or as a list of parts."""
-    if not isinstance(content, list):
-        return text_if(content) or "", None
-    texts: list[str] = []
-    thinking: list[str] = []
-    for part in content:
-        match part:
-            case {"type": "thinking", "thinking": str(text)}:
-                thinking.append(text)
-            case {"type": "thinking", "thinking": list(runs)}:
-                thinking += (
-                    run["text"] for run in runs if isinstance(run, dict) and isinstance(run.get("text"), str)
-                )
-            case {"text": str(text)}:
-                texts.append(text)
-    return "".join(texts), "".join(thinking) or None
+def read_content(content: Any) -> Iterator[Part]:
+    """What a message, or a piece of one, says: a string, or parts as hosts have them, thinking among them.
+    Hosts that were asked for JSON give it as an object."""
+    match content:
+        case str():
+            yield Text(text=content)
+        case dict():
+            yield Text(text=jsontext.text_of(content))
+        case list():
+            for part in content:
+                yield from _content_part(part)
+
+
+def _content_part(part: Any) -> Iterator[Part]:
+    match part:
+        case str():
+            yield Text(text=part)
+        case {"type": "thinking", "thinking": str(text)}:
+            yield Reasoning(text=text)
+        case {"type": "thinking", "thinking": list(runs)}:
+            for run in runs:
+                if isinstance(run, dict) and isinstance(run.get("text"), str):
+                    yield Reasoning(text=run["text"])
+        case {"type": "refusal", "refusal": str(text)}:
+            yield Refusal(text=text)
+        case {"type": "image_url"}:
+            yield from images([part])
+        case {"text": str(text)}:
+            yield Text(text=text)
+        case {"type": "reference"}:
+            yield Text(text="", citations=(Citation(kind="document"),))
+        case {"type": str(kind)} if kind not in ("text", "thinking", "refusal"):
+            yield Opaque(dialect=Dialect.OPENAI_CHAT, type=kind, raw=jsontext.text_of(part))
 
 
 def citations(annotations: Any) -> tuple[Citation, ...]:
@@ -158,6 +197,8 @@ def citations(annotations: Any) -> tuple[Citation, ...]:
                         end=end if type(end) is int else None,
                     )
                 )
+            case {"type": str(kind)} if kind != "url_citation":
+                made.append(Citation(kind="document"))
     return tuple(made)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from llmitm.translate import jsontext, stream
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import read_call
+from llmitm.translate.chat.reply_in import beside, is_call, read_content, reasoning_of
 from llmitm.translate.chat.reply_in import citations as citations_of
-from llmitm.translate.chat.reply_in import images, is_call
 from llmitm.translate.chat.stops import read_stop
 from llmitm.translate.chat.usage import read_usage
 from llmitm.translate.failures import failure_of
@@ -41,9 +41,6 @@ from llmitm.translate.neutral import (
 )
 from llmitm.translate.reading import text_if
 from llmitm.translate.sse import Event
-
-_TEXTS: Final = (("content", Text), ("refusal", Refusal))
-_REASONING: Final = ("reasoning_content", "reasoning")
 
 
 class StreamReader:
@@ -121,7 +118,7 @@ class StreamReader:
         if self._has_failed:
             return []
         out: list[StreamEvent] = []
-        is_told = self._has_ended and any(choice.is_over for choice in self._choices.values())
+        is_told = self._has_ended and any(one.is_over or one.has_parts for one in self._choices.values())
         for choice in self._choices.values():
             choice.finish(out, is_told=is_told)
         is_whole = all(choice.is_over for choice in self._choices.values())
@@ -148,6 +145,11 @@ class _Item:
         self.is_open = False
 
     @property
+    def is_nameless(self) -> bool:
+        """A call whose name is still to come, before its arguments."""
+        return isinstance(self.part, ToolCall) and not (self.part.name or self.seen)
+
+    @property
     def is_complete(self) -> bool:
         """Text is, as soon as something else comes; a call, when its arguments are a whole value."""
         if not isinstance(self.part, ToolCall):
@@ -155,6 +157,14 @@ class _Item:
         text = "".join(self.seen)
         self.seen = [text]
         return self.part.kind == "custom" or (text.rstrip().endswith("}") and jsontext.is_object(text))
+
+
+def _begins_anew(item: _Item, read: ToolCall) -> bool:
+    """Whether a fragment at the index of a known call is of another: hosts count all of them 0."""
+    if read.id and item.last_id:
+        return read.id != item.last_id
+    has_news = bool(read.name) and (bool(read.args) or read.name != item.part.name)
+    return has_news and not read.id and bool(item.seen) and item.is_complete
 
 
 class _Choice:
@@ -171,6 +181,10 @@ class _Choice:
         self._is_blank = False
         """A finish reason came, but it is an empty word."""
         self.is_over = False
+
+    @property
+    def has_parts(self) -> bool:
+        return self._next > 0
 
     def read(self, made: dict[str, Any], out: list[StreamEvent]) -> None:
         delta = made.get("delta")
@@ -195,26 +209,24 @@ class _Choice:
         out.append(StopSeen(stop, self._index))
 
     def finish(self, out: list[StreamEvent], *, is_told: bool) -> None:
-        """`is_told`: the stream said that it is over, and another choice did, though this one did not."""
+        """`is_told`: the stream said that it is over, though this choice did not: hosts forget the reason."""
         if (self._is_blank or is_told) and not self.is_over:
             self._stop("stop", None, out)
 
     def _delta(self, delta: dict[str, Any], out: list[StreamEvent]) -> None:
         entries = delta.get("reasoning_details")
-        said = next((delta[name] for name in _REASONING if isinstance(delta.get(name), str)), None)
-        if said:
+        if said := reasoning_of(delta):
             self._has_said = True
             self._text(Reasoning, "text", said, out)
         if isinstance(entries, list):
             self._details(entries, out)
         content = delta.get("content")
         if isinstance(content, str):
-            if content:
-                self._text(Text, "text", content, out)
-        elif isinstance(content, list):
-            self._content_list(content, out)
+            self._text(Text, "text", content, out)
+        elif content is not None:
+            self._content(content, out)
         refusal = delta.get("refusal")
-        if isinstance(refusal, str) and refusal:
+        if isinstance(refusal, str):
             self._text(Refusal, "text", refusal, out)
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
@@ -225,25 +237,26 @@ class _Choice:
             self._call({"index": 0, "function": legacy}, out)
         if delta.get("annotations"):
             self._meta(Text, "citations", citations_of(delta["annotations"]), out)
-        for image in images(delta.get("images")):
-            self._push(_Item(image), out)
+        for part in beside(delta):
+            self._push(_Item(part), out)
 
-    def _content_list(self, content: list[Any], out: list[StreamEvent]) -> None:
-        """Content as a list of parts, thinking among them."""
-        for part in content:
+    def _content(self, content: Any, out: list[StreamEvent]) -> None:
+        for part in read_content(content):
             match part:
-                case {"type": "thinking", "thinking": str(text)} if text:
-                    self._text(Reasoning, "text", text, out)
-                case {"type": "thinking", "thinking": list(runs)}:
-                    for run in runs:
-                        if isinstance(run, dict) and isinstance(run.get("text"), str) and run["text"]:
-                            self._text(Reasoning, "text", run["text"], out)
-                case {"text": str(text)} if text:
-                    self._text(Text, "text", text, out)
+                case Text() | Refusal():
+                    self._text(type(part), "text", part.text, out)
+                    if isinstance(part, Text) and part.citations:
+                        self._meta(Text, "citations", part.citations, out)
+                case Reasoning():
+                    self._text(Reasoning, "text", part.readable, out)
+                case _:
+                    self._push(_Item(part), out)
 
     # ---- the queue
 
     def _text(self, kind: type[Any], field: Any, text: str, out: list[StreamEvent]) -> None:
+        if not text:
+            return
         queue = self._queue
         if queue and type(queue[-1].part) is kind:
             last = queue[-1]
@@ -264,6 +277,8 @@ class _Choice:
         queue = self._queue
         while queue:
             head = queue[0]
+            if head.is_nameless and len(queue) == 1:
+                return
             self._flush(head, out)
             if len(queue) == 1 or not head.is_complete:
                 return
@@ -303,7 +318,7 @@ class _Choice:
     def _call(self, fragment: dict[str, Any], out: list[StreamEvent]) -> None:
         read = read_call(fragment, "")
         index = fragment.get("index")
-        item = self._found(index, read.id, read.name)
+        item = self._found(index, read)
         if item is None:
             self._calls += 1
             item = _Item(replace(read, args=""), index if type(index) is int and index >= 0 else None)
@@ -316,26 +331,27 @@ class _Choice:
             return
         if item not in self._queue:
             return  # complete: hosts that repeat it whole at the end
+        if not item.is_open:
+            named = replace(item.part, id=item.part.id or read.id, name=item.part.name or read.name)
+            item.part, item.last_id = named, named.id
         if read.sealed is not None and item.part.sealed is None:
             item.metas.append(("sealed", read.sealed))
         if read.args and not (read.id and item.seen and "".join(item.seen) == read.args):
             item.waiting.append(("args", read.args))
             item.seen.append(read.args)
-        if item.is_open:
-            self._flush(item, out)
+        if item.is_open or item is self._queue[0]:
             self._advance(out)
 
-    def _found(self, index: Any, call_id: str, name: str) -> _Item | None:
+    def _found(self, index: Any, read: ToolCall) -> _Item | None:
         """The call that a fragment belongs to; None: it begins one."""
         if type(index) is int and index >= 0:
             item = self._by_key.get(index)
-            is_new = item is not None and call_id and item.last_id and call_id != item.last_id
-            return None if is_new else item
+            return None if item is not None and _begins_anew(item, read) else item
         last = next((one for one in reversed(self._queue) if isinstance(one.part, ToolCall)), None)
         if (
             last is None
-            or (call_id and call_id != last.last_id)
-            or (name and not call_id and last.is_complete)
+            or (read.id and read.id != last.last_id)
+            or (read.name and not read.id and last.is_complete)
         ):
             return None
         return last

@@ -1,0 +1,51 @@
+"""User turns in a row are one: what is left of them decides whether there is anything to ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from llmitm.errors import Refused
+from llmitm.exchange import Dialect
+from llmitm.translate import models
+from llmitm.translate.pair import Translation, read_request
+from llmitm.translate.target import Target
+
+AUDIO = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+LOST: dict[str, Any] = {"role": "user", "content": [AUDIO]}
+ASKED = {"role": "user", "content": "a"}
+CALL = {
+    "role": "assistant",
+    "tool_calls": [{"id": "k", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "k", "content": "b"}
+
+
+def to_messages(*messages: dict[str, Any]) -> Translation:
+    asked = read_request(Dialect.OPENAI_CHAT, orjson.dumps({"model": "m", "messages": messages}))
+    row = models.find("claude-opus-5", Dialect.ANTHROPIC_MESSAGES)
+    return Translation(
+        asked, Target(dialect=Dialect.ANTHROPIC_MESSAGES, model="claude-opus-5", row=row, vendor="anthropic")
+    )
+
+
+@pytest.mark.parametrize(
+    "messages", [[ASKED, LOST], [ASKED, CALL, RESULT, LOST]], ids=["after a question", "after results"]
+)
+def test_a_last_turn_of_which_nothing_is_left_leaves_those_before_it(messages: list[dict[str, Any]]) -> None:
+    made = to_messages(*messages)
+    assert orjson.loads(made.body)["messages"][-1]["role"] == "user"
+    assert [one.what for one in made.notes.told] == ["media"]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[LOST], [ASKED, {"role": "assistant", "content": "b"}, LOST]],
+    ids=["alone", "after an answer"],
+)
+def test_a_row_of_which_nothing_is_left_is_refused(messages: list[dict[str, Any]]) -> None:
+    with pytest.raises(Refused) as refused:
+        to_messages(*messages)
+    assert refused.value.code == "empty_user_turn"
