@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from llmitm.errors import Refused
-from llmitm.exchange import Dialect
+from llmitm.exchange import Dialect, Usage
 from llmitm.translate import failures, jsontext, models, pair, sse
 from llmitm.translate.neutral import Failure, Request, UpstreamError
 from llmitm.translate.notes import Warned
@@ -109,7 +109,8 @@ def outcome(case: Case, other: Dialect) -> dict[str, Any]:
 
     request   {"body", "warnings"} or {"refused": {"status", "code", "param"}}
     reply     {"body", "warnings"} or {"failed": ...}
-    stream    {"events", "warnings", "failed"}; with `failed` and no events nothing had begun
+    stream    {"events", "warnings"}, and of one that failed {"failed", "usage"}: why, and what had been
+              counted; with `failed` and no events nothing had begun
     error     {"status", "headers", "body"}
     """
     match case.kind:
@@ -148,7 +149,10 @@ def _stream(case: Case, other: Dialect) -> dict[str, Any]:
     text = stream.feed(case.given) + stream.finish()
     told: dict[str, Any] = {"events": _events(other, text)} if text else {}
     told |= _warnings(made.notes.warnings)
-    return told | ({"failed": _failed(stream.failure)} if stream.failure else {})
+    if stream.failure is None:
+        return told
+    told["failed"] = _failed(stream.failure)
+    return told if stream.usage is None else told | {"usage": _counted(stream.usage)}
 
 
 def _error(case: Case, other: Dialect) -> dict[str, Any]:
@@ -208,6 +212,11 @@ def _warning(one: Warned) -> str:
 def _failed(failure: Failure) -> dict[str, Any]:
     told = {"status": failure.status, "kind": failure.kind, "code": failure.code, "message": failure.message}
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _counted(usage: Usage) -> dict[str, Any]:
+    counts = {name: getattr(usage, name) for name in Usage.__slots__}
+    return {name: count for name, count in counts.items() if count is not None and count != ()}
 
 
 def _body(body: bytes) -> dict[str, Any]:
