@@ -293,7 +293,7 @@ OUTPUTS: list[tuple[str, Dialect, Output, Target, Any, bool | None, list[str]]] 
         target(CHAT),
         OPEN,
         False,
-        ["adjusted:tool-strict at s.schema"],
+        ["adjusted:tool-strict at s"],
     ),
     (
         "OpenAI's clients say it themselves",
@@ -628,6 +628,14 @@ IDENTITIES = [
         Identity(user="u", metadata={"a": "b"}),
         target(RESPONSES, **HOST),
         Identity(user="u"),
+        ["note:metadata at metadata"],
+    ),
+    (
+        "chat keeps no metadata of what it does not store",
+        RESPONSES,
+        Identity(metadata={"a": "b"}),
+        target(CHAT),
+        Identity(),
         ["note:metadata at metadata"],
     ),
     (

@@ -40,10 +40,10 @@ TOOLS: list[tuple[str, Tool, Target, Tool, list[str]]] = [
     ),
     (
         "it is off where it would change the schema",
-        replace(F, schema=OPEN, strict=True),
+        replace(F, schema=OPEN, strict=True, schema_at="there"),
         target(CHAT),
         replace(F, schema=OPEN, strict=False),
-        ["adjusted:tool-strict at tools[0].parameters"],
+        ["adjusted:tool-strict at there"],
     ),
     ("responses is told also where there is none", F, target(RESPONSES), replace(F, strict=False), []),
     ("chat is not", F, target(CHAT), F, []),
