@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, Literal
 
 from llmitm.exchange import Dialect, Usage
@@ -374,12 +375,19 @@ class Request:
     """Where a setting stood: its field's name in `Settings`, `Thinking`, ... to the client's path."""
     lost: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """What no other dialect can say: (warning's word, path), such as `("logit_bias", "logit_bias")`."""
+    adjusted: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """What reading already changed, in the same form."""
     noted: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """The same where its loss changes nothing (grade note)."""
     refused: tuple[tuple[str, str, str], ...] = field(default=(), compare=False)
     """What must not be left out: (code, path, sentence). Any entry refuses the request across dialects."""
     echo: Mapping[str, JSON] = field(default_factory=dict, compare=False)
     """Members of the client's request that a responses reply repeats, as they came."""
+
+    @property
+    def lead(self) -> tuple[Turn, ...]:
+        """The system's turns that come before all others."""
+        return tuple(takewhile(lambda turn: turn.role in (Role.SYSTEM, Role.DEVELOPER), self.turns))
 
 
 # ---- replies

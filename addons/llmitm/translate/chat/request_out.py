@@ -80,20 +80,17 @@ def _stop(stop: tuple[str, ...]) -> Any:
 
 
 def _messages(request: Request, target: Target) -> Iterator[dict[str, Any]]:
-    turns = request.turns
-    led = 0
-    while led < len(turns) and turns[led].role in (Role.SYSTEM, Role.DEVELOPER):
-        led += 1
-    if led and not target.is_openai:
-        yield {"role": "system", "content": "\n\n".join(_texts(turns[:led]))}
-        turns = turns[led:]
+    turns, lead = request.turns, request.lead
+    if lead and not target.is_openai:
+        yield {"role": "system", "content": "\n\n".join(_texts(lead))}
+        turns = turns[len(lead) :]
     for turn in turns:
         match turn.role:
             case Role.SYSTEM | Role.DEVELOPER:
                 yield _system(turn, target)
             case Role.USER:
                 yield from _user(turn, target)
-            case Role.ASSISTANT:
+            case _:
                 yield _assistant(turn, request, target)
 
 

@@ -6,8 +6,7 @@ The model and whether the answer is a stream stand in the URL.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import takewhile
-from typing import Any, Final
+from typing import Any
 
 from llmitm.translate import jsontext
 from llmitm.translate.gemini.parts import write_media, write_part
@@ -28,16 +27,14 @@ from llmitm.translate.neutral import (
 )
 from llmitm.translate.target import Target
 
-_SYSTEM: Final = (Role.SYSTEM, Role.DEVELOPER)
-
 
 def write_request(request: Request, target: Target) -> bytes:
     """The body for a request that fits the target."""
-    leading = list(takewhile(lambda turn: turn.role in _SYSTEM, request.turns))
+    lead = request.lead
     body: dict[str, Any] = {
-        "contents": [_content(turn, not target.is_vertex) for turn in request.turns[len(leading) :]]
+        "contents": [_content(turn, not target.is_vertex) for turn in request.turns[len(lead) :]]
     }
-    if system := [{"text": part.text} for turn in leading for part in turn.parts if isinstance(part, Text)]:
+    if system := [{"text": part.text} for turn in lead for part in turn.parts if isinstance(part, Text)]:
         body["systemInstruction"] = {"parts": system}
     if tools := _tools(request.tools):
         body["tools"] = tools

@@ -13,14 +13,11 @@ from llmitm.translate.target import Target
 def write_request(request: Request, target: Target) -> bytes:
     """The body for a fitted request."""
     settings, cache = request.settings, request.cache.auto
-    turns = request.turns
-    led = 0
-    while led < len(turns) and turns[led].role in (Role.SYSTEM, Role.DEVELOPER):
-        led += 1
+    lead = request.lead
     body: dict[str, Any] = {"model": target.model, "max_tokens": settings.max_tokens}
     told: dict[str, Any] = {
-        "messages": [_message(turn) for turn in turns[led:]],
-        "system": [block for turn in turns[:led] for block in write_parts(turn.parts)] or None,
+        "messages": [_message(turn) for turn in request.turns[len(lead) :]],
+        "system": [block for turn in lead for block in write_parts(turn.parts)] or None,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "top_k": settings.top_k,

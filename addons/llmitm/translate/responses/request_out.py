@@ -7,8 +7,8 @@ nothing is stored, and encrypted reasoning is asked for where the model makes an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby, takewhile
-from typing import Any, Final
+from itertools import groupby
+from typing import Any
 
 from llmitm.translate import jsontext
 from llmitm.translate.neutral import (
@@ -31,13 +31,13 @@ from llmitm.translate.neutral import (
 from llmitm.translate.responses import parts, tools
 from llmitm.translate.target import Target
 
-_SYSTEM: Final = (Role.SYSTEM, Role.DEVELOPER)
-
 
 def write_request(request: Request, target: Target) -> bytes:
     """The body, its members in the order in which the API lists them."""
-    instructions, items = _instructed(_leading(request))
-    for turn in request.turns[len(_leading(request)) :]:
+    # Where there are no other turns the last is an item: no input is refused.
+    lead = request.lead[: len(request.turns) - 1]
+    instructions, items = _instructed(lead)
+    for turn in request.turns[len(lead) :]:
         items += _items(turn)
     identity, settings, choice = request.identity, request.settings, request.tool_choice
     members: dict[str, Any] = {
@@ -67,15 +67,9 @@ def write_request(request: Request, target: Target) -> bytes:
     return jsontext.dumps({name: value for name, value in members.items() if value is not None})
 
 
-def _leading(request: Request) -> list[Turn]:
-    """System turns at the head. Where there are no others the last is an item: no input is refused."""
-    leading = list(takewhile(lambda turn: turn.role in _SYSTEM, request.turns))
-    return leading[: len(request.turns) - 1]
-
-
-def _instructed(leading: list[Turn]) -> tuple[str | None, list[Any]]:
+def _instructed(lead: tuple[Turn, ...]) -> tuple[str | None, list[Any]]:
     """Instructions; an item instead where they hold what a string cannot."""
-    said = [part for turn in leading for part in turn.parts if isinstance(part, Text | Media)]
+    said = [part for turn in lead for part in turn.parts if isinstance(part, Text | Media)]
     texts = [part.text for part in said if isinstance(part, Text) and part.cache is None]
     if len(texts) == len(said):
         return "\n\n".join(texts) if texts else None, []
