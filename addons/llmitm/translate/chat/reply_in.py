@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from llmitm.exchange import Dialect
 from llmitm.translate import jsontext, media
@@ -17,6 +17,7 @@ from llmitm.translate.neutral import (
     Base64,
     Choice,
     Citation,
+    Failure,
     Hosted,
     Media,
     Opaque,
@@ -30,6 +31,13 @@ from llmitm.translate.neutral import (
     Url,
 )
 from llmitm.translate.reading import text_if
+
+NO_CHOICE: Final = Failure(
+    status=502,
+    kind="bad_gateway",
+    code="empty_reply",
+    message="The provider sent an answer without content.",
+)
 
 
 def read_reply(body: bytes) -> Reply:
@@ -45,15 +53,15 @@ def read_reply(body: bytes) -> Reply:
     if not isinstance(told, dict) or not isinstance(told.get("choices"), list):
         failed = failure_of(told, 200)
         raise UpstreamError(failed) if failed else no_reply("The provider's answer holds no choices.")
-    if not told["choices"] and told.get("error"):
-        failed = failure_of(told, 200)
-        if failed is not None:
-            raise UpstreamError(failed)
     choices = [
         _choice(choice, place) for place, choice in enumerate(told["choices"]) if isinstance(choice, dict)
     ]
+    if not choices:
+        failed = failure_of(told, 200) if told.get("error") else None
+        raise UpstreamError(failed or NO_CHOICE)
     if len({choice.index for choice in choices}) != len(choices):
         choices = [replace(choice, index=place) for place, choice in enumerate(choices)]
+    choices.sort(key=lambda choice: choice.index)
     created = told.get("created")
     return Reply(
         id=text_if(told.get("id")) or None,

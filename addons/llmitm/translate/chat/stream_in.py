@@ -14,7 +14,7 @@ from typing import Any
 from llmitm.translate import jsontext, stream
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import read_call
-from llmitm.translate.chat.reply_in import beside, is_call, read_content, reasoning_of
+from llmitm.translate.chat.reply_in import NO_CHOICE, beside, is_call, read_content, reasoning_of
 from llmitm.translate.chat.reply_in import citations as citations_of
 from llmitm.translate.chat.stops import read_stop
 from llmitm.translate.chat.usage import read_usage
@@ -122,7 +122,9 @@ class StreamReader:
         for choice in self._choices.values():
             choice.finish(out, is_told=is_told)
         is_whole = all(choice.is_over for choice in self._choices.values())
-        if not self._has_started or not is_whole or not (self._choices or self._has_ended):
+        if not self._choices and self._has_started and self._has_ended:
+            return [Failed(NO_CHOICE)]
+        if not self._choices or not is_whole:
             return [*out, stream.truncated()]
         out.append(End())
         return out
