@@ -8,9 +8,11 @@ mounted into a container), a look every few seconds finds them.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
@@ -123,30 +125,57 @@ async def _settled(source: Source, clock: Clock) -> None:
 
 async def listened(entries: frozenset[Path], clock: Clock) -> AsyncGenerator[None]:
     """What the system tells of `entries`, and every LOOK_EVERY_S."""
+    told, stop = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        try:
+            loop.call_soon_threadsafe(told.set)
+        except RuntimeError:  # the loop has ended
+            stop.set()
+
+    # not asyncio's own threads: the end of a program waits for those for ever
+    threading.Thread(target=_listen, args=(entries, stop, tell), name="llmitm-watch").start()
+    try:
+        while True:
+            try:
+                await asyncio.wait_for(told.wait(), LOOK_EVERY_S)
+            except TimeoutError:
+                pass
+            told.clear()
+            yield
+    finally:
+        stop.set()
+
+
+def _listen(entries: frozenset[Path], stop: threading.Event, tell: Callable[[], None]) -> None:
+    """Until `stop`, or the end of the program."""
     import watchfiles
 
     folders = {entry.parent for entry in entries}
     names = {str(path) for path in entries | folders}
     try:
-        async for _ in watchfiles.awatch(
+        for changed in watchfiles.watch(
             *folders,
             watch_filter=lambda _, path: path in names,
             debounce=200,
             step=100,
-            rust_timeout=int(LOOK_EVERY_S * 1000),
+            stop_event=stop,
+            rust_timeout=1000,
             yield_on_timeout=True,
+            raise_interrupt=False,
             recursive=False,
         ):
-            yield
+            if changed:
+                tell()
+            if not threading.main_thread().is_alive():
+                return
     except (OSError, RuntimeError) as error:
         log.warning(
             "changes of the configuration are looked for every %g s: the system tells of none (%s)",
             LOOK_EVERY_S,
             type(error).__name__,
         )
-        while True:
-            await clock.sleep(LOOK_EVERY_S)
-            yield
 
 
 def entries(path: Path) -> frozenset[Path]:

@@ -24,11 +24,15 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, TlsData
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from llmitm import journey
-from llmitm.edge import masks, replay
+from llmitm.config.schema import Config
+from llmitm.config.watch import changes
+from llmitm.control import Board, LocalControl
+from llmitm.edge import masks, replay, terminal
 from llmitm.edge.fast import Fast, LeanContext
 from llmitm.edge.layer import GatewayLayer
 from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
+from llmitm.errors import ConfigError
 from llmitm.exchange import ClientRequest, ResponseHead, Unwatched
 from llmitm.world import World
 
@@ -54,8 +58,10 @@ class Door:
 
     name = "llmitm-door"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, board: Board | None = None) -> None:
         self.world = world
+        self.control = LocalControl(world, stop=self.stop, board=board)
+        self._board = board
         self.hold_limit_bytes = world.config.server.body_limit_bytes
         self.certificate: Certificate | None = None
         server = world.config.server
@@ -73,6 +79,7 @@ class Door:
         self._fast: Fast | None = None
         if server.tls_cert is not None and server.tls_key is not None:
             self.certificate = Certificate(server.tls_cert, server.tls_key, http2=server.http2)
+        world.followers.append(self._follow)
 
     # -- starting and stopping
 
@@ -116,6 +123,8 @@ class Door:
                 loop.add_signal_handler(number, self.stop)
             except (NotImplementedError, RuntimeError):  # Windows, or not the main thread
                 pass
+        terminal.on_hangup(loop, reload=lambda: self._spawn(self._reload()), stop=self.stop)
+        self._spawn(self._watch())
         self._spawn(self._announce())
 
     async def _announce(self) -> None:
@@ -135,8 +144,35 @@ class Door:
         self.world.port = bound[1]
         names = ", ".join(self.world.config.endpoints) or "none"
         log.info("listening on %s://%s:%s, endpoints: %s", scheme, server.host, bound[1], names)
+        if self._board is not None:
+            host = f"[{server.host}]" if ":" in server.host else server.host
+            self._board.listening(f"{scheme}://{host}:{bound[1]}")
         if self.certificate is not None:
             self._spawn(self.certificate.watch())
+
+    async def _watch(self) -> None:
+        """Takes each change of the configuration's files."""
+        if self.world.source is None:
+            return
+        try:
+            async for _ in changes(self.world.source, self.world.clock):
+                await self._reload()
+        except Exception:
+            log.exception("changes of the configuration are no longer seen; SIGHUP has it read anew")
+
+    async def _reload(self) -> None:
+        try:
+            await self.control.reload()
+        except (ConfigError, LookupError):
+            pass  # told already, or nothing to read
+        except Exception:
+            log.exception("the configuration could not be read anew; the one in force stays as it is")
+
+    def _follow(self, config: Config) -> None:
+        server = config.server
+        self.hold_limit_bytes = server.body_limit_bytes
+        if self.certificate is not None and server.tls_cert is not None and server.tls_key is not None:
+            self.certificate.use(server.tls_cert, server.tls_key, http2=server.http2)
 
     def _give_up(self, message: str) -> None:
         print(f"llmitm: {message}", file=sys.stderr)

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from llmitm import world
-from llmitm.config.load import find, load
+from llmitm.config.load import find
+from llmitm.config.schema import Config
+from llmitm.config.watch import Source
 from llmitm.errors import ConfigError
 from llmitm.record.log import open_log
 
@@ -19,13 +21,20 @@ def world_or_exit(
 
     Exits with status 2 and every problem on standard error where it cannot be used.
     """
+    source = Source(find(path, os.environ), env=os.environ, host=host, port=port)
     try:
-        config = load(find(path, os.environ), env=os.environ, host=host, port=port)
+        config = source.read()
     except ConfigError as error:
         print(f"llmitm: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     made = world.build(config)
     made.is_fast = os.environ.get("LLMITM_FAST", "1") != "0"
-    settings = config.log
-    open_log(made.redact, level=settings.level, form=settings.format, file=settings.file)
+    made.source = source
+
+    def keep_log(config: Config) -> None:
+        settings = config.log
+        open_log(made.redact, level=settings.level, form=settings.format, file=settings.file)
+
+    keep_log(config)
+    made.followers.append(keep_log)  # a file that was moved away is begun anew, too
     return made

@@ -30,7 +30,7 @@ class Certificate:
         self._key = key
         self._offers = [b"h2", b"http/1.1"] if http2 else [b"http/1.1"]
         self._context = self._load()
-        self._stamp = self._stamps()
+        self._stamp: tuple[tuple[int, int], ...] = self._stamps()
 
     def connection(self) -> SSL.Connection:
         """A fresh server-side connection for one handshake."""
@@ -54,6 +54,13 @@ class Certificate:
     def _stamps(self) -> tuple[tuple[int, int], ...]:
         stats = (path.stat() for path in (self._chain, self._key))
         return tuple((stat.st_mtime_ns, stat.st_ino) for stat in stats)
+
+    def use(self, chain: Path, key: Path, *, http2: bool) -> None:
+        """From now on the pair in these files, once they can be used."""
+        if (chain, key) != (self._chain, self._key):
+            self._chain, self._key, self._stamp = chain, key, ()
+        self._offers = [b"h2", b"http/1.1"] if http2 else [b"http/1.1"]
+        self.renew()
 
     def renew(self) -> bool:
         """Loads the pair anew where its files changed. True where a new one is in force."""
