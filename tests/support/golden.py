@@ -11,6 +11,7 @@ A case is a file `translate/golden/<kind>/<name>.json`:
     targets     request: what is told of an upstream beside the defaults here, by dialect
     upstream    reply, stream, error: the same of the one upstream
     asked       reply, stream, error: what the client had asked for, by dialect
+    is_our_credential  error: the upstream was asked with a credential of the gateway's
     expected    by dialect; `outcome` says in which form
 
 JSON is compared as text, so with its order and its spelling of numbers. What is not written as we write
@@ -156,18 +157,19 @@ def _stream(case: Case, other: Dialect) -> dict[str, Any]:
 
 
 def _error(case: Case, other: Dialect) -> dict[str, Any]:
-    given = case.data["given"]
+    given, made = case.data["given"], _asked(case, other, is_stream=False)
     body = given["body"]
     sent = body.encode() if isinstance(body, str) else jsontext.dumps(body)
     headers = tuple((name.encode(), str(value).encode()) for name, value in given["headers"].items())
     if given["status"] == 200:
         try:
-            return _body(_asked(case, other, is_stream=False).reply(sent))
+            return _body(made.reply(sent))
         except UpstreamError as error:
             failure = error.failure
     else:
-        failure = failures.read_failure(given["status"], headers, sent)
-    status, answer, more = failures.write_failure(other, failure, "req_golden")
+        failure = failures.read_failure(given["status"], headers, sent, now_s=NOW_S)
+    told_as = failures.of_our_credential(failure) if case.data.get("is_our_credential") else failure
+    status, answer, more = failures.write_failure(other, made.blamed(told_as), "req_golden")
     told = {name.decode(): value.decode() for name, value in more}
     return {"status": status, "headers": told, **_body(answer)}
 

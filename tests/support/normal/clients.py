@@ -136,6 +136,7 @@ def _chat_stream(on: Clients) -> Form:
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
     usage: Any = None
     beside = Form()
+    said: dict[tuple[int, int], tuple[str, str]] = {}
     is_begun = in_parts = False
     for chunk in on.openai.chat.completions.create(model="m", messages=_ASK, stream=True):
         is_begun = True
@@ -143,6 +144,7 @@ def _chat_stream(on: Clients) -> Form:
             usage = chunk.usage
         for choice in chunk.choices:
             content: Any = choice.delta.content if choice.delta and not choice.index else None
+            _tell_once(choice, said)
             chat_content(content, beside)
             if isinstance(content, list):
                 in_parts = True
@@ -159,6 +161,20 @@ def _chat_stream(on: Clients) -> Form:
     if form.finish == "none" and b"[DONE]" not in on.answer[2]:
         raise Failure("no finish_reason")
     return form
+
+
+def _tell_once(choice: Any, said: dict[tuple[int, int], tuple[str, str]]) -> None:
+    """Hosts say id and name of a call again, or the whole of it: the accumulator would say them twice."""
+    for call in (choice.delta.tool_calls if choice.delta else None) or []:
+        if call.function is None:
+            continue
+        key, text = (choice.index, call.index), call.function.arguments or ""
+        known, before = said.get(key, ("", ""))
+        if call.id and call.id == known:
+            call.id = call.function.name = None
+            if text == before:
+                call.function.arguments = text = ""
+        said[key] = (known or call.id or "", before + text)
 
 
 def _responses_stream(on: Clients) -> Form:

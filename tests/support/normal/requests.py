@@ -424,7 +424,9 @@ def _gemini(body: Body, reading: Reading) -> Asked:
             asked.tools.append(_tool(one.get("name"), one.get("description"), shape_of(schema)))
     config = _of(_of(body, "toolConfig"), "functionCallingConfig") or {}
     names = _of(config, "allowedFunctionNames") or []
-    mode = {"NONE": "none", "ANY": "any"}.get((config.get("mode") or "").upper(), "auto")
+    mode = {"NONE": "none", "ANY": "any", "2": "any", "3": "none"}.get(
+        str(config.get("mode") or "").upper(), "auto"
+    )
     asked.choice = f"one:{names[0]}" if mode == "any" and len(names) == 1 else mode
     _gemini_settings(asked, _of(body, "generationConfig") or {})
     return asked

@@ -18,12 +18,9 @@ class Shape:
     enums: dict[str, set[str]] = field(default_factory=dict)
     """Of words only: some targets take no other."""
 
-    def difference(self, other: Shape, *, is_told: bool) -> str:
-        """`is_told`: constraints were folded into descriptions, and that was told."""
+    def difference(self, other: Shape) -> str:
         if self.properties != other.properties:
             return f"properties {sorted(self.properties ^ other.properties)!r:.200}"
-        if is_told:
-            return ""
         if self.required != other.required:
             return f"required {sorted(self.required ^ other.required)!r:.200}"
         if self.enums != other.enums:

@@ -457,6 +457,10 @@ CHOICES: list[tuple[dict[str, Any], ToolChoice | None]] = [
     ({"mode": "ANY", "allowedFunctionNames": ["f"]}, ToolChoice(mode="one", name="f")),
     ({"mode": "ANY", "allowed_function_names": ["f", "g"]}, ToolChoice(mode="any", allowed=("f", "g"))),
     ({"mode": "VALIDATED"}, ToolChoice(mode="auto", is_validated=True)),
+    ({"mode": 1}, ToolChoice(mode="auto")),
+    ({"mode": 2}, ToolChoice(mode="any")),
+    ({"mode": 3}, ToolChoice(mode="none")),
+    ({"mode": 9}, None),
     (
         {"mode": "VALIDATED", "allowedFunctionNames": ["f"]},
         ToolChoice(mode="auto", is_validated=True, allowed=("f",)),

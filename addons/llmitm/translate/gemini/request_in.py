@@ -294,8 +294,15 @@ def _choice(config: Node | None, found: _Found) -> ToolChoice | None:
     if calling is None:
         return None
     names = tuple(one.text() for one in items_of(calling.get("allowedFunctionNames")))
-    make = _MODES.get(word_of(calling.get("mode")))
+    make = _MODES.get(_mode_word(calling.get("mode")))
     return None if make is None else make(names, calling.at)
+
+
+def _mode_word(node: Node | None) -> str:
+    """The word, also where a client numbers it as the protocol does."""
+    if node is not None and type(node.value) is int and 0 < node.value <= len(_MODES):
+        return list(_MODES)[node.value - 1]
+    return word_of(node)
 
 
 def _any_of(names: tuple[str, ...], at: str) -> ToolChoice:
@@ -306,7 +313,8 @@ def _any_of(names: tuple[str, ...], at: str) -> ToolChoice:
 
 _MODES: Final[dict[str, Callable[[tuple[str, ...], str], ToolChoice]]] = {
     "AUTO": lambda _, at: ToolChoice(mode="auto", at=at),
-    "NONE": lambda _, at: ToolChoice(mode="none", at=at),
     "ANY": _any_of,
+    "NONE": lambda _, at: ToolChoice(mode="none", at=at),
     "VALIDATED": lambda names, at: ToolChoice(mode="auto", allowed=names or None, is_validated=True, at=at),
 }
+"""In the order of their numbers, which begin with 1."""
