@@ -183,12 +183,12 @@ def entries(path: Path) -> frozenset[Path]:
 
     Where the way ends too early, it is the place at which it does.
     """
-    found: set[Path] = set()
+    found: list[Path] = []
     here, left = Path(path.anchor), deque(path.parts[1:])
     while left:
         one = here / left.popleft()
         if one.is_symlink() and len(found) < _MOST_LINKS:
-            found.add(one)
+            found.append(one)
             target = Path(os.path.normpath(here / one.readlink()))
             here = Path(target.anchor)
             left.extendleft(reversed(target.parts[1:]))
