@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,10 @@ import orjson
 _LONG_INT_DIGITS: Final = 18
 _TOKEN: Final = re.compile(rb'("(?:[^"\\]|\\.)*+")|[ \t\n\r]++')
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_HALF: Final = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F])", re.DOTALL
+)
+"""An escaped backslash, a whole pair, or half of one."""
 
 
 class Spelled(float):
@@ -67,6 +71,27 @@ def loads(text: bytes | str) -> Any:
     if "\\ud" in whole or "\\uD" in whole:
         value = _without_surrogates(value)
     return value
+
+
+def places_of_halves(text: bytes) -> list[str]:
+    """Where `loads` replaces halves of surrogate pairs: `messages[0].content`. The text must be JSON."""
+    if b"\\u" not in text or not any(found[1] for found in _HALF.finditer(text)):
+        return []
+    return list(_with_surrogates(_decoder.decode(text.decode("utf-8-sig")), ""))
+
+
+def _with_surrogates(value: Any, at: str) -> Iterator[str]:
+    match value:
+        case str() if _SURROGATE.search(value):
+            yield at
+        case list():
+            for n, one in enumerate(value):
+                yield from _with_surrogates(one, f"{at}[{n}]")
+        case dict():
+            for key, one in value.items():
+                place = f"{at}.{key}" if at else key
+                yield from _with_surrogates(key, at)
+                yield from _with_surrogates(one, place)
 
 
 def loads_fast(text: bytes) -> Any:

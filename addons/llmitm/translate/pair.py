@@ -13,8 +13,9 @@ from typing import Final
 
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Usage
-from llmitm.translate import stream
+from llmitm.translate import jsontext, stream
 from llmitm.translate.backward import Backward
+from llmitm.translate.blame import place_of
 from llmitm.translate.dialects import CODECS
 from llmitm.translate.fit.request import fit
 from llmitm.translate.ids import hashed
@@ -58,11 +59,13 @@ def read_request(
         Refused: 400, it cannot be read as a request of this dialect.
     """
     try:
-        return CODECS[dialect].read_request(
+        asked = CODECS[dialect].read_request(
             body, model=model, is_stream=is_stream, is_json_array=is_json_array
         )
+        halves = jsontext.places_of_halves(body)
     except RecursionError:
         raise Refused(400, "invalid_request", "The request body is nested too deep.") from None
+    return replace(asked, adjusted=tuple(("surrogate", at) for at in halves)) if halves else asked
 
 
 class Translation:
@@ -90,6 +93,10 @@ class Translation:
         self._now_s = now_s
         self._reply_id = reply_id or hashed(self.body.decode(), 32)
         self.usage: Usage | None = None
+
+    def blamed(self, failure: Failure) -> Failure:
+        """An upstream's error with the client's own place for what it complains of, if that is known."""
+        return replace(failure, param=place_of(failure.param, self.target.dialect, self.asked))
 
     def backward(self) -> Backward:
         return Backward(
@@ -239,7 +246,8 @@ class StreamTranslation:
         self._is_over = True
         if self.usage is not None:
             self.usage = self._translation.usage = replace(self.usage, is_final=False)
-        return self._writer.write(event) if self.has_begun else b""
+        told = Failed(self._translation.blamed(event.error))
+        return self._writer.write(told) if self.has_begun else b""
 
 
 class Collected:

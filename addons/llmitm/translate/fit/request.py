@@ -35,8 +35,11 @@ def fit(asked: Request, target: Target, notes: Notes) -> tuple[Request, Names]:
         raise Refused(400, code, f"{at}: {sentence}.", param=at)
     for what, at in asked.lost:
         notes.lost(what, at)
+    for what, at in asked.adjusted:
+        notes.adjusted(what, at)
     for what, at in asked.noted:
         notes.note(what, at)
+    asked = _without_reasoning(asked, target, notes)
     names = names_for(target)
     tools, lost = fit_tools(asked, target, names, notes)
     thinking = _thinking(asked, target, notes)
@@ -69,6 +72,27 @@ def fit(asked: Request, target: Target, notes: Notes) -> tuple[Request, Names]:
         identity=fit_identity(asked, target, notes),
     )
     return fitted, names
+
+
+def _without_reasoning(asked: Request, target: Target, notes: Notes) -> Request:
+    """OpenAI's chat API takes no functions while a newer model reasons, and it does so unasked.
+
+    Raises:
+        Refused: 400, the client asked for reasoning, or the model cannot do without.
+    """
+    row = target.row
+    needs_none = target.dialect is Dialect.OPENAI_CHAT and target.is_openai and row.tools_need_responses
+    if not needs_none or not any(isinstance(tool, Tool) for tool in asked.tools):
+        return asked
+    if amounts.resolved_effort(asked.thinking, row) == "none":
+        return asked
+    is_wish = asked.thinking is not None and amounts.word_of(asked.thinking) is not None
+    if is_wish or "none" not in row.efforts:
+        at = asked.paths.get("effort", asked.paths.get("thinking", "thinking")) if is_wish else "tools"
+        sentence = f"{at}: over this API the model takes no tools while it reasons."
+        raise Refused(400, "unsupported_by_target", sentence, param=at)
+    notes.adjusted("reasoning", "tools", row.default_effort, "none")
+    return replace(asked, thinking=Thinking(effort="none"))
 
 
 def _thinking(asked: Request, target: Target, notes: Notes) -> Thinking | None:
