@@ -50,10 +50,13 @@ _WRAPPED: Final = re.compile(r'\s*\{\s*"input"\s*:\s*"')
 _MAY_BE_WRAPPED: Final = re.compile(
     r'\s*(?:\{\s*(?:"(?:i(?:n(?:p(?:u(?:t(?:"\s*(?::\s*"?)?)?)?)?)?)?)?)?)?\Z'
 )
+_HEX, _HIGH, _LOW = "[0-9a-fA-F]", "[dD][89abAB]", "[dD][c-fC-F]"
 _RUN: Final = re.compile(
-    r'(?:[^"\\]|\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|u[0-9a-fA-F]{4}|[^u]))*'
+    rf'(?:[^"\\]|\\(?:u{_HIGH}{_HEX}{{2}}'
+    rf"(?:\\u{_LOW}{_HEX}{{2}}|(?=[^\\]|\\[^u]|\\u(?!{_LOW}){_HEX}{{4}}))"
+    rf"|u(?!{_HIGH}){_HEX}{{4}}|[^u]))*"
 )
-_LONE_HIGH: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
+"""Signs of a string, each of them whole: the first half of a pair waits for what follows it."""
 
 
 def empty(stop: Stop) -> Failure | None:
@@ -143,10 +146,10 @@ class Backward:
             case ToolCall():
                 made = self._call(part, choice)
                 if self._is_wrapped(part):
-                    args = unwrapped(part.args)
-                    if args is None:
+                    args, is_odd = unwrapped(part.args)
+                    if is_odd:
                         self._notes.adjusted("invalid-arguments")
-                    made = replace(made, args=part.args if args is None else args)
+                    made = replace(made, args=args)
                 elif self._is_to_wrap(part):
                     made = replace(made, args=orjson.dumps({"input": part.args}).decode())
                 elif self._has_objects and is_broken(part.args):
@@ -363,14 +366,17 @@ class Backward:
 # ---- free text that travelled as an object with one string
 
 
-def unwrapped(args: str) -> str | None:
-    """The text in `{"input": text}`; None where it is something else."""
+def unwrapped(args: str) -> tuple[str, bool]:
+    """The text in `{"input": text}`, else the whole; and whether it was anything else."""
     try:
         value = orjson.loads(args)
     except orjson.JSONDecodeError:
-        return None
-    text = value.get("input") if isinstance(value, dict) else None
-    return text if isinstance(text, str) and len(value) == 1 else None
+        return args, True
+    match value:
+        case {"input": str(text)}:
+            return text, len(value) > 1
+        case _:
+            return args, True
 
 
 def is_broken(args: str) -> bool:
@@ -423,7 +429,7 @@ class Unwrap:
         self._held = ""
         self._state = "before"
         self.is_odd = False
-        """It was something else, and was passed on as it is."""
+        """It was something else, or more."""
 
     def feed(self, text: str) -> str:
         self._held += text
@@ -443,12 +449,8 @@ class Unwrap:
         """The whole signs of what is held; half an escape waits for its rest."""
         match = _RUN.match(self._held)
         run = match[0] if match else ""
-        lone = _LONE_HIGH.search(run)
-        if lone is not None and len(run) == len(self._held):
-            run = run[: lone.start()]
-        rest = self._held[len(run) :]
-        self._held = rest
-        if rest.startswith('"'):
+        self._held = self._held[len(run) :]
+        if self._held.startswith('"'):
             self._state = "after"
         try:
             text = json.loads(f'"{run}"', strict=False)
@@ -458,8 +460,12 @@ class Unwrap:
 
     def finish(self) -> str:
         """What was held to the end: the whole, where it was not of this form."""
-        if self._state in ("after", "within"):
-            return ""
-        text = unwrapped(self._held)
-        self.is_odd = text is None
-        return self._held if text is None else text
+        match self._state:
+            case "after":
+                self.is_odd = self._held[1:].strip() != "}"
+                return ""
+            case "within":
+                self.is_odd = True
+                return self._held
+        text, self.is_odd = unwrapped(self._held)
+        return text
