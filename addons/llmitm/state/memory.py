@@ -22,7 +22,7 @@ class MemoryStore:
     no limits; those without an end never do, since their names come from the configuration.
     """
 
-    __slots__ = ("_clock", "_counts", "_leases", "_marks", "_windows")
+    __slots__ = ("_books", "_clock", "_counts", "_leases", "_marks", "_windows")
 
     def __init__(self, clock: Clock, most_counters: int = MOST_COUNTERS) -> None:
         self._clock = clock
@@ -30,17 +30,15 @@ class MemoryStore:
         self._windows: _Book[tuple[str, float], Slices] = _Book(most_counters)
         self._leases: _Book[str, Places] = _Book(most_counters)
         self._marks: _Book[str, Standing] = _Book(most_counters)
+        self._books: tuple[_Book[Any, Any], ...] = (self._counts, self._windows, self._leases, self._marks)
 
     def __len__(self) -> int:
         """Counters held."""
-        return sum(len(book.kept) for book in self._books())
-
-    def _books(self) -> tuple[_Book[Any, Any], ...]:
-        return self._counts, self._windows, self._leases, self._marks
+        return sum(len(book.kept) for book in self._books)
 
     async def apply(self, steps: Sequence[Step]) -> Outcome:
         now_us = in_us(self._clock.tick_s())
-        for book in self._books():
+        for book in self._books:
             book.forget_over(now_us)
         opened = [self._open(step) for step in steps]
         undo: Undo = []
@@ -55,8 +53,9 @@ class MemoryStore:
         if refused is not None:
             wait_s = _undone(opened[refused], steps[refused], now_us, undo)
             looks = [kept.look(now_us) for kept in opened]
-        for book in self._books():
-            book.settle(now_us)
+        for book in self._books:
+            if book.touched:
+                book.settle(now_us)
         values, ends_s = zip(*looks, strict=True) if looks else ((), ())
         return Outcome(values=values, refused=refused, ends_s=ends_s, wait_s=wait_s)
 
@@ -73,7 +72,7 @@ class MemoryStore:
                 return self._marks.open(step.key) or self._marks.begin(step.key, Standing())
 
     async def close(self) -> None:
-        for book in self._books():
+        for book in self._books:
             book.clear()
 
 
@@ -90,37 +89,38 @@ def _undone(kept: Kept[Any], step: Step, now_us: int, undo: Undo) -> float | Non
 class _Book[Key: Hashable, One: Kept[Any]]:
     """All counters of one kind, and when to look which of them are over."""
 
-    __slots__ = ("_ends", "_most", "_touched", "kept")
+    __slots__ = ("_ends", "_most", "kept", "touched")
 
     def __init__(self, most: int) -> None:
         self.kept: dict[Key, One] = {}
         self._most = most
         self._ends: list[tuple[int, Key]] = []
         """A heap of ends. Entries that the counter's own note no longer equals are stale."""
-        self._touched: list[tuple[Key, One]] = []
+        self.touched: list[tuple[Key, One]] = []
+        """By the batch that is being done."""
 
     def open(self, key: Key) -> One | None:
         """A counter that a step may change."""
         one = self.kept.get(key)
         if one is not None:
-            self._touched.append((key, one))
+            self.touched.append((key, one))
         return one
 
     def begin(self, key: Key, one: One) -> One:
         self.kept[key] = one
-        self._touched.append((key, one))
+        self.touched.append((key, one))
         return one
 
     def settle(self, now_us: int) -> None:
         """After a batch: drops what is empty, and notes when the others end."""
-        for key, one in self._touched:
+        for key, one in self.touched:
             if self.kept.get(key) is not one:
                 continue
             if one.is_empty(now_us):
                 del self.kept[key]
             else:
                 self._note(key, one)
-        self._touched.clear()
+        self.touched.clear()
         if len(self._ends) > 2 * len(self.kept) + 64:
             self._ends = [(one.queued_us, key) for key, one in self.kept.items() if one.queued_us is not None]
             heapq.heapify(self._ends)

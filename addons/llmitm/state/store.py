@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from llmitm.errors import LlmitmError
+
 SLICES: Final = 60
 """Of a sliding window."""
 
@@ -100,6 +102,13 @@ class Outcome:
     wait_s: float | None = None
     """Of a refused Window: seconds until there is room for the step and those before it, if nothing is added
     meanwhile; None for other steps, and where they are larger than the limit."""
+
+
+class StoreUnavailable(LlmitmError):
+    """A shared store gave no outcome in its time. Whether the steps were done is not known.
+
+    Its text names the place without its password. It stays in state/: what others are handed falls back.
+    """
 
 
 class Store(Protocol):

@@ -1,0 +1,230 @@
+"""Counters that processes share through a Redis server: one script call a batch, in the server's time."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from llmitm.secret import MASK
+from llmitm.state.kinds import SECOND_US, in_us, slice_us
+from llmitm.state.place import Place
+from llmitm.state.store import Count, Lease, Mark, Outcome, Step, StoreUnavailable, Window
+
+TIMEOUT_S: Final = 0.25
+LANES: Final = 4
+"""Calls under way at once. What comes while all are taken goes together in the next one: one round trip for
+many costs a third of one for each."""
+MOST_TOGETHER: Final = 64
+IDLE_S: Final = 30 * 86_400
+"""Counts and marks without an end go when nobody has used them for so long."""
+
+_PREFIX: Final = "llmitm:{state}:"
+"""All keys have one hash tag: a batch is of one slot."""
+
+_SCRIPT: Final = Path(__file__).with_name("steps.lua").read_text("utf-8")
+_SCRIPT_ID: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (AuthenticationError, "refuses the user name or the password"),
+    (NoPermissionError, "does not permit this user to use the keys llmitm:* or scripts"),
+    (BusyLoadingError, "is still loading its data"),
+    (ReadOnlyError, "is a replica that only reads"),
+    (OutOfMemoryError, "is out of memory"),
+    (MovedError, "is one node of a cluster, which is not supported"),
+    (ssl.SSLError, "does not speak TLS as expected"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A batch that waits for its turn."""
+
+    arguments: tuple[object, ...]
+    answer: asyncio.Future[list[int]]
+
+
+class RedisStore:
+    """A `Store` on a Redis server, version 5 or later. Needs no clock: time is the server's.
+
+    No call takes longer than `timeout_s`, its wait for a turn included, and none is tried twice.
+    """
+
+    def __init__(
+        self, place: Place, *, timeout_s: float = TIMEOUT_S, now_us: Callable[[], int] | None = None
+    ) -> None:
+        """`now_us`: a time to be used for the server's, in tests."""
+        self.name = place.name
+        self._password = place.password
+        self._timeout_s = timeout_s
+        self._now_us = now_us
+        self._client = _client(place, timeout_s)
+        self._waiting: list[_Call] = []
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._is_known = False
+        """Whether the server was seen to have the script."""
+
+    async def apply(self, steps: Sequence[Step]) -> Outcome:
+        """Raises: StoreUnavailable"""
+        if not steps:
+            return Outcome(values=())
+        now = "" if self._now_us is None else str(self._now_us())
+        fields = orjson.dumps([_fields(step) for step in steps])
+        arguments = (len(steps), *map(_key, steps), now, IDLE_S, fields)
+        call = _Call(arguments, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if len(self._lanes) < LANES:
+            lane = asyncio.create_task(self._send_waiting())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return _outcome(await call.answer)
+        except (TimeoutError, RedisError, OSError) as error:
+            raise StoreUnavailable(f"{self.name} {self._reason(error)}") from None
+
+    async def _send_waiting(self) -> None:
+        """One lane: sends until nobody waits. What fails, fails all that went together."""
+        await asyncio.sleep(0)  # those who come in the same turn of the loop go together
+        while self._waiting:
+            calls = [call for call in self._waiting[:MOST_TOGETHER] if not call.answer.done()]
+            del self._waiting[:MOST_TOGETHER]
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._send(calls)
+            except Exception as error:
+                for call in calls:
+                    if not call.answer.done():
+                        call.answer.set_exception(error)
+
+    async def _send(self, calls: Sequence[_Call]) -> None:
+        if not calls:
+            return
+        if not self._is_known:
+            await self._client.script_load(_SCRIPT)
+            self._is_known = True
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command("EVALSHA", _SCRIPT_ID, *call.arguments)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        unknown = []
+        for call, answer in zip(calls, answers, strict=True):
+            if isinstance(answer, NoScriptError):
+                unknown.append(call)
+            elif call.answer.done():
+                pass
+            elif isinstance(answer, Exception):
+                call.answer.set_exception(answer)
+            else:
+                call.answer.set_result(answer)
+        if unknown:  # the server began anew, and did nothing
+            self._is_known = False
+            await self._send(unknown)
+
+    def _reason(self, error: Exception) -> str:
+        """What it does, such as `cannot be reached: ...`. Holds no password."""
+        if isinstance(error, TimeoutError | RedisTimeout):
+            return f"gives no answer within {self._timeout_s * 1000:.0f} ms"
+        for kind, reason in _REASONS:
+            if isinstance(error, kind):
+                return reason
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        if self._password is not None:
+            text = text.replace(self._password.reveal(), MASK)
+        is_refused = isinstance(error, RedisConnectionError | OSError)
+        return f"{'cannot be reached' if is_refused else 'answers with an error'}: {text}"
+
+    async def close(self) -> None:
+        for lane in list(self._lanes):
+            lane.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+        for call in self._waiting:
+            call.answer.cancel()
+        await self._client.aclose(close_connection_pool=True)
+
+
+def _client(place: Place, timeout_s: float) -> Redis:
+    options: dict[str, Any] = dict(place.files)
+    pool = BlockingConnectionPool(
+        connection_class=SSLConnection if place.scheme == "rediss" else Connection,
+        host=place.host,
+        port=place.port,
+        db=place.database,
+        username=place.user,
+        password=None if place.password is None else place.password.reveal(),
+        max_connections=LANES,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        client_name="llmitm",
+        driver_info=None,
+        **options,
+    )
+    return Redis(connection_pool=pool)
+
+
+def _key(step: Step) -> bytes:
+    match step:
+        case Count():
+            kind = "c:"
+        case Window():
+            kind = f"w:{slice_us(step.window_s)}:"
+        case Lease():
+            kind = "l:"
+        case Mark():
+            kind = "m:"
+    return f"{_PREFIX}{kind}{step.key}".encode("utf-8", "surrogatepass")
+
+
+def _fields(step: Step) -> tuple[object, ...]:
+    """The five that the script takes for a step."""
+    match step:
+        case Count():
+            return "c", step.by, _or_false(step.limit), _us(step.ttl_s), False
+        case Window():
+            return "w", step.by, _or_false(step.limit), slice_us(step.window_s), _us(step.age_s)
+        case Lease():
+            holder = step.holder.encode("utf-8", "backslashreplace").decode()
+            return "l", holder, _or_false(step.limit), _us(step.ttl_s), step.is_over
+        case Mark():
+            return "m", step.value, False, _us(step.ttl_s), step.is_over
+
+
+def _or_false(number: int | None) -> int | bool:
+    return False if number is None else number
+
+
+def _us(duration_s: float | None) -> int | bool:
+    return False if duration_s is None else in_us(duration_s)
+
+
+def _outcome(answer: list[int]) -> Outcome:
+    refused, wait_us, *looks = answer
+    return Outcome(
+        values=tuple(looks[0::2]),
+        refused=None if refused < 0 else refused,
+        ends_s=tuple(None if end_us < 0 else end_us / SECOND_US for end_us in looks[1::2]),
+        wait_s=None if wait_us < 0 else wait_us / SECOND_US,
+    )
