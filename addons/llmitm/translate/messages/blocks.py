@@ -210,29 +210,30 @@ def write_thinking(part: Reasoning, *, is_reply: bool) -> dict[str, Any] | None:
 
 def write_media(part: Media) -> dict[str, Any]:
     """An image or document block of a request."""
-    cache = write_cache(part.cache)
     if part.kind == "search_result" and part.extra is not None:
         return dict(jsontext.loads(part.extra))
-    source: dict[str, Any]
-    match part.source:
-        case Base64(data):
-            source = {"type": "base64", "media_type": part.mime or "application/octet-stream", "data": data}
-        case Url(url):
-            source = {"type": "url", "url": url}
-        case FileId(_, file_id):
-            source = {"type": "file", "file_id": file_id}
-        case PlainText(text):
-            source = {"type": "text", "media_type": "text/plain", "data": text}
-        case Parts(parts):
-            blocks = [{"type": "text", "text": one.text} for one in parts if isinstance(one, Text)]
-            source = {"type": "content", "content": blocks}
-    block: dict[str, Any] = {"type": part.kind, "source": source}
+    block: dict[str, Any] = {"type": part.kind, "source": _write_source(part.source, part.mime)}
     if part.kind == "document":
         title = part.title or part.filename
         block |= {"title": title} if title else {}
         block |= {"context": part.context} if part.context else {}
         block |= {"citations": {"enabled": True}} if part.has_citations else {}
-    return block | cache
+    return block | write_cache(part.cache)
+
+
+def _write_source(source: Source, mime: str | None) -> dict[str, Any]:
+    match source:
+        case Base64(data):
+            return {"type": "base64", "media_type": mime or "application/octet-stream", "data": data}
+        case Url(url):
+            return {"type": "url", "url": url}
+        case FileId(_, file_id):
+            return {"type": "file", "file_id": file_id}
+        case PlainText(text):
+            return {"type": "text", "media_type": "text/plain", "data": text}
+        case _:
+            blocks = [{"type": "text", "text": one.text} for one in source.parts if isinstance(one, Text)]
+            return {"type": "content", "content": blocks}
 
 
 def write_parts(parts: tuple[Part, ...]) -> list[Any]:
@@ -262,7 +263,7 @@ def write_parts(parts: tuple[Part, ...]) -> list[Any]:
                 )
             case ToolResult():
                 made.append(_write_result(part))
-            case Hosted() | Opaque():
+            case _:
                 made.append(jsontext.Raw(part.raw))
     return made
 

@@ -14,7 +14,6 @@ from llmitm.translate.neutral import (
     End,
     ExtrasSeen,
     Failed,
-    Hosted,
     Ping,
     Reasoning,
     Sealed,
@@ -33,9 +32,9 @@ class StreamReader:
     """Reads one stream; see `stream.Reader`."""
 
     __slots__ = (
-        "_block",
         "_counted",
         "_has_args",
+        "_has_block",
         "_has_calls",
         "_is_over",
         "_parts",
@@ -46,8 +45,8 @@ class StreamReader:
     def __init__(self) -> None:
         self._parts = stream.Parts()
         self._counted = Counted()
-        self._block: Any = None
-        """The index of the open block; None between blocks, and while one is open that is left out."""
+        self._has_block = False
+        """A block is open, and not one that is left out."""
         self._waiting_args = ""
         """The input that stood in a call's start: it counts where no delta follows."""
         self._has_args = False
@@ -81,7 +80,6 @@ class StreamReader:
             case "message_delta":
                 self._message_delta(told, out)
             case "message_stop":
-                self._is_over = True
                 out += self._end()
             case "ping":
                 out.append(Ping())
@@ -95,16 +93,12 @@ class StreamReader:
         return [failed]
 
     def finish(self) -> list[StreamEvent]:
-        if self._is_over:
-            return []
-        self._is_over = True
-        return self._end()
+        return [] if self._is_over else self._end()
 
     def _end(self) -> list[StreamEvent]:
         """A stop reason is the last fact: a missing `message_stop` harms nothing."""
-        if not self._stop:
-            return [stream.truncated()]
-        return [End()]
+        self._is_over = True
+        return [End()] if self._stop else [stream.truncated()]
 
     def _start(self, message: Any, out: list[StreamEvent]) -> None:
         message = message if isinstance(message, dict) else {}
@@ -125,7 +119,7 @@ class StreamReader:
         block = told.get("content_block")
         if not isinstance(block, dict):
             return
-        self._block = told.get("index", 0)
+        self._has_block = True
         match block.get("type"):
             case "text":
                 text = text_if(block.get("text")) or ""
@@ -155,13 +149,12 @@ class StreamReader:
         self._parts.open(call, out)
 
     def _delta(self, delta: Any, out: list[StreamEvent]) -> None:
-        if not isinstance(delta, dict) or self._block is None:
+        if not isinstance(delta, dict) or not self._has_block:
             return
         parts = self._parts
         match delta.get("type"):
-            case "text_delta":
-                if parts.kind is None or parts.kind is Text:
-                    parts.text(text_if(delta.get("text")) or "", out)
+            case "text_delta" if parts.kind in (None, Text):
+                parts.text(text_if(delta.get("text")) or "", out)
             case "input_json_delta" if parts.kind is ToolCall:
                 text = text_if(delta.get("partial_json")) or ""
                 self._has_args = self._has_args or bool(text)
@@ -170,11 +163,10 @@ class StreamReader:
                 parts.summary(text_if(delta.get("thinking")) or "", out)
             case "signature_delta":
                 self._seal(text_if(delta.get("signature")), out)
-            case "citations_delta" if isinstance(delta.get("citation"), dict) and parts.kind is not Hosted:
+            case "citations_delta" if isinstance(delta.get("citation"), dict) and parts.kind in (None, Text):
                 if parts.kind is None:
                     parts.open(Text(text=""), out)
-                if parts.kind is Text:
-                    parts.meta("citations", (read_citation(delta["citation"]),), out)
+                parts.meta("citations", (read_citation(delta["citation"]),), out)
 
     def _seal(self, signature: str | None, out: list[StreamEvent]) -> None:
         if signature and self._parts.kind is Reasoning:
@@ -186,7 +178,7 @@ class StreamReader:
             args = self._waiting_args or "{}"
             self._parts.args(args, out)
         self._parts.close(out)
-        self._block = None
+        self._has_block = False
 
     def _message_delta(self, told: dict[str, Any], out: list[StreamEvent]) -> None:
         self._close(out)

@@ -21,27 +21,26 @@ class Counted:
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
 
-    def add(self, counts: Any) -> Usage:
+    def add(self, counts: dict[str, Any]) -> Usage:
         """What is known after these counts. A later 0 never replaces a known count of the input side."""
-        if isinstance(counts, dict):
-            for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
-                value = count_in(counts, name)
-                if value or (value == 0 and name not in self._known):
-                    self._known[name] = value
-            split = count_in(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
-            if split is not None:
-                self._known["1h"] = split
-            for name, place in (
-                ("output_tokens", counts),
-                ("thinking_tokens", counts.get("output_tokens_details")),
-            ):
-                value = count_in(place, name)
-                if value is not None:
-                    self._known[name] = value
-            for name in ("web_search_requests", "web_fetch_requests"):
-                value = count_in(counts.get("server_tool_use"), name)
-                if value:
-                    self._known[name] = value
+        for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+            value = count_in(counts, name)
+            if value or (value == 0 and name not in self._known):
+                self._known[name] = value
+        split = count_in(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
+        if split is not None:
+            self._known["1h"] = split
+        for name, place in (
+            ("output_tokens", counts),
+            ("thinking_tokens", counts.get("output_tokens_details")),
+        ):
+            value = count_in(place, name)
+            if value is not None:
+                self._known[name] = value
+        for name in ("web_search_requests", "web_fetch_requests"):
+            value = count_in(counts.get("server_tool_use"), name)
+            if value:
+                self._known[name] = value
         known = self._known
         sides = (
             known.get("input_tokens"),
