@@ -116,6 +116,8 @@ def _parts(message: dict[str, Any]) -> Iterator[Part]:
         yield Text(text=text, citations=cited, sealed=found.loose)
     elif found.loose is not None and not calls:
         yield Text(text="", sealed=found.loose)
+    elif found.loose is not None and calls[0].sealed is None:
+        found.calls.setdefault(calls[0].id, found.loose)
     refused = "".join(part.text for part in content if isinstance(part, Refusal))
     if refusal := text_if(message.get("refusal")) or refused:
         yield Refusal(text=refusal)

@@ -257,11 +257,11 @@ class _Choice:
     # ---- the queue
 
     def _text(self, kind: type[Any], field: Any, text: str, out: list[StreamEvent]) -> None:
+        """More of the last part where it is of this kind, unless a seal has ended it."""
         if not text:
             return
-        queue = self._queue
-        if queue and type(queue[-1].part) is kind:
-            last = queue[-1]
+        last = self._queue[-1] if self._queue else None
+        if last is not None and type(last.part) is kind and getattr(last.part, "sealed", None) is None:
             if last.is_open:
                 out.append(PartDelta(self._next - 1, field, text, 0, self._index))
             else:
@@ -388,18 +388,23 @@ class _Choice:
         if found.loose is not None:
             if any(isinstance(item.part, Text) for item in self._queue):
                 self._meta(Text, "sealed", found.loose, out)
+            elif calls:
+                self._meta(ToolCall, "sealed", found.loose, out)
             else:
                 self._push(_Item(Text(text="", sealed=found.loose)), out)
 
     def _seal(self, sealed: Sealed, out: list[StreamEvent]) -> None:
-        """Of the reasoning that just came, or of none that can be read."""
+        """Of the reasoning that just came, or, where that has one, of some that cannot be read."""
         last = self._queue[-1] if self._queue else None
-        if last is not None and isinstance(last.part, Reasoning) and sealed.kind != "redacted":
+        reasoning = last.part if last is not None and isinstance(last.part, Reasoning) else None
+        if last is None or reasoning is None or sealed.kind == "redacted" or reasoning.sealed is not None:
+            if reasoning is None or reasoning.sealed != sealed:
+                self._push(_Item(Reasoning(sealed=sealed)), out)
+            return
+        last.part = replace(reasoning, sealed=sealed)
+        if last.is_open:
             last.metas.append(("sealed", sealed))
-            if last.is_open:
-                self._flush(last, out)
-        else:
-            self._push(_Item(Reasoning(sealed=sealed)), out)
+            self._flush(last, out)
 
 
 __all__ = ["StreamReader"]
