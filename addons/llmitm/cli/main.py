@@ -65,6 +65,76 @@ def serve(ctx: typer.Context, config: Config = None, port: Port = None, host: Ho
     raise SystemExit(served.run(world_or_exit(_chosen(ctx, config), host=host, port=port)))
 
 
+PidFile = Annotated[
+    Path | None,
+    typer.Option("--pid-file", help="Its PID file, in place of the one that belongs to the configuration."),
+]
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    config: Config = None,
+    port: Port = None,
+    host: Host = None,
+    daemon: Annotated[
+        bool, typer.Option("--daemon", "-d", help="In the background; returns when it listens.")
+    ] = False,
+    pid_file: PidFile = None,
+    log_file: Annotated[
+        Path | None,
+        typer.Option("--log-file", help="What --daemon prints to, in place of llmitm.log beside the file."),
+    ] = None,
+    handed: Annotated[str | None, typer.Option("--handed", hidden=True)] = None,
+) -> None:
+    """Run the gateway, one for a configuration, so that status, reload and stop find it."""
+    from llmitm.cli import running
+
+    raise SystemExit(
+        running.run(
+            _chosen(ctx, config),
+            host=host,
+            port=port,
+            pid_file=pid_file,
+            log_file=log_file,
+            daemon=daemon,
+            handed=handed,
+        )
+    )
+
+
+@app.command()
+def status(ctx: typer.Context, config: Config = None, pid_file: PidFile = None) -> None:
+    """Say whether `llmitm run` runs with this configuration. Exit status 0 if it does, 3 if not."""
+    from llmitm.cli import running
+
+    raise SystemExit(running.status(_chosen(ctx, config), pid_file))
+
+
+@app.command()
+def reload(ctx: typer.Context, config: Config = None, pid_file: PidFile = None) -> None:
+    """Have `llmitm run` read its configuration anew, and say whether it could. Exit status 2 if not."""
+    from llmitm.cli import running
+
+    raise SystemExit(running.reload(_chosen(ctx, config), pid_file))
+
+
+@app.command()
+def stop(
+    ctx: typer.Context,
+    config: Config = None,
+    pid_file: PidFile = None,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0, help="Seconds to wait, else a little more than shutdown_timeout_s."),
+    ] = None,
+) -> None:
+    """Stop `llmitm run`: what is under way may end. Exit status 1 if it still runs when time is up."""
+    from llmitm.cli import running
+
+    raise SystemExit(running.stop(_chosen(ctx, config), pid_file, timeout_s))
+
+
 @app.command()
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running and print curl lines.")] = False,

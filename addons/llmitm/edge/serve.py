@@ -10,22 +10,23 @@ from mitmproxy import options
 from mitmproxy.addons import clientplayback, core, next_layer, proxyserver
 from mitmproxy.master import Master
 
+from llmitm.control import Board
 from llmitm.edge.door import Door
 from llmitm.world import World
 
 QUIET = ("tornado", "asyncio", "hpack", "mitmproxy")
 
 
-def run(world: World) -> int:
+def run(world: World, board: Board | None = None) -> int:
     """Serves until SIGTERM or SIGINT has drained it. Returns the exit status."""
     try:
-        asyncio.run(_serve(world))
+        asyncio.run(_serve(world, board))
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-async def _serve(world: World) -> None:
+async def _serve(world: World, board: Board | None) -> None:
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     master = Master(options.Options(mode=["regular"], server=False), with_termlog=True)
@@ -33,7 +34,7 @@ async def _serve(world: World) -> None:
         core.Core(),
         clientplayback.ClientPlayback(),
         proxyserver.Proxyserver(),
-        Door(world),  # before whatever else has a word on layers and certificates
+        Door(world, board),  # before whatever else has a word on layers and certificates
         next_layer.NextLayer(),
     )
     loop = asyncio.get_running_loop()
