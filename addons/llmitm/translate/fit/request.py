@@ -54,7 +54,8 @@ def fit(asked: Request, target: Target, notes: Notes) -> tuple[Request, Names]:
     )
     if gives_way:
         thinking = _off(target)
-    turns = fit_turns(asked, target, names, notes)
+    is_thinking = amounts.is_thinking(thinking, target.row)
+    turns = fit_turns(asked, target, names, notes, is_thinking=is_thinking)
     thinking = _possible(thinking, turns, asked, target, notes)
     turns, tools = fit_marks(turns, tools, target, notes)
     has_tools = any(isinstance(tool, Tool) for tool in tools)

@@ -46,12 +46,12 @@ _GEMINI_RESULT_MEDIA: Final = frozenset(
 )
 
 
-def fit_turns(asked: Request, target: Target, names: Names, notes: Notes) -> list[Turn]:
+def fit_turns(asked: Request, target: Target, names: Names, notes: Notes, *, is_thinking: bool) -> list[Turn]:
     """The turns for this upstream, leading system turns first.
 
     Raises:
-        Refused: 400, a result without its call, a last turn that is empty, or a conversation that only
-            another vendor can read.
+        Refused: 400, a result without its call, a last turn that is empty or that the model cannot go on
+            with, or a conversation that only another vendor can read.
     """
     turns = _placed(list(asked.turns), target, notes)
     first_running = seals.running_from(turns)
@@ -68,7 +68,7 @@ def fit_turns(asked: Request, target: Target, names: Names, notes: Notes) -> lis
     if target.dialect in _MERGES:
         made = _merged(made)
     made = seals.with_needed_signatures(made, target, notes)
-    return _ended(made, target, notes)
+    return _ended(made, target, notes, is_thinking=is_thinking)
 
 
 # ---- where turns stand
@@ -105,9 +105,8 @@ def _may_stay(turns: list[Turn], index: int, target: Target) -> bool:
     """Anthropic's newer models take a system turn after the user's, before the assistant's or the end."""
     if not target.row.takes_system_turns or target.dialect is not Dialect.ANTHROPIC_MESSAGES:
         return False
-    is_after_user = index > 0 and turns[index - 1].role is Role.USER
     is_before = index + 1 == len(turns) or turns[index + 1].role is Role.ASSISTANT
-    return is_after_user and is_before
+    return turns[index - 1].role is Role.USER and is_before
 
 
 def _named(turn: Turn, target: Target, notes: Notes) -> Turn:
@@ -266,15 +265,15 @@ def _result(part: ToolResult, target: Target, notes: Notes) -> ToolResult:
             parts += fit_media(one, target, notes)
         elif isinstance(one, Text):
             parts.append(replace(one, cache=None, citations=()))
-        elif isinstance(one, Hosted | Opaque):
+        else:
             notes.lost("unknown-field", one.at)
-    if part.is_error and target.dialect in (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES):
-        notes.note("is-error", part.at)
     raw, is_error = part.raw, part.is_error
     if raw is not None and target.dialect is not Dialect.GEMINI:
         text, is_error = _unwrapped(raw)
         parts.insert(0, Text(text=text))
         raw = None
+    if is_error and target.dialect in (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES):
+        notes.note("is-error", part.at)
     kept = tuple(one for one in parts if not isinstance(one, Text) or _says(one.text, target))
     return replace(part, parts=kept, raw=raw, is_error=is_error)
 
@@ -361,12 +360,14 @@ def _moved_up(turns: list[Turn], notes: Notes) -> list[Turn]:
     if not due:
         return turns
     out: list[Turn] = []
+    late: list[ToolResult] = []
     for index, turn in enumerate(made):
-        if turn.parts:
-            out.append(turn)
-        if index in due:
-            out.append(Turn(role=Role.USER, parts=tuple(due[index])))
-    return out
+        if late and turn.role is not Role.USER:
+            out.append(Turn(role=Role.USER, parts=tuple(late)))
+            late = []
+        out += [turn] if turn.parts else []
+        late += due.get(index, [])
+    return [*out, Turn(role=Role.USER, parts=tuple(late))] if late else out
 
 
 def _is_late(turns: list[Turn], home: int, index: int) -> bool:
@@ -446,24 +447,21 @@ def _merged(turns: list[Turn]) -> list[Turn]:
     return made
 
 
-def _ended(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
+def _ended(turns: list[Turn], target: Target, notes: Notes, *, is_thinking: bool) -> list[Turn]:
     """A last turn of the assistant's, which the model is to go on with."""
     if not turns or turns[-1].role is not Role.ASSISTANT:
         return turns
     last = turns[-1]
-    if not isinstance(last.parts[-1], Text | Refusal):
-        return turns
-    if target.row.prefill in ("no", "not_thinking") and target.dialect in _MERGES:
-        if target.row.prefill == "no":
-            raise Refused(
-                400,
-                "prefill_unsupported",
-                f"{last.at}: this model does not continue a turn of the assistant's.",
-                param=last.at,
-            )
-    elif target.row.prefill == "continues_not" and target.dialect not in _MERGES:
-        notes.adjusted("prefill-not-continued", last.at)
     text = last.parts[-1]
+    if not isinstance(text, Text | Refusal):
+        return turns
+    prefill = target.row.prefill
+    if target.dialect in _MERGES and (prefill == "no" or (prefill == "not_thinking" and is_thinking)):
+        why = " while it thinks" if prefill == "not_thinking" else ""
+        said = f"{last.at}: this model does not continue a turn of the assistant's{why}."
+        raise Refused(400, "prefill_unsupported", said, param=last.at)
+    if target.dialect not in _MERGES and prefill == "continues_not":
+        notes.adjusted("prefill-not-continued", last.at)
     if (
         target.dialect is Dialect.ANTHROPIC_MESSAGES
         and isinstance(text, Text)
