@@ -384,6 +384,12 @@ def hosted_text(name: str, told: dict[str, Any]) -> str | None:
     return f"\n{fence}{language}\n{text.removesuffix('\n')}\n{fence}\n"
 
 
+def _bare(raw: bytes) -> bytes:
+    """JSON without `data:` before it: some errors come so, and all that was not asked for as events."""
+    text = raw.strip()
+    return text if text.startswith((b"{", b"[")) else b""
+
+
 class StreamReader:
     """Reads one stream; see `stream.Reader`."""
 
@@ -393,9 +399,11 @@ class StreamReader:
         self._chunks = Chunks()
 
     def read(self, event: Event) -> list[StreamEvent]:
-        data = event.data
-        if self._chunks.is_over or data is None or not data.strip() or data.strip() == b"[DONE]":
-            return [] if self._chunks.is_over or data is not None else [Ping()]
+        if self._chunks.is_over:
+            return []
+        data = (_bare(event.raw) if event.data is None else event.data).strip()
+        if data in (b"", b"[DONE]"):
+            return [Ping()] if event.comment is not None else []
         try:
             chunk = jsontext.loads_fast(data)
         except ValueError:
