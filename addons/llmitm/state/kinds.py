@@ -203,6 +203,9 @@ class Places:
                 del self._until_us[holder]
             heapq.heappop(self._ends)
 
+    def holds(self, holder: str, now_us: int) -> bool:
+        return self._until_us.get(holder, 0) > now_us
+
     def take(self, step: Lease, now_us: int, undo: Undo) -> bool:
         self._forget(now_us)
         before_us = self._until_us.get(step.holder)
@@ -241,9 +244,9 @@ class Standing:
 
     def __init__(self) -> None:
         self.queued_us: int | None = None
-        self._set(0, None)
+        self.set(0, None)
 
-    def _set(self, value: int, until_us: int | None) -> None:
+    def set(self, value: int, until_us: int | None) -> None:
         self.value = value
         self.until_us = until_us
 
@@ -254,17 +257,17 @@ class Standing:
         return self.value == 0 or (self.until_us is not None and self.until_us <= now_us)
 
     def take(self, step: Mark, now_us: int, undo: Undo) -> bool:
-        before = partial(self._set, self.value, self.until_us)
+        before = partial(self.set, self.value, self.until_us)
         if step.is_over or self.is_empty(now_us):
             undo.append(before)
-            self._set(0, None)
+            self.set(0, None)
         if step.is_over or not step.value:
             return True
         until_us = None if step.ttl_s is None else now_us + in_us(step.ttl_s)
         if self.value and _is_later(self.until_us, until_us):
             return True
         undo.append(before)
-        self._set(step.value, until_us)
+        self.set(step.value, until_us)
         return True
 
     def look(self, now_us: int) -> tuple[int, float | None]:

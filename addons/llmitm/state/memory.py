@@ -71,6 +71,20 @@ class MemoryStore:
             case Mark():
                 return self._marks.open(step.key) or self._marks.begin(step.key, Standing())
 
+    def holds(self, place: Lease) -> bool:
+        """Whether the holder has its place here."""
+        places = self._leases.kept.get(place.key)
+        return places is not None and places.holds(place.holder, in_us(self._clock.tick_s()))
+
+    def note_mark(self, key: str, value: int, ends_s: float | None) -> None:
+        """A mark as it stands elsewhere, whatever stood here. 0: none."""
+        if not value and key not in self._marks.kept:
+            return
+        now_us = in_us(self._clock.tick_s())
+        mark = self._marks.open(key) or self._marks.begin(key, Standing())
+        mark.set(value, None if ends_s is None else now_us + in_us(ends_s))
+        self._marks.settle(now_us)
+
     async def close(self) -> None:
         for book in self._books:
             book.clear()

@@ -1,0 +1,96 @@
+"""What a shared store has to be told when it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
+
+from llmitm.clock import Clock
+from llmitm.state.store import Lease, Mark, Step, Store
+
+MOST_DEBTS: Final = 50_000
+"""Of each kind; beyond it the oldest are forgotten: places and most marks end by themselves."""
+
+_TOGETHER: Final = 200
+
+
+class Debts:
+    """Places that it may still count, and marks that changed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._places: dict[tuple[str, str], float] = {}
+        """By key and holder: the tick from which on the place is free anyway."""
+        self._marks: dict[str, bool] = {}
+        """By key: whether it was taken away at some time, and perhaps set again. How it stands is looked
+        up when it is told."""
+
+    def __len__(self) -> int:
+        return len(self._places) + len(self._marks)
+
+    def owe_places(self, steps: Iterable[Lease]) -> None:
+        """Places that were taken there and given back here."""
+        now_s = self._clock.tick_s()
+        for step in steps:
+            _put(self._places, (step.key, step.holder), now_s + step.ttl_s)
+
+    def owe_perhaps(self, steps: Sequence[Step]) -> None:
+        """After a batch of which nobody knows whether it was done."""
+        self.owe_places(step for step in steps if isinstance(step, Lease))
+
+    def owe_marks(self, steps: Sequence[Step]) -> None:
+        """Marks that changed here."""
+        for step in steps:
+            if isinstance(step, Mark) and (step.value or step.is_over):
+                _put(self._marks, step.key, step.is_over or self._marks.get(step.key, False))
+
+    async def pay(self, local: Store, shared: Store) -> int:
+        """Tells all that is owed by now, and how much that was. Marks are told as they stand in `local`.
+
+        Raises StoreUnavailable; what was not told is still owed then.
+        """
+        owed = len(self)
+        for _ in range(0, owed, _TOGETHER):
+            places, marks = _some(self._places, _TOGETHER), _some(self._marks, _TOGETHER)
+            steps = self._back(places) + await _as_they_stand(marks, local)
+            try:
+                await shared.apply(steps)
+            except BaseException:
+                self._places = places | self._places
+                self._marks = marks | {
+                    key: over or marks.get(key, False) for key, over in self._marks.items()
+                }
+                raise
+        return owed
+
+    def _back(self, places: dict[tuple[str, str], float]) -> list[Step]:
+        now_s = self._clock.tick_s()
+        return [
+            Lease(key=key, holder=holder, is_over=True)
+            for (key, holder), free_s in places.items()
+            if free_s > now_s
+        ]
+
+
+async def _as_they_stand(marks: dict[str, bool], local: Store) -> list[Step]:
+    standing = await local.apply([Mark(key=key) for key in marks])
+    steps: list[Step] = []
+    for (key, was_over), value, ends_s in zip(marks.items(), standing.values, standing.ends_s, strict=True):
+        if was_over:
+            steps.append(Mark(key=key, is_over=True))
+        if value:
+            steps.append(Mark(key=key, value=value, ttl_s=ends_s))
+    return steps
+
+
+def _some[Key, Value](kept: dict[Key, Value], most: int) -> dict[Key, Value]:
+    """Takes the oldest out."""
+    return {key: kept.pop(key) for key in list(islice(kept, most))}
+
+
+def _put[Key, Value](kept: dict[Key, Value], key: Key, value: Value) -> None:
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > MOST_DEBTS:
+        del kept[next(iter(kept))]

@@ -1,0 +1,253 @@
+"""The shared store while it answers, else counters of this process: told once, and nobody waits twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from llmitm.state.memory import MemoryStore
+from llmitm.state.shared import AGAIN_S, SharedStore
+from llmitm.state.store import Count, Lease, Mark, Outcome, Step, StoreUnavailable, Window
+from support.clocks import HandClock
+
+TOOK = Lease(key="l", holder="me", limit=1)
+BACK = Lease(key="l", holder="me", is_over=True)
+LOOK = Lease(key="l", holder="", is_over=True)
+
+
+class Away:
+    """A shared store that can be sent away. `loses`: it does the steps, and its answer is lost."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self.kept = MemoryStore(clock)
+        self.is_away = False
+        self.loses = False
+        self.asked = 0
+        self.is_closed = False
+        self.hold: asyncio.Event | None = None
+
+    async def apply(self, steps: Sequence[Step]) -> Outcome:
+        self.asked += 1
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.loses:
+            await self.kept.apply(steps)
+        if self.is_away or self.loses:
+            raise StoreUnavailable("redis://there:6379/0 gives no answer within 250 ms")
+        return await self.kept.apply(steps)
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def shared(clock: HandClock) -> Away:
+    return Away(clock)
+
+
+@pytest.fixture
+def store(shared: Away, clock: HandClock) -> SharedStore:
+    return SharedStore(shared, clock, name="redis://there:6379/0")
+
+
+async def ask(store: SharedStore | MemoryStore, *steps: Step) -> tuple[int, ...]:
+    return (await store.apply(steps)).values
+
+
+async def back(store: SharedStore, shared: Away, clock: HandClock) -> None:
+    """The shared store answers again, and it is noticed."""
+    shared.is_away = shared.loses = False
+    clock.at_s += AGAIN_S
+    await store.try_again()
+    assert not store.is_local
+
+
+async def test_while_it_answers_all_is_there(store: SharedStore, shared: Away) -> None:
+    assert await ask(store, Count(key="a"), TOOK) == (1, 1)
+    assert await ask(shared.kept, Count(key="a", by=0), LOOK) == (1, 1)
+    assert (await store.apply([Count(key="a", limit=1)])).refused == 0
+    assert not store.is_local
+
+
+async def test_while_it_does_not_limits_hold_locally(store: SharedStore, shared: Away) -> None:
+    shared.is_away = True
+    outcomes = [(await store.apply([Window(key="w", limit=2)])).refused for _ in range(4)]
+    assert outcomes == [None, None, 0, 0]
+    assert store.is_local
+
+
+async def test_nobody_waits_for_a_store_that_is_known_to_be_away(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    shared.is_away = True
+    for _ in range(100):
+        await store.apply([Count(key="a")])
+    assert shared.asked == 1
+    shared.hold = asyncio.Event()
+    clock.at_s += AGAIN_S
+    for _ in range(100):  # none of these waits for the one that asks
+        await store.apply([Count(key="a")])
+        await asyncio.sleep(0)
+    assert shared.asked == 2
+    shared.hold.set()
+    await store.close()
+
+
+async def test_it_is_asked_again_by_itself(store: SharedStore, shared: Away, clock: HandClock) -> None:
+    assert AGAIN_S < 4.5
+    shared.is_away = True
+    await store.apply([Count(key="a")])
+    for _ in range(5):
+        clock.at_s += AGAIN_S
+        await store.apply([Count(key="a")])
+        await asyncio.sleep(0)
+    assert shared.asked == 6
+    shared.is_away = False
+    clock.at_s += AGAIN_S
+    await store.apply([Count(key="a")])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not store.is_local
+    assert await ask(store, Count(key="a")) == (1,)  # local counts are not carried over
+
+
+async def test_each_absence_is_told_once_and_its_end_too(
+    store: SharedStore, shared: Away, clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "llmitm")
+    for _ in range(2):
+        shared.is_away = True
+        await asyncio.gather(*(store.apply([Count(key="a")]) for _ in range(20)))
+        clock.at_s += AGAIN_S
+        await store.try_again()
+        await back(store, shared, clock)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    away = "state: redis://there:6379/0 gives no answer within 250 ms; limits, rotation and rests are local"
+    again = "state: redis://there:6379/0 is used again after 4.0 s; changes told: 0"
+    assert told == [("WARNING", away + " to this process for now"), ("INFO", again)] * 2
+
+
+async def test_places_are_given_back_where_they_were_taken(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    there, here = Lease(key="l", holder="there"), Lease(key="l", holder="here")
+    await store.apply([there])
+    shared.is_away = True
+    assert await ask(store, here) == (1,)
+    await back(store, shared, clock)
+    assert await ask(shared.kept, LOOK) == (1,)
+    await store.apply([Lease(key="l", holder="here", is_over=True)])
+    shared.is_away = True
+    assert await ask(store, LOOK) == (0,)
+    await back(store, shared, clock)
+    await store.apply([Lease(key="l", holder="there", is_over=True)])
+    assert await ask(shared.kept, LOOK) == (0,)
+
+
+async def test_a_place_that_was_given_back_meanwhile_is_free_when_it_is_back(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    await store.apply([TOOK, Lease(key="other", holder="x")])
+    shared.is_away = True
+    await store.apply([BACK])
+    await back(store, shared, clock)
+    assert await ask(shared.kept, LOOK, Lease(key="other", holder="", is_over=True)) == (0, 1)
+
+
+async def test_a_place_of_which_nobody_knows_is_not_held_twice(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    shared.loses = True
+    assert await ask(store, TOOK) == (1,)
+    assert await ask(shared.kept, LOOK) == (1,)
+    await store.apply([BACK])
+    await back(store, shared, clock)
+    assert await ask(shared.kept, LOOK) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "after", "value", "ends_s"),
+    [
+        ([], [Mark(key="m", value=3)], 0, 3, None),
+        ([], [Mark(key="m", value=3, ttl_s=60)], 0, 3, 58),
+        ([], [Mark(key="m", value=3, ttl_s=60)], 30, 3, 28),
+        ([], [Mark(key="m", value=3, ttl_s=60)], 60, 0, None),
+        ([], [Mark(key="m", value=3, ttl_s=60), Mark(key="m", is_over=True)], 0, 0, None),
+        ([Mark(key="m", value=3)], [Mark(key="m", is_over=True)], 0, 0, None),
+        ([Mark(key="m", value=3)], [Mark(key="m", is_over=True), Mark(key="m", value=4, ttl_s=9)], 0, 4, 7),
+        ([Mark(key="m", value=3)], [Mark(key="m", value=4, ttl_s=9)], 0, 3, None),
+        ([Mark(key="m", value=3)], [Mark(key="m")], 0, 3, None),
+    ],
+)
+async def test_marks_that_changed_meanwhile_are_carried_over(
+    store: SharedStore,
+    shared: Away,
+    clock: HandClock,
+    before: list[Step],
+    meanwhile: list[Step],
+    after: float,
+    value: int,
+    ends_s: float | None,
+) -> None:
+    await store.apply(before)
+    shared.is_away = True
+    for step in meanwhile:
+        await store.apply([step])
+    clock.at_s += after
+    await back(store, shared, clock)
+    outcome = await shared.kept.apply([Mark(key="m")])
+    assert (outcome.values, outcome.ends_s) == ((value,), (pytest.approx(ends_s) if ends_s else None,))
+
+
+async def test_marks_that_were_seen_still_stand(store: SharedStore, shared: Away, clock: HandClock) -> None:
+    """A key that was revoked stays so, and a credential rests, whoever said it."""
+    await shared.kept.apply([Mark(key="revoked", value=1), Mark(key="rest", value=2, ttl_s=30)])
+    await shared.kept.apply([Mark(key="revived", value=1)])
+    looks = [Mark(key=key) for key in ("revoked", "rest", "revived", "new")]
+    await store.apply(looks)
+    await shared.kept.apply([Mark(key="revived", is_over=True), Mark(key="new", value=5)])
+    await store.apply(looks[2:])
+    shared.is_away = True
+    assert await ask(store, *looks) == (1, 2, 0, 5)
+    clock.at_s += 30
+    assert await ask(store, *looks) == (1, 0, 0, 5)
+
+
+async def test_what_is_not_told_is_still_owed(store: SharedStore, shared: Away, clock: HandClock) -> None:
+    """It goes away again while it is told, and what happens then is told as well."""
+    await store.apply([TOOK, *(Lease(key=f"{n}", holder="x") for n in range(500))])
+    shared.is_away = True
+    await store.apply([BACK, *(Lease(key=f"{n}", holder="x", is_over=True) for n in range(500))])
+    await store.apply([Mark(key=f"{n}", value=n) for n in range(1, 500)])
+    shared.is_away = False
+    clock.at_s += AGAIN_S
+    for turns in range(1, 6):
+        shared.asked = 0
+        away = asyncio.create_task(store.try_again())
+        while shared.asked < turns and not away.done():
+            await asyncio.sleep(0)
+        shared.is_away = turns < 5
+        await away
+        await store.apply([Mark(key=f"late {turns}", value=1)])
+        shared.is_away = False
+        clock.at_s += AGAIN_S
+    await store.try_again()
+    assert await ask(shared.kept, LOOK, *(Mark(key=f"{n}") for n in range(1, 500))) == (0, *range(1, 500))
+    assert await ask(shared.kept, *(Mark(key=f"late {n}") for n in range(1, 6))) == (1,) * 5
+
+
+async def test_a_refused_batch_owes_nothing(store: SharedStore, shared: Away, clock: HandClock) -> None:
+    await store.apply([TOOK])
+    shared.is_away = True
+    await store.apply([Count(key="x")])
+    await store.apply([BACK, Mark(key="m", value=1), Count(key="a", limit=0)])
+    await back(store, shared, clock)
+    assert await ask(shared.kept, LOOK, Mark(key="m")) == (1, 0)
+
+
+async def test_closing_closes_both(store: SharedStore, shared: Away) -> None:
+    await store.close()
+    assert shared.is_closed
