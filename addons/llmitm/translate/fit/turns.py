@@ -7,6 +7,7 @@ the running tool loop.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -297,14 +298,13 @@ def _answered(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
     """Results right after their calls, in the order of the calls, one for each."""
     if target.dialect is not Dialect.OPENAI_RESPONSES:
         turns = _gathered(_moved_up(turns, notes))
-    order: dict[str, int] = {}
+    called: list[str] = []
     made: list[Turn] = []
     for turn in turns:
         if turn.role is Role.ASSISTANT:
-            calls = (part for part in turn.parts if isinstance(part, ToolCall))
-            order = {call.id: place for place, call in enumerate(calls)}
+            called = [part.id for part in turn.parts if isinstance(part, ToolCall)]
         elif turn.role is Role.USER and any(isinstance(part, ToolResult) for part in turn.parts):
-            turn = _ordered(turn, order, target, notes)
+            turn = _ordered(turn, called, target, notes)
         made.append(turn)
     return made
 
@@ -327,16 +327,22 @@ def _gathered(turns: list[Turn]) -> list[Turn]:
     return made
 
 
-def _ordered(turn: Turn, order: dict[str, int], target: Target, notes: Notes) -> Turn:
+def _ordered(turn: Turn, called: list[str], target: Target, notes: Notes) -> Turn:
+    """`called`: ids of the turn's calls. Hosts that give one id to several get a result for each back."""
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
     rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
     if target.dialect is not Dialect.OPENAI_RESPONSES:
-        last = {part.call_id: n for n, part in enumerate(results)}
-        for n, part in enumerate(results):
-            if last[part.call_id] != n:
+        left = Counter(dict.fromkeys((part.call_id for part in results), 1)) | Counter(called)
+        kept: list[ToolResult] = []
+        for part in reversed(results):
+            left[part.call_id] -= 1
+            if left[part.call_id] >= 0:
+                kept.append(part)
+            else:
                 notes.adjusted("tool-result-repeated", part.at)
-        results = [part for n, part in enumerate(results) if last[part.call_id] == n]
-    results.sort(key=lambda part: order.get(part.call_id, len(order)))
+        results = kept[::-1]
+    places = {call_id: place for place, call_id in enumerate(called)}
+    results.sort(key=lambda part: places.get(part.call_id, len(places)))
     return replace(turn, parts=(*results, *rest))
 
 
