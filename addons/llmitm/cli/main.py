@@ -25,8 +25,10 @@ test_app = typer.Typer(
     help="Sends real requests through the gateway and says truly which gateway and key answered.",
     invoke_without_command=True,
 )
+keys_app = typer.Typer(help="Keys for clients: made, listed, revoked.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(certs_app, name="certs")
+app.add_typer(keys_app, name="keys")
 app.add_typer(test_app, name="test")
 
 Config = Annotated[
@@ -186,6 +188,60 @@ def certs_new(
         raise typer.Exit(1) from None
     print(f'Wrote {cert} and {key}. In config.toml:\n\n[server]\ntls_cert = "{cert}"\ntls_key = "{key}"\n')
     print(f"Clients must trust {cert}, for example: curl --cacert {cert} https://localhost:8811/health")
+
+
+@keys_app.command("new")
+def keys_new(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Option("--name", "-n", help="What it is called in logs and limits.")],
+    config: Config = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="A date, a time with its offset, or 12h, 30d, 4w.")
+    ] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--models", help="Globs of models; commas, or several times.")
+    ] = None,
+    endpoints: Annotated[
+        list[str] | None, typer.Option("--endpoints", help="Globs of endpoints; commas, or several times.")
+    ] = None,
+    rpm: Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Requests at the same time.")
+    ] = None,
+) -> None:
+    """Make a key, print it once on standard output, and write its hash into the configuration."""
+    from llmitm.cli import keys
+
+    options = {
+        "expires_at": expires,
+        "allowed_models": _several(models),
+        "allowed_endpoints": _several(endpoints),
+        "rpm": rpm,
+        "tpm": tpm,
+        "concurrency": concurrency,
+    }
+    raise SystemExit(keys.new(_chosen(ctx, config), name, options))
+
+
+def _several(words: list[str] | None) -> list[str]:
+    return [one.strip() for word in words or () for one in word.split(",") if one.strip()]
+
+
+@keys_app.command("list")
+def keys_list(ctx: typer.Context, config: Config = None) -> None:
+    """Print a table of the keys; no key is in it."""
+    from llmitm.cli import keys
+
+    raise SystemExit(keys.show(_chosen(ctx, config)))
+
+
+@keys_app.command("revoke")
+def keys_revoke(ctx: typer.Context, name: str, config: Config = None) -> None:
+    """Disable a key, at once for all gateways that share a store."""
+    from llmitm.cli import keys
+
+    raise SystemExit(keys.revoke(_chosen(ctx, config), name))
 
 
 @test_app.callback()

@@ -2,7 +2,7 @@
 
 The lock on the file is what counts: the system lets go of it when its holder ends, however that is. Nothing
 in the file is touched before the lock is held, so that a second start harms nothing. Its first line is the
-pid; the second tells, as JSON, since when, at which address, and how the last reading of the configuration went.
+pid; the second tells, as JSON, since when, where, and how the last reading of the configuration went.
 """
 
 from __future__ import annotations

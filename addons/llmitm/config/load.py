@@ -29,6 +29,7 @@ from llmitm.config.schema import (
 from llmitm.errors import ConfigError, Problem
 from llmitm.route.known import RETIRED
 from llmitm.secret import Secret
+from llmitm.state.place import Place
 from llmitm.translate import models
 
 DEFAULT_PATH: Final = Path("config.toml")
@@ -75,11 +76,19 @@ def find(option: Path | None, env: Mapping[str, str]) -> Path:
     return Path(env["CONFIG_PATH"]) if env.get("CONFIG_PATH") else DEFAULT_PATH
 
 
-def load(path: Path, *, env: Mapping[str, str], host: str | None = None, port: int | None = None) -> Config:
+def load(
+    path: Path,
+    *,
+    env: Mapping[str, str],
+    host: str | None = None,
+    port: int | None = None,
+    text: bytes | None = None,
+) -> Config:
     """Reads and checks a configuration.
 
-    `host` and `port` come from the command line and win over PORT, which wins over the file. Where there
-    is no file, ACCOUNT_ID and GATEWAY_ID in the environment (or in `.env` here) make a Cloudflare endpoint.
+    `text` stands in for what the file says. `host` and `port` come from the command line and win over PORT,
+    which wins over the file. Where there is no file, ACCOUNT_ID and GATEWAY_ID in the environment (or in
+    `.env` here) make a Cloudflare endpoint.
 
     Raises:
         ConfigError: with every problem found.
@@ -87,7 +96,7 @@ def load(path: Path, *, env: Mapping[str, str], host: str | None = None, port: i
     source = str(path)
     places: dict[str, str] = {}  # where values stand that were moved, for the problems' paths
     try:
-        text = path.read_bytes()
+        text = path.read_bytes() if text is None else text
     except FileNotFoundError:
         environment = {**_dotenv(path.parent / ".env"), **env}
         raw = _from_environment(environment, places)
@@ -463,6 +472,7 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
     _check_endpoints(completed, problems)
     _check_tls(completed, problems)
     _check_capabilities(completed, problems)
+    _check_state(completed, problems)
     warnings = _check_auth(completed, problems)
     return completed.model_copy(update={"warnings": tuple(warnings)})
 
@@ -568,6 +578,17 @@ def _check_capabilities(config: Config, problems: list[Problem]) -> None:
                 models.checked({name: value})
             except ValueError as error:
                 problems.append(Problem(f"model_capabilities.{glob}.{name}", str(error)))
+
+
+def _check_state(config: Config, problems: list[Problem]) -> None:
+    try:
+        place = Place.of(config.state.url)
+    except ValueError as error:
+        problems.append(Problem("state.url", str(error)))
+        return
+    for name, path in place.files:
+        if not Path(path).is_file():
+            problems.append(Problem("state.url", f"{name} names {path}, where there is no file"))
 
 
 def _check_auth(config: Config, problems: list[Problem]) -> list[str]:

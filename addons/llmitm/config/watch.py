@@ -68,10 +68,11 @@ class Source:
         """
         self._digest = self.digest()  # first, so that what changes in between is found later
         text = _content(self._given)
-        if self._is_from_file and not (text or b"").strip():
-            what = "is gone" if text is None else "is empty"
-            raise ConfigError(str(self._given), [Problem("", what)])
-        config = load(self._given, env=self._env, host=host or self._host, port=self._port)
+        if self._is_from_file and text is None and not self.path.exists():
+            raise ConfigError(str(self._given), [Problem("", "is gone")])
+        if self._is_from_file and text is not None and not text.strip():
+            raise ConfigError(str(self._given), [Problem("", "is empty")])
+        config = load(self._given, env=self._env, host=host or self._host, port=self._port, text=text)
         self._is_from_file = text is not None
         return config
 
