@@ -232,14 +232,18 @@ async def _wait_s(limits: tuple[Limit, ...], outcome: Outcome, store: Store) -> 
 
 
 _MAY: Final = {
-    Counted.REQUESTS: "may send {most:,} requests a minute",
-    Counted.TOKENS: "may use {most:,} tokens a minute",
-    Counted.CONCURRENCY: "may have {most:,} requests at once",
+    Counted.REQUESTS: "may send {most:,} request{s} a minute",
+    Counted.TOKENS: "may use {most:,} token{s} a minute",
+    Counted.CONCURRENCY: "may have {most:,} request{s} at once",
 }
 
 
+def _words(limit: Limit) -> str:
+    may = _MAY[limit.counted].format(most=limit.most, s="" if limit.most == 1 else "s")
+    return f"{limit.whose} {may}"
+
+
 def _over(limit: Limit, wait_s: float, headers: Headers) -> Refused:
-    may = _MAY[limit.counted].format(most=limit.most)
     if limit.counted is Counted.CONCURRENCY:
         when = "Try again when one of them is over."
     else:
@@ -247,17 +251,16 @@ def _over(limit: Limit, wait_s: float, headers: Headers) -> Refused:
     return Refused(
         429,
         "rate_limit_exceeded",
-        f"{limit.whose} {may}. {when}",
+        f"{_words(limit)}. {when}",
         headers=(*limit_headers.retry_after(wait_s), (b"x-should-retry", b"true"), *headers),
     )
 
 
 def _too_large(limit: Limit, tokens: int) -> Refused:
-    may = _MAY[limit.counted].format(most=limit.most)
     return Refused(
         429,
         "rate_limit_exceeded",
-        f"{limit.whose} {may}, and this prompt alone has about {tokens:,}: it can never pass. Send less, or "
+        f"{_words(limit)}, and this prompt alone has about {tokens:,}: it can never pass. Send less, or "
         f"have tpm in {limit.place} raised.",
         headers=((b"x-should-retry", b"false"),),
     )
