@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llmitm.translate import jsontext, media
-from llmitm.translate.neutral import Base64, Cache, Media, Sealed, Url
-from llmitm.translate.reading import a_text, an_object, invalid, text_if
+from llmitm.translate.neutral import Base64, Cache, Media, Output, Sealed, Url
+from llmitm.translate.reading import a_text, an_object, bool_if, invalid, text_if
 
 _TTLS: Final = frozenset({"30m", "12h"})
 _THOUGHT_MARK: Final = "__thought__"
@@ -59,6 +59,26 @@ def read_file(text: str, name: str | None, at: str) -> tuple[Base64, str]:
 
 def is_data(url: str) -> bool:
     return url[:5].lower() == "data:"
+
+
+def read_output(form: dict[str, Any], at: str) -> Output:
+    """The form of the answer, as responses spell it."""
+    match form.get("type"):
+        case "text":
+            return Output(form="text", at=at)
+        case "json_object":
+            return Output(form="json", at=at)
+        case "json_schema":
+            return Output(
+                form="schema",
+                name=text_if(form.get("name")),
+                schema=form.get("schema"),
+                strict=bool_if(form.get("strict")),
+                description=text_if(form.get("description")),
+                at=at,
+            )
+        case _:
+            raise invalid(f"{at}.type", "expected text, json_object or json_schema")
 
 
 def args_of(value: Any) -> str:

@@ -570,7 +570,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a choice of no kind": ({"tool_choice": 1}, "tool_choice"),
     "an old choice of no kind": ({"function_call": {"name": 1}}, "function_call"),
-    "a form of no kind": ({"response_format": {"type": "x"}}, "response_format"),
+    "a form that is no object": ({"response_format": "text"}, "response_format"),
+    "a form of no kind": ({"response_format": {"type": "x"}}, "response_format.type"),
     "stops of no kind": ({"stop": 1}, "stop"),
 }
 

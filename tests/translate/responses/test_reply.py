@@ -134,6 +134,22 @@ def test_what_every_item_says() -> None:
     assert choice.stop == Stop(reason=Reason.TOOL_CALLS, raw="completed")
 
 
+@pytest.mark.parametrize("content", [None, [], ["a"], [{"type": "x"}], [{"type": "output_text", "text": 1}]])
+def test_a_message_that_says_nothing(content: object) -> None:
+    assert read({"type": "message", "content": content}).parts == ()
+
+
+@pytest.mark.parametrize("annotations", [None, [1]])
+def test_annotations_that_tell_nothing(annotations: object) -> None:
+    assert read(message(said("a", annotations=annotations))).parts == (Text(text="a"),)
+
+
+def test_a_reply_may_come_within_its_last_event() -> None:
+    whole = json.loads(body(message(said("a"))))
+    wrapped = {"type": "response.completed", "response": whole}
+    assert read_reply(json.dumps(wrapped).encode()).choices[0].parts == (Text(text="a"),)
+
+
 def test_the_head_of_a_reply_and_its_counts() -> None:
     counts = {
         "input_tokens": 10,
@@ -380,6 +396,24 @@ def test_an_own_seal_without_its_id_is_not_put_under_another() -> None:
     assert seals.opened(item["encrypted_content"]) == sealed
 
 
+def test_a_seal_of_no_text_and_one_of_a_call_are_items_by_themselves() -> None:
+    call = ToolCall(id="c", name="f", args="{}", sealed=OWN)
+    first, text, second, _ = written(Text(text="", sealed=GOOGLE), Text(text="a"), call)["output"]
+    assert seals.opened(first["encrypted_content"]) == GOOGLE
+    assert text["type"] == "message"
+    assert (second["id"], second["encrypted_content"]) == ("rs_1", "enc")
+
+
+def test_a_refusal_is_a_part_of_its_own() -> None:
+    (item,) = written(Text(text="a"), Refusal(text="no"))["output"]
+    assert item["content"][1] == {"type": "refusal", "refusal": "no"}
+
+
+def test_an_empty_summary_is_none() -> None:
+    (item,) = written(Reasoning(summary=("a", "")))["output"]
+    assert [part["text"] for part in item["summary"]] == ["a"]
+
+
 def test_seals_of_calls_stand_before_and_those_of_texts_behind() -> None:
     text_seal = Sealed(vendor="google", kind="part", data="t")
     output = written(
@@ -408,6 +442,13 @@ def test_pictures_are_items_and_other_work_of_hosted_tools_divides_nothing() -> 
         "completed",
         "aGk=",
     )
+
+
+def test_own_work_of_hosted_tools_goes_as_it_is() -> None:
+    raw = '{"type":"web_search_call","id":"w","status":"completed","action":{"type":"search","query":"q"}}'
+    hosted = Hosted(vendor="openai", type="web_search_call", raw=raw, phase="call")
+    _, item, _ = written(Text(text="a"), hosted, Text(text="b"))["output"]
+    assert item == json.loads(raw)
 
 
 def test_citations_cover_the_text_where_they_say_no_range() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmitm.errors import Refused
+from llmitm.exchange import Dialect
 from llmitm.translate import seals
 from llmitm.translate.neutral import (
     Base64,
@@ -54,6 +55,13 @@ def call(call_id: str, name: str = "f", **more: Any) -> dict[str, Any]:
 
 def output(call_id: str, said: Any) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id, "output": said}
+
+
+def test_a_message_without_content_and_strings_within_one() -> None:
+    assert turns({"role": "user"}, {"role": "user", "content": ["a"]}) == (
+        Turn(role=Role.USER, parts=()),
+        Turn(role=Role.USER, parts=(Text(text="a"),)),
+    )
 
 
 def test_a_string_is_a_user_turn_after_the_instructions() -> None:
@@ -105,6 +113,12 @@ def test_items_of_the_model_are_one_turn_and_results_begin_the_next() -> None:
     )
 
 
+def test_a_result_that_is_an_object_is_its_text() -> None:
+    assert turns(output("a", {"x": 1})) == (
+        Turn(role=Role.USER, parts=(ToolResult(call_id="a", parts=(Text(text='{"x":1}'),)),)),
+    )
+
+
 def test_a_developer_item_after_results_is_a_turn_of_its_own() -> None:
     made = turns(
         call("a"), output("a", ""), {"role": "developer", "content": "x"}, {"role": "user", "content": "y"}
@@ -139,6 +153,12 @@ def test_places_are_those_of_the_client() -> None:
             Media(kind="image", source=Base64("aGk="), mime="image/png", detail="low"),
         ),
         ({"type": "input_image", "image_url": "https://h/a"}, Media(kind="image", source=Url("https://h/a"))),
+        (
+            {"type": "input_image", "image_url": {"url": "https://h/a"}},
+            Media(kind="image", source=Url("https://h/a")),
+        ),
+        ({"type": "input_file", "file_id": "f1"}, Media(kind="document", source=FileId("openai", "f1"))),
+        ({"type": "x"}, Opaque(dialect=Dialect.OPENAI_RESPONSES, type="x", raw='{"type":"x"}')),
         ({"type": "input_image", "file_id": "f1"}, Media(kind="image", source=FileId("openai", "f1"))),
         (
             {"type": "input_file", "filename": "a.pdf", "file_data": "JVBERi0="},
@@ -330,6 +350,18 @@ def test_settings_reasoning_and_form() -> None:
     assert (request.lost, request.noted, request.refused) == ((), (), ())
 
 
+@pytest.mark.parametrize(
+    ("form", "output"),
+    [
+        ({"type": "text"}, Output(form="text")),
+        ({"type": "json_object"}, Output(form="json")),
+        (None, None),
+    ],
+)
+def test_forms_without_a_schema(form: object, output: Output | None) -> None:
+    assert asked(text={"format": form}).output == output
+
+
 def test_an_update_within_the_conversation_is_in_force() -> None:
     update = {"type": "configuration_update", "reasoning": {"effort": "low"}}
     assert asked(input=[update], reasoning={"effort": "high"}).thinking == Thinking(effort="low")
@@ -406,6 +438,10 @@ def test_what_must_not_be_left_out(members: dict[str, Any], place: str) -> None:
         ({"instructions": 1}, "instructions"),
         ({"tool_choice": "any"}, "tool_choice"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "mcp"}]}]}, "tools[0].tools[0]"),
+        ({"input": [{"role": "user", "content": 1}]}, "input[0].content"),
+        ({"input": [{"role": "user", "content": [1]}]}, "input[0].content[0]"),
+        ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input[0].content[0]"),
     ],
 )
 def test_what_is_no_request_is_refused_by_its_place(members: dict[str, Any], place: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -13,11 +13,14 @@ from llmitm.translate.neutral import (
     Cache,
     CacheConfig,
     FileId,
+    Hosted,
     HostedTool,
     Identity,
     Media,
+    Opaque,
     Output,
     Part,
+    Parts,
     PlainText,
     Reasoning,
     Refusal,
@@ -196,6 +199,41 @@ def test_results_are_items_and_what_follows_them_a_message() -> None:
 )
 def test_parts(part: Part, spelled: dict[str, Any]) -> None:
     assert items(user(part)) == [{"role": "user", "content": [spelled]}]
+
+
+@pytest.mark.parametrize("kind", ["image", "document"])
+def test_what_fitting_leaves_to_no_writer_is_our_own_fault(kind: Literal["image", "document"]) -> None:
+    with pytest.raises(AssertionError):
+        items(user(Media(kind=kind, source=Parts(()))))
+    with pytest.raises(AssertionError):
+        items(model(Media(kind=kind, source=Url("u"))))
+
+
+def test_items_of_this_api_go_as_they_are() -> None:
+    hosted = Hosted(vendor="openai", type="mcp_call", raw='{"type":"mcp_call","n":1.50}', phase="call")
+    opaque = Opaque(dialect=Dialect.OPENAI_RESPONSES, type="x", raw='{"type":"x"}')
+    turns = (user(Text(text="a"), opaque), model(hosted, opaque))
+    body = write_request(Request(model="m", turns=turns), TARGET)
+    assert b'[{"role":"user","content":"a"},{"type":"x"},{"type":"mcp_call","n":1.50},{"type":"x"}]' in body
+
+
+def test_reasoning_in_full_goes_back_with_its_seal() -> None:
+    sealed = Sealed(vendor="openai", kind="encrypted", data="enc")
+    assert items(model(Reasoning(text="why", sealed=sealed))) == [
+        {
+            "type": "reasoning",
+            "summary": [],
+            "content": [{"type": "reasoning_text", "text": "why"}],
+            "encrypted_content": "enc",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "form"), [(Output(form="text"), "text"), (Output(form="json"), "json_object")]
+)
+def test_forms_without_a_schema(output: Output, form: str) -> None:
+    assert written(Request(model="m", turns=(), output=output))["text"] == {"format": {"type": form}}
 
 
 def test_tools_are_flat_and_say_whether_they_are_strict() -> None:

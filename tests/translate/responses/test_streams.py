@@ -300,6 +300,43 @@ def test_hosted_work_and_pictures_come_whole() -> None:
     )
 
 
+def test_a_call_whose_head_has_no_name_waits_for_its_end() -> None:
+    made = parts(
+        event("output_item.added", output_index=0, item={"type": "function_call"}),
+        event("function_call_arguments.delta", output_index=0, delta="{"),
+        event("output_item.done", output_index=0, item=call("a", "{}")),
+        event("output_item.added", output_index=1, item={"type": "function_call"}),
+        COMPLETED,
+    )
+    assert made == (ToolCall(id="a", name="f", args="{}"),)
+
+
+def test_a_call_whose_item_never_ends_is_what_came() -> None:
+    made = parts(
+        event("output_item.added", output_index=0, item=call("a", "")),
+        event("function_call_arguments.delta", output_index=0, delta=1),
+        event("function_call_arguments.delta", output_index=0, delta="{}"),
+        event("function_call_arguments.hologram", output_index=0),
+        COMPLETED,
+    )
+    assert made == (ToolCall(id="a", name="f", args="{}"),)
+
+
+def test_parts_of_no_kind_are_none() -> None:
+    part = {"type": "hologram"}
+    made = parts(
+        text("a"),
+        event("content_part.done", output_index=0, content_index=0, part=part),
+        event(
+            "output_item.done",
+            output_index=0,
+            item={**message("a"), "content": [part, *message("a")["content"]]},
+        ),
+        event("completed", response=response(1, {"type": 2}, message("a"))),
+    )
+    assert made == (Text(text="a"),)
+
+
 def test_an_incomplete_response_is_a_proper_end() -> None:
     details = {"reason": "max_output_tokens"}
     made = read(
@@ -589,6 +626,19 @@ def test_a_stream_that_breaks_ends_with_a_failed_response(status: int, code: str
     assert last["response"]["usage"]["input_tokens"] == 4
 
 
+@pytest.mark.parametrize(
+    ("events", "kinds"),
+    [
+        ([PartStart(0, Reasoning())], []),
+        ([PartStart(0, Reasoning()), PartDelta(0, "summary", "a")], ["reasoning"]),
+        ([PartStart(0, ToolCall(id="c", name="f", args="")), PartDelta(0, "args", "{")], ["function_call"]),
+    ],
+)
+def test_what_a_break_leaves_open_is_told(events: list[StreamEvent], kinds: list[str]) -> None:
+    last = written([Start("resp_a", "mine", 1), *events, Failed(Failure(status=502, message="m"))])[-1]
+    assert [item["type"] for item in last["response"]["output"]] == kinds
+
+
 def test_a_stream_that_fails_before_it_began_is_still_whole() -> None:
     assert kinds(written([Failed(Failure(status=500, message="m"))])) == ["created", "in_progress", "failed"]
 
@@ -663,6 +713,27 @@ def test_what_is_written_reads_the_same_streamed_or_whole(found: list[Part]) -> 
         if json.loads(body)["output"]
         else (Choice(stop=Stop(reason=Reason.STOP, raw="completed")),)
     )
+
+
+@pytest.mark.parametrize("part", [Text(text=""), Reasoning()])
+def test_deltas_that_follow_one_another_are_one_part(part: Part) -> None:
+    deltas = [PartDelta(0, "text", "a"), PartDelta(0, "text", "b")]
+    told = written([PartStart(0, part), *deltas, PartStop(0), End()])
+    assert kinds(told).count("content_part.added") == 1
+    assert told[-1]["response"]["output"][0]["content"][0]["text"] == "ab"
+
+
+def test_tokens_may_come_before_their_text() -> None:
+    token = {"token": "a", "bytes": [97], "logprob": -1.0, "top_logprobs": []}
+    events: list[StreamEvent] = [
+        PartStart(0, Text(text="")),
+        Logprobs((token,)),
+        PartDelta(0, "text", "a"),
+        PartStop(0),
+        End(),
+    ]
+    (item,) = written(events)[-1]["response"]["output"]
+    assert item["content"][0]["logprobs"] == [token]
 
 
 def test_citations_may_come_before_their_text() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from llmitm.exchange import Dialect
-from llmitm.translate import ids, jsontext
+from llmitm.translate import ids, jsontext, openai_parts
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import cache_of, read_call, read_parts
 from llmitm.translate.messages.blocks import read_block, read_thinking
@@ -521,21 +521,10 @@ def _output(value: Any) -> Output | None:
     match value:
         case None:
             return None
-        case {"type": "text"}:
-            return Output(form="text", at=at)
-        case {"type": "json_object"}:
-            return Output(form="json", at=at)
         case {"type": "json_schema", "json_schema": dict() as schema}:
-            return Output(
-                form="schema",
-                name=text_if(schema.get("name")),
-                schema=schema.get("schema"),
-                strict=bool_if(schema.get("strict")),
-                description=text_if(schema.get("description")),
-                at=f"{at}.json_schema",
-            )
+            return openai_parts.read_output({**schema, "type": "json_schema"}, f"{at}.json_schema")
         case _:
-            raise invalid(at, "expected text, json_object or json_schema")
+            return openai_parts.read_output(an_object(value, at), at)
 
 
 __all__ = ["read_request"]

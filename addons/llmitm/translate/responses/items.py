@@ -191,20 +191,19 @@ class Output:
                 self._say(_REFUSAL, event.text, told)
             case Reasoning(), "text":
                 self._think(event.text, told)
-            case Reasoning(), "summary":
+            case Reasoning(), _:
                 self._summarise(event.text, event.sub, told)
-            case ToolCall(), "args":
+            case _:
                 self._argue(event.text, told)
         return told
 
     def meta(self, event: PartMeta) -> list[Told]:
-        match event.key, self._part, self._open:
-            case "citations", Text(), _:
-                self._cite(event.value)
-            case "sealed", Text() | ToolCall(), _:
-                self._sealed = event.value
-            case "sealed", Reasoning(), _Thought() as item:
-                item.sealed = event.value
+        if event.key == "citations":
+            self._cite(event.value)
+        elif isinstance(self._open, _Thought):
+            self._open.sealed = event.value
+        else:
+            self._sealed = event.value
         return []
 
     def logprobs(self, tokens: tuple[Any, ...]) -> list[Told]:

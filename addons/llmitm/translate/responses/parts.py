@@ -157,7 +157,7 @@ def _image_source(part: Media) -> dict[str, str]:
         case FileId(id=file_id):
             return {"file_id": file_id}
         case other:
-            raise AssertionError(f"fit leaves no image made of {type(other).__name__}")
+            raise _unfit(part, other)
 
 
 def _file_source(part: Media) -> dict[str, str]:
@@ -177,7 +177,11 @@ def _file_source(part: Media) -> dict[str, str]:
         case FileId(id=file_id):
             return {"file_id": file_id}
         case other:
-            raise AssertionError(f"fit leaves no document made of {type(other).__name__}")
+            raise _unfit(part, other)
+
+
+def _unfit(part: Media, source: object) -> AssertionError:
+    return AssertionError(f"fit leaves no {part.kind} made of {type(source).__name__}")
 
 
 def summary_parts(summary: tuple[str, ...]) -> list[dict[str, str]]:

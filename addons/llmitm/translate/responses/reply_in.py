@@ -36,10 +36,7 @@ def read_reply(body: bytes) -> Reply:
         raise UpstreamError(facts.unreadable())
     if (failure := facts.failure_in(response)) is not None:
         raise UpstreamError(failure)
-    try:
-        return _reply(response)
-    except ValueError:
-        raise UpstreamError(facts.unreadable()) from None
+    return _reply(response)
 
 
 def _reply(response: dict[str, Any]) -> Reply:

@@ -327,25 +327,7 @@ def _thinking(reasoning: dict[str, Any], update: Any) -> Thinking | None:
 
 
 def _output(form: Any, at: str) -> Output | None:
-    if form is None:
-        return None
-    form = an_object(form, at)
-    match form.get("type"):
-        case "text":
-            return Output(form="text", at=at)
-        case "json_object":
-            return Output(form="json", at=at)
-        case "json_schema":
-            return Output(
-                form="schema",
-                name=text_if(form.get("name")),
-                schema=form.get("schema"),
-                strict=bool_if(form.get("strict")),
-                description=text_if(form.get("description")),
-                at=at,
-            )
-        case _:
-            raise invalid(f"{at}.type", "expected text, json_object or json_schema")
+    return None if form is None else openai_parts.read_output(an_object(form, at), at)
 
 
 def _identity(asked: dict[str, Any]) -> Identity:

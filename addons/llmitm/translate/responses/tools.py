@@ -128,17 +128,16 @@ def write_tools(tools: tuple[Tool | HostedTool, ...]) -> list[Any]:
     written: list[Any] = []
     spaces: dict[str, dict[str, Any]] = {}
     for tool in tools:
-        match tool:
-            case HostedTool():
-                written.append(jsontext.Raw(tool.raw))
-            case Tool(namespace=None):
-                written.append(_written(tool))
-            case Tool(namespace=str(name)):
-                if name not in spaces:
-                    said = tool.extra.get(NAMESPACE_DESCRIPTION, "")
-                    space = {"type": "namespace", "name": name, "description": said, "tools": []}
-                    written.append(spaces.setdefault(name, space))
-                spaces[name]["tools"].append(_written(tool))
+        if isinstance(tool, HostedTool):
+            written.append(jsontext.Raw(tool.raw))
+        elif (name := tool.namespace) is None:
+            written.append(_written(tool))
+        else:
+            if name not in spaces:
+                said = tool.extra.get(NAMESPACE_DESCRIPTION, "")
+                space = {"type": "namespace", "name": name, "description": said, "tools": []}
+                written.append(spaces.setdefault(name, space))
+            spaces[name]["tools"].append(_written(tool))
     return written
 
 
