@@ -12,7 +12,7 @@ from llmitm.exchange import Sender
 from llmitm.record.entry import Sink
 from llmitm.record.log import request_line
 from llmitm.secret import Redactor
-from llmitm.state.memory import MemoryStore
+from llmitm.state import open_store
 from llmitm.state.store import Store
 
 
@@ -73,7 +73,7 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
     return World(
         config=config,
         clock=clock,
-        store=MemoryStore(clock),
+        store=open_store(config.state.url, clock),
         sender=sender,
         redact=redact,
         started_s=clock.now_s(),

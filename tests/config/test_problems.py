@@ -85,6 +85,9 @@ def problems(
         ("https_server = 1", "https_server"),
         ("https_server = true\nhttps_port = 70000\ntls_cert_path = 'c'", "https_port"),
         ("https_server = true\ntls_cert_path = 'c'", "tls_cert_path"),
+        ("[state]\nurl = 'postgresql://x'", "state.url"),
+        ("[state]\nurl = 'redis://'", "state.url"),
+        ("[state]\nurl = 'rediss://x?ssl_ca_certs=nowhere.pem'", "state.url"),
     ],
 )
 def test_a_problem_stands_at_its_place(tmp_path: Path, text: str, path: str) -> None:

@@ -75,6 +75,8 @@ class Place:
     @property
     def name(self) -> str:
         """For people: without user and password."""
+        if self.is_memory:
+            return "memory://"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}/{self.database}"
 
