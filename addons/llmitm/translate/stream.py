@@ -24,7 +24,6 @@ from llmitm.translate.neutral import (
     PartMeta,
     PartStart,
     PartStop,
-    Ping,
     Reasoning,
     Refusal,
     Reply,
@@ -136,25 +135,12 @@ class Parts:
                 self.open(Text(text=""), out)
             out.append(PartDelta(self.index, "text", text, 0, self.choice))
 
-    def refusal(self, text: str, out: list[StreamEvent]) -> None:
-        if text:
-            if self.kind is not Refusal:
-                self.open(Refusal(text=""), out)
-            out.append(PartDelta(self.index, "text", text, 0, self.choice))
-
-    def reasoning(self, text: str, out: list[StreamEvent]) -> None:
-        """More reasoning in full."""
-        if text:
-            if self.kind is not Reasoning:
-                self.open(Reasoning(), out)
-            out.append(PartDelta(self.index, "text", text, 0, self.choice))
-
-    def summary(self, text: str, out: list[StreamEvent], sub: int = 0) -> None:
+    def summary(self, text: str, out: list[StreamEvent]) -> None:
         """More of a summary of reasoning."""
         if text:
             if self.kind is not Reasoning:
                 self.open(Reasoning(), out)
-            out.append(PartDelta(self.index, "summary", text, sub, self.choice))
+            out.append(PartDelta(self.index, "summary", text, 0, self.choice))
 
     def args(self, text: str, out: list[StreamEvent]) -> None:
         """More of the arguments of the open call."""
@@ -168,7 +154,7 @@ class Parts:
 class Collector:
     """Adds the events of one stream up to a reply."""
 
-    __slots__ = ("_choices", "_extras", "_service_tier", "_start", "failure", "is_over", "usage")
+    __slots__ = ("_choices", "_extras", "_service_tier", "_start", "failure", "usage")
 
     def __init__(self) -> None:
         self._start = Start(None, None)
@@ -177,7 +163,6 @@ class Collector:
         self._service_tier: str | None = None
         self.usage: Usage | None = None
         self.failure: Failure | None = None
-        self.is_over = False
 
     def add(self, event: StreamEvent) -> None:
         match event:
@@ -187,8 +172,6 @@ class Collector:
                 self._choices.setdefault(event.choice, _Choice()).open(event.part)
             case PartMeta():
                 self._choices[event.choice].meta(event)
-            case PartStop():
-                pass
             case Start():
                 self._start = event
                 self.usage = event.usage
@@ -204,10 +187,6 @@ class Collector:
                 self._service_tier = event.service_tier or self._service_tier
             case Failed():
                 self.failure = event.error
-            case End():
-                self.is_over = True
-            case Ping():
-                pass
 
     def reply(self) -> Reply:
         return Reply(
