@@ -49,3 +49,11 @@ def test_a_row_of_which_nothing_is_left_is_refused(messages: list[dict[str, Any]
     with pytest.raises(Refused) as refused:
         to_messages(*messages)
     assert refused.value.code == "empty_user_turn"
+
+
+def test_of_two_results_the_later_one_counts_wherever_it_stands() -> None:
+    said = {"role": "assistant", "content": "c"}
+    made = to_messages(ASKED, CALL, RESULT, said, {**RESULT, "content": "d"}, ASKED)
+    user, call, result, answer, again = orjson.loads(made.body)["messages"]
+    assert [block["content"][0]["text"] for block in result["content"]] == ["d"]
+    assert {one.what for one in made.notes.told} == {"tool-result-moved", "tool-result-repeated"}
