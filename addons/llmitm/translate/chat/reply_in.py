@@ -84,8 +84,6 @@ def _choice(choice: dict[str, Any], place: int) -> Choice:
     message = message if isinstance(message, dict) else {}
     parts = tuple(_parts(message))
     stop = choice.get("stop_reason")
-    logprobs = choice.get("logprobs")
-    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     return Choice(
         index=index if type(index) is int and index >= 0 else place,
         parts=parts,
@@ -94,13 +92,14 @@ def _choice(choice: dict[str, Any], place: int) -> Choice:
             has_calls=any(isinstance(part, ToolCall) for part in parts),
             sequence=stop if isinstance(stop, str) else None,
         ),
-        logprobs=tuple(tokens) if isinstance(tokens, list) else (),
+        logprobs=tokens_of(choice),
     )
 
 
 def _parts(message: dict[str, Any]) -> Iterator[Part]:
     """Reasoning, text, refusal, calls, images: chat has no order of its own."""
-    calls = [read_call(call, "") for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    told = message.get("tool_calls")
+    calls = [read_call(call, "") for call in told if isinstance(call, dict)] if isinstance(told, list) else []
     legacy = message.get("function_call")
     if isinstance(legacy, dict) and not calls and is_call(legacy):
         calls.append(read_call({"id": "", "function": legacy}, ""))
@@ -126,6 +125,13 @@ def _parts(message: dict[str, Any]) -> Iterator[Part]:
         yield replace(call, sealed=seal) if seal is not None and call.sealed is None else call
     yield from (part for part in content if isinstance(part, Media))
     yield from beside(message)
+
+
+def tokens_of(choice: dict[str, Any]) -> tuple[Any, ...]:
+    """The log probabilities of a choice, or of a piece of one."""
+    logprobs = choice.get("logprobs")
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return tuple(one for one in tokens if isinstance(one, dict)) if isinstance(tokens, list) else ()
 
 
 def reasoning_of(message: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from llmitm.translate import jsontext, stream
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import read_call
-from llmitm.translate.chat.reply_in import NO_CHOICE, beside, is_call, read_content, reasoning_of
+from llmitm.translate.chat.reply_in import NO_CHOICE, beside, is_call, read_content, reasoning_of, tokens_of
 from llmitm.translate.chat.reply_in import citations as citations_of
 from llmitm.translate.chat.stops import read_stop
 from llmitm.translate.chat.usage import read_usage
@@ -194,9 +194,8 @@ class _Choice:
             self._delta(delta, out)
         elif isinstance(message := made.get("message"), dict):
             self._delta(message, out)  # hosts that send the whole in one chunk
-        logprobs = made.get("logprobs")
-        if isinstance(logprobs, dict) and isinstance(logprobs.get("content"), list):
-            out.append(Logprobs(tuple(logprobs["content"]), self._index))
+        if tokens := tokens_of(made):
+            out.append(Logprobs(tokens, self._index))
         word = made.get("finish_reason")
         if word == "":
             self._is_blank = True

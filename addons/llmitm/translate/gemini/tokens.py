@@ -41,12 +41,13 @@ def write_tokens(entries: tuple[JSON, ...]) -> dict[str, Any]:
     """`logprobsResult`."""
     tokens = [entry for entry in entries if isinstance(entry, dict)]
     return {
-        "topCandidates": [
-            {"candidates": [_token(one) for one in entry.get("top_logprobs") or () if isinstance(one, dict)]}
-            for entry in tokens
-        ],
+        "topCandidates": [{"candidates": _top(entry.get("top_logprobs"))} for entry in tokens],
         "chosenCandidates": [_token(entry) for entry in tokens],
     }
+
+
+def _top(rivals: Any) -> list[dict[str, Any]]:
+    return [_token(one) for one in rivals if isinstance(one, dict)] if isinstance(rivals, list) else []
 
 
 def _token(entry: dict[str, Any]) -> dict[str, Any]:
