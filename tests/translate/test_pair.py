@@ -102,6 +102,8 @@ def test_collecting_gives_the_reply_or_its_error() -> None:
     with pytest.raises(UpstreamError) as caught:
         collected.finish()
     assert caught.value.failure.status == 529
+    assert collected.usage is not None
+    assert (collected.usage.input_tokens, collected.usage.is_final) == (3, False)
 
 
 def test_a_whole_answer_becomes_the_stream_that_was_asked_for() -> None:
@@ -124,6 +126,74 @@ def test_what_is_nested_too_deep_is_refused_or_a_broken_answer() -> None:
     stream = to_messages(asked(stream=True)).stream()
     stream.feed(START + TEXT + event("content_block_delta", index=0, delta=cited))
     assert stream.failure is not None and stream.failure.code == "malformed_reply"
+
+
+CITED = event(
+    "content_block_delta",
+    index=0,
+    delta={"type": "citations_delta", "citation": orjson.Fragment(b'{"a":' + DEEP + b"}")},
+)
+DEEP_TOKEN = b'{"token":"a","logprob":0,"top_logprobs":' + DEEP + b"}"
+DEEP_ANSWER = b'{"choices":[{"message":{"content":"a"},"logprobs":{"content":[%b]}}]}' % DEEP_TOKEN
+
+
+def test_what_is_nested_too_deep_is_an_error_however_it_is_read() -> None:
+    collected = to_messages(asked()).collector()
+    collected.feed(START + TEXT + CITED + DELTA)
+    with pytest.raises(UpstreamError) as failed:
+        collected.finish()
+    assert failed.value.failure.code == "malformed_reply"
+    waiting = read_request(Dialect.OPENAI_RESPONSES, b'{"model":"m","input":"x"}')
+    made = Translation(waiting, Target(dialect=Dialect.OPENAI_CHAT, model="m"))
+    for read in (made.reply, made.simulated):
+        with pytest.raises(UpstreamError) as failed:
+            read(DEEP_ANSWER)
+        assert failed.value.failure.code == "malformed_reply"
+    collected = made.collector()
+    collected.feed(b"data: " + DEEP_ANSWER.replace(b'"message"', b'"delta"') + b"\n\n")
+    collected.feed(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n')
+    with pytest.raises(UpstreamError) as failed:
+        collected.finish()
+    assert failed.value.failure.code == "malformed_reply"
+
+
+def test_an_event_without_end_is_a_failure_also_where_it_is_added_up() -> None:
+    piece = b"data: " + b"x" * 34_000_000
+    collected = to_messages(asked()).collector()
+    collected.feed(START + TEXT + DELTA)
+    collected.feed(piece)
+    collected.feed(STOP + END)
+    with pytest.raises(UpstreamError) as failed:
+        collected.finish()
+    assert failed.value.failure.code == "malformed_stream"
+
+
+def test_schemas_of_any_depth_are_read_or_refused() -> None:
+    schema = b'{"items":' * 3_000 + b"{}" + b"}" * 3_000
+    tools = b'[{"functionDeclarations":[{"name":"f","parameters":%b}]}]' % schema
+    body = b'{"contents":[{"parts":[{"text":"x"}]}],"tools":%b}' % tools
+    with pytest.raises(Refused) as caught:
+        read_request(Dialect.GEMINI, body, model="m", is_stream=False)
+    assert caught.value.status == 400
+
+
+def test_nothing_follows_a_failure() -> None:
+    stream = to_messages(asked(stream=True)).stream()
+    out = stream.feed(START + TEXT + DELTA + ERROR + DELTA + STOP + END)
+    assert out.count(b'"content":"hi"') == 1 and out.count(b'"error"') == 1
+    to_gemini = Translation(asked(), Target(dialect=Dialect.GEMINI, model="m"))
+    broken = {
+        "candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}],
+        "usageMetadata": {"promptTokenCount": 3},
+    }
+    whole, pieces = to_gemini.collector(), to_gemini.stream()
+    said = b"data: " + orjson.dumps(broken) + b"\n\n"
+    whole.feed(said)
+    with pytest.raises(UpstreamError) as failed:
+        whole.finish()
+    assert failed.value.failure.code == "malformed_function_call"
+    assert pieces.feed(said + said) + pieces.finish() == b""
+    assert pieces.failure == failed.value.failure
 
 
 def test_strictness_refuses_what_would_be_lost() -> None:

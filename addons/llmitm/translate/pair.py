@@ -8,6 +8,8 @@ What the upstream calls by other names (tools, ids of calls) is called by the cl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -41,6 +43,14 @@ _TOO_DEEP: Final = Failure(
     code="malformed_reply",
     message="The provider's answer is nested too deep.",
 )
+
+
+@contextmanager
+def _deep_as_error() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        raise UpstreamError(_TOO_DEEP) from None
 
 
 def read_request(
@@ -114,10 +124,8 @@ class Translation:
         Raises:
             UpstreamError: it is no reply.
         """
-        try:
+        with _deep_as_error():
             read = CODECS[self.target.dialect].read_reply(body)
-        except RecursionError:
-            raise UpstreamError(_TOO_DEEP) from None
         self.usage = read.usage
         return self.backward().reply(read)
 
@@ -128,10 +136,8 @@ class Translation:
             UpstreamError: it is no reply.
         """
         read = self.read(body)
-        try:
+        with _deep_as_error():
             return CODECS[self.asked.dialect].write_reply(read, self.asked)
-        except RecursionError:
-            raise UpstreamError(_TOO_DEEP) from None
 
     def stream(self) -> StreamTranslation:
         """For an answer that comes as a stream and goes on as one."""
@@ -148,7 +154,9 @@ class Translation:
             UpstreamError: it is no reply.
         """
         writer = CODECS[self.asked.dialect].writer(self.asked)
-        return b"".join(writer.write(event) for event in stream.simulate(self.read(body)))
+        events = stream.simulate(self.read(body))
+        with _deep_as_error():
+            return b"".join(writer.write(event) for event in events)
 
 
 class StreamTranslation:
@@ -253,7 +261,7 @@ class StreamTranslation:
 class Collected:
     """A stream that is added up."""
 
-    __slots__ = ("_backward", "_collector", "_has_failed", "_reader", "_sse", "_translation")
+    __slots__ = ("_backward", "_collector", "_reader", "_sse", "_translation")
 
     def __init__(self, translation: Translation) -> None:
         self._translation = translation
@@ -264,16 +272,24 @@ class Collected:
 
     @property
     def usage(self) -> Usage | None:
-        return self._collector.usage
+        usage = self._collector.usage
+        if usage is None or self._collector.failure is None:
+            return usage
+        return replace(usage, is_final=False)
 
     def feed(self, piece: bytes) -> None:
-        """Raises `EventTooLong` where the upstream's event has no end."""
-        self._add(self._sse.feed(piece))
+        if self._collector.failure is None:
+            self._add(self._sse.feed, piece)
 
-    def _add(self, events: list[Event]) -> None:
-        for event in events:
-            for made in self._reader.read(event):
-                self._tell(made)
+    def _add(self, read: Callable[..., list[Event]], *piece: bytes) -> None:
+        try:
+            for event in read(*piece):
+                for made in self._reader.read(event):
+                    self._tell(made)
+        except EventTooLong:
+            self._collector.add(stream.malformed())
+        except RecursionError:
+            self._collector.add(Failed(_TOO_DEEP))
 
     def _tell(self, made: StreamEvent) -> None:
         if self._collector.failure is None:
@@ -286,14 +302,15 @@ class Collected:
         Raises:
             UpstreamError: the stream broke off, or told of an error.
         """
-        self._add(self._sse.finish())
+        self._add(self._sse.finish)
         for made in self._reader.finish():
             self._tell(made)
-        self._translation.usage = self._collector.usage
+        self._translation.usage = self.usage
         if self._collector.failure is not None:
             raise UpstreamError(self._collector.failure)
-        reply = self._collector.reply()
-        return CODECS[self._translation.asked.dialect].write_reply(reply, self._translation.asked)
+        reply, asked = self._collector.reply(), self._translation.asked
+        with _deep_as_error():
+            return CODECS[asked.dialect].write_reply(reply, asked)
 
 
 __all__ = ["Collected", "Failure", "StreamTranslation", "Translation", "UpstreamError", "read_request"]
