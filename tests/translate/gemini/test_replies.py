@@ -30,10 +30,12 @@ from llmitm.translate.neutral import (
     Text,
     ToolCall,
     UpstreamError,
+    Url,
 )
 
 ASKED = Request(model="m", turns=(), dialect=Dialect.GEMINI)
 OWN = Sealed(vendor="google", kind="part", data="c2lnbmVk")
+OPENAI = Sealed(vendor="openai", kind="encrypted", data="closed", item_id="rs_1")
 CLAUDE = Sealed(vendor="anthropic", kind="thinking", data="seal")
 FINISHED = Stop(reason=Reason.STOP, raw="STOP")
 
@@ -71,6 +73,24 @@ READ: dict[str, tuple[list[dict[str, Any]], list[Part]]] = {
     "signed text stays apart": (
         [{"text": "a"}, {"text": "b", "thoughtSignature": "c2lnbmVk"}, {"text": "c"}],
         [Text(text="a"), Text(text="b", sealed=OWN), Text(text="c")],
+    ),
+    "text beside an unknown member": ([{"text": "a", "hologram": 1}], [Text(text="a")]),
+    "what nobody knows": (
+        [{"hologram": 1}, 1],  # type: ignore[list-item]
+        [Opaque(dialect=Dialect.GEMINI, type="hologram", raw='{"hologram":1}')],
+    ),
+    "an empty call": ([{"functionCall": {}}, {"text": "a"}], [Text(text="a")]),
+    "a file": (
+        [{"fileData": {"fileUri": "https://a.example/b.png"}}],
+        [Media(kind="image", source=Url("https://a.example/b.png"), mime="image/png")],
+    ),
+    "a file without an address": (
+        [{"fileData": {"mimeType": "image/png"}}],
+        [Opaque(dialect=Dialect.GEMINI, type="fileData", raw='{"fileData":{"mimeType":"image/png"}}')],
+    ),
+    "data that is broken": (
+        [{"inlineData": {"data": "?"}}],
+        [Opaque(dialect=Dialect.GEMINI, type="inlineData", raw='{"inlineData":{"data":"?"}}')],
     ),
     "a signature alone": ([{"thoughtSignature": "c2lnbmVk"}], [Text(text="", sealed=OWN)]),
     "thoughts": (
@@ -184,6 +204,7 @@ NO_ANSWERS: list[tuple[Any, str, int]] = [
     ({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]}, "malformed_function_call", 502),
     ([], "malformed_reply", 502),
     ("text", "malformed_reply", 502),
+    ({"candidates": [1]}, "empty_reply", 502),
     ([{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}], "upstream_truncated", 502),
 ]
 
@@ -193,6 +214,12 @@ def test_what_is_no_answer(body: Any, code: str, status: int) -> None:
     with pytest.raises(UpstreamError) as caught:
         read(body)
     assert (caught.value.failure.code, caught.value.failure.status) == (code, status)
+
+
+def test_what_is_no_json_is_no_answer() -> None:
+    with pytest.raises(UpstreamError) as caught:
+        read_reply(b"<html>")
+    assert caught.value.failure.code == "malformed_reply"
 
 
 ERROR = {"error": {"code": 429, "message": "Too much.", "status": "RESOURCE_EXHAUSTED"}}
@@ -243,6 +270,11 @@ USAGES: list[tuple[dict[str, Any], Usage]] = [
         Usage(input_tokens=15, cache_read_tokens=4, tool_prompt_tokens=5),
     ),
     ({"promptTokenCount": 10, "totalTokenCount": 10}, Usage(input_tokens=10, output_tokens=0)),
+    ({"promptTokenCount": 10, "cachedContentTokenCount": 90}, Usage(input_tokens=100, cache_read_tokens=90)),
+    (
+        {"promptTokenCount": 1, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}]},
+        Usage(input_tokens=1),
+    ),
     (
         {
             "promptTokenCount": 10,
@@ -360,6 +392,10 @@ def test_citations_are_written_as_grounding_in_bytes() -> None:
     }
 
 
+def test_log_probabilities_of_no_token() -> None:
+    assert read(answer({"text": "a"}, logprobsResult={"topCandidates": []})).choices[0].logprobs == ()
+
+
 def test_log_probabilities_there_and_back() -> None:
     told = {
         "topCandidates": [{"candidates": [{"token": "é", "logProbability": -0.1}]}],
@@ -392,6 +428,28 @@ WRITTEN: dict[str, tuple[list[Part], list[dict[str, Any]]]] = {
         [{"toolCall": {}}],
     ),
     "nothing": ([], [{"text": ""}]),
+    "what only Gemini knows": (
+        [Opaque(dialect=Dialect.GEMINI, type="hologram", raw='{"videoMetadata":{}}')],
+        [{"videoMetadata": {}}],
+    ),
+    "a seal that nobody reads, lent to the text after it": (
+        [Reasoning(sealed=OPENAI), Text(text="a")],
+        [{"text": "a", "thoughtSignature": seals.envelope_base64(OPENAI)}],
+    ),
+    "a seal that nobody reads, before what has its own": (
+        [Reasoning(sealed=OPENAI), Text(text="a", sealed=OWN)],
+        [
+            {"text": "", "thought": True, "thoughtSignature": seals.envelope_base64(OPENAI)},
+            {"text": "a", "thoughtSignature": "c2lnbmVk"},
+        ],
+    ),
+    "a seal that nobody reads, at the end": (
+        [Text(text="a"), Reasoning(sealed=OPENAI)],
+        [
+            {"text": "a"},
+            {"text": "", "thought": True, "thoughtSignature": seals.envelope_base64(OPENAI)},
+        ],
+    ),
     "custom call": (
         [ToolCall(id="k1", name="f", args="a b", kind="custom")],
         [{"functionCall": {"id": "k1", "name": "f", "args": {"input": "a b"}}}],

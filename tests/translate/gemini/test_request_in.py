@@ -131,6 +131,23 @@ PARTS: dict[str, tuple[dict[str, Any], list[Part]]] = {
         {"text": "", "thought": True, "thoughtSignature": envelope(REDACTED)},
         [Reasoning(sealed=REDACTED)],
     ),
+    "what was run, without an envelope of ours": (
+        {"executableCode": {"code": "1"}, "thoughtSignature": envelope(CLAUDE)},
+        [
+            Reasoning(sealed=CLAUDE),
+            Hosted(
+                vendor="google",
+                type="executableCode",
+                raw='{"executableCode":{"code":"1"}}',
+                phase="call",
+                text="\n```\n1\n```\n",
+            ),
+        ],
+    ),
+    "text that is no text": (
+        {"inlineData": {"mimeType": "text/plain", "data": "/w=="}},
+        [Media(kind="document", source=Base64("/w=="), mime="text/plain")],
+    ),
     "a host's thought": (
         {"text": "a", "thought": True, "thoughtSignature": envelope(HOST)},
         [Reasoning(text="a", sealed=HOST)],
@@ -320,6 +337,22 @@ def test_results_without_ids_answer_open_calls_of_their_name_in_order() -> None:
     assert made[3] == [*made[2], ""]
 
 
+def test_turns_of_the_model_in_a_row_leave_their_calls_open_and_a_new_id_may_answer() -> None:
+    call = {"functionCall": {"name": "f"}}
+    answer = {"functionResponse": {"name": "f", "id": "new", "response": {}}}
+    contents = [{"role": "model", "parts": [call]}, {"role": "model", "parts": []}, {"parts": [answer]}]
+    called, _, answered = read({"contents": contents}).turns
+    (part,), (result,) = called.parts, answered.parts
+    assert isinstance(part, ToolCall) and isinstance(result, ToolResult) and part.id == result.call_id
+
+
+def test_pieces_of_a_hosts_own_reasoning_are_one() -> None:
+    assert model_parts(
+        {"text": "I ", "thought": True},
+        {"text": "think", "thought": True, "thoughtSignature": envelope(HOST)},
+    ) == (Reasoning(text="I think", sealed=HOST),)
+
+
 def test_pieces_of_a_stream_in_history_are_one_part() -> None:
     assert model_parts(
         {"text": "I ", "thought": True},
@@ -412,6 +445,7 @@ OUTPUTS: list[tuple[dict[str, Any], Output | None]] = [
         {"responseFormat": {"text": {"mimeType": "application/json", "jsonSchema": SCHEMA}}},
         Output(form="schema", schema=SCHEMA),
     ),
+    ({"responseFormat": [{"text": {"mimeType": "application/json"}}, {"image": {}}]}, Output(form="json")),
     (
         {"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING", "enum": ["a"]}},
         Output(form="schema", schema={"type": "string", "enum": ["a"]}, is_enum=True),
@@ -538,6 +572,13 @@ def test_what_cannot_be_read_is_refused_at_its_place(body: bytes, at: str | None
     with pytest.raises(Refused) as caught:
         read_request(body, model="m")
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_request", at)
+
+
+def test_a_model_is_named_beside_the_body_or_within_it() -> None:
+    assert read_request(b'{"contents":"a","model":"models/m"}').model == "m"
+    with pytest.raises(Refused) as caught:
+        read_request(b'{"contents":"a"}')
+    assert caught.value.param == "model"
 
 
 def test_broken_base64_is_refused() -> None:

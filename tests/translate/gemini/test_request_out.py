@@ -18,8 +18,10 @@ from llmitm.translate.neutral import (
     Media,
     Output,
     Part,
+    Parts,
     PlainText,
     Reasoning,
+    Refusal,
     Request,
     Role,
     Sealed,
@@ -84,6 +86,10 @@ def test_a_whole_request() -> None:
 
 
 PARTS: dict[str, tuple[Part, dict[str, Any]]] = {
+    "a document of parts": (
+        Media(kind="document", source=Parts((Text(text="a"), Refusal(text="no"), Text(text="b")))),
+        {"text": "a\nb"},
+    ),
     "text": (Text(text="a"), {"text": "a"}),
     "signed empty text": (Text(text="", sealed=OWN), {"text": "", "thoughtSignature": "c2lnbmVk"}),
     "thought": (

@@ -20,8 +20,11 @@ from llmitm.translate.neutral import (
     Choice,
     Citation,
     End,
+    ExtrasSeen,
     Failed,
     Failure,
+    Hosted,
+    Logprobs,
     Media,
     PartDelta,
     PartMeta,
@@ -172,15 +175,19 @@ def test_arguments_that_come_in_pieces() -> None:
             pieces(
                 {"jsonPath": "$.days[0].n", "numberValue": 1.5},
                 {"jsonPath": "$.days[1]", "nullValue": "NULL_VALUE"},
+                {"jsonPath": "$.days[0].m", "numberValue": 2},
                 {"jsonPath": "$['__proto__']", "boolValue": True},
                 {"jsonPath": "$.far[999999]", "boolValue": True},
+                {"jsonPath": "$[0]", "boolValue": True},
+                {"jsonPath": "$.days.n[1]", "boolValue": True},
+                {"stringValue": "nowhere"},
                 willContinue=True,
             ),
             chunk({"functionCall": {}}),
             chunk({"functionCall": {"name": "g"}}, finish="STOP"),
         ]
     )
-    args = '{"city":"Oslo","days":[{"n":1.5},null],"__proto__":true,"far":[]}'
+    args = '{"city":"Oslo","days":[{"n":1.5,"m":2},null],"__proto__":true,"far":[]}'
     assert collected(events).reply().choices[0].parts == (
         ToolCall(id="", name="f", args=args, sealed=OWN),
         ToolCall(id="", name="g", args="{}"),
@@ -254,6 +261,79 @@ def test_seals_follow_what_they_seal() -> None:
     ]
 
 
+OPENAI = Sealed(vendor="openai", kind="encrypted", data="closed", item_id="rs_1")
+LENT = {"thoughtSignature": seals.envelope_base64(OPENAI)}
+ALONE = {"text": "", "thought": True, **LENT}
+CALL = {"functionCall": {"id": "k1", "name": "f", "args": {}}}
+FOLLOWED: dict[str, tuple[list[StreamEvent], list[Any]]] = {
+    "text": (
+        [PartStart(1, Text(text="")), PartDelta(1, "text", "a"), PartDelta(1, "text", "b"), PartStop(1)],
+        [{"text": "a", **LENT}, {"text": "b"}],
+    ),
+    "text whose own seal comes later": (
+        [PartStart(1, Text(text="a")), PartMeta(1, "sealed", OWN), PartStop(1)],
+        [{"text": "a", **LENT}, {"text": "", "thoughtSignature": "c2lnbmVk"}],
+    ),
+    "a call": (
+        [PartStart(1, ToolCall(id="k1", name="f", args="")), PartStop(1)],
+        [CALL | LENT],
+    ),
+    "a signed call": (
+        [PartStart(1, ToolCall(id="k1", name="f", args="")), PartMeta(1, "sealed", OWN), PartStop(1)],
+        [ALONE, CALL | {"thoughtSignature": "c2lnbmVk"}],
+    ),
+    "a refusal": ([PartStart(1, Refusal(text="no")), PartStop(1)], [ALONE, {"text": "no"}]),
+    "a picture": (
+        [PartStart(1, Media(kind="image", source=Base64("AAAA"), mime="image/png")), PartStop(1)],
+        [ALONE, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}],
+    ),
+    "what Gemini has not": (
+        [PartStart(1, Hosted(vendor="openai", type="x", raw="{}", phase="call")), PartStop(1)],
+        [ALONE],
+    ),
+    "more reasoning": (
+        [PartStart(1, Reasoning()), PartDelta(1, "text", "a"), PartDelta(1, "summary", "b"), PartStop(1)],
+        [ALONE, {"text": "a", "thought": True}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "expected"), FOLLOWED.values(), ids=FOLLOWED)
+def test_a_seal_that_nobody_reads_is_lent_to_what_follows(
+    events: list[StreamEvent], expected: list[Any]
+) -> None:
+    before: list[StreamEvent] = [PartStart(0, Reasoning()), PartMeta(0, "sealed", OPENAI), PartStop(0)]
+    stop = StopSeen(Stop(reason=Reason.STOP))
+    told = chunks_of(written([*before, *events, stop]))
+    assert [part for one in told for part in one["candidates"][0]["content"]["parts"]] == expected
+
+
+def test_a_seal_after_its_part_follows_it() -> None:
+    (one,) = chunks_of(written([PartMeta(0, "sealed", OWN)]))
+    assert one["candidates"][0]["content"]["parts"] == [{"text": "", "thoughtSignature": "c2lnbmVk"}]
+
+
+def test_a_tier_that_changes_is_told_again() -> None:
+    tiers = [
+        chunk({"text": "a"}, usageMetadata={"serviceTier": tier}) for tier in ("FLEX", "FLEX", "PRIORITY")
+    ]
+    told = [event for event in read([*tiers, chunk(finish="STOP")]) if isinstance(event, Start | ExtrasSeen)]
+    assert told == [Start(None, None, None, None, "flex"), ExtrasSeen({}, "priority")]
+
+
+def test_an_array_holds_chunks_alone() -> None:
+    events = StreamReader().read(Event(data=json.dumps([1, chunk({"text": "a"})]).encode()))
+    assert PartDelta(0, "text", "a") in events
+
+
+def test_tokens_come_with_the_last_chunk() -> None:
+    token = {"token": "a", "logprob": -1.0, "top_logprobs": []}
+    events: list[StreamEvent] = [PartStart(0, Text(text="a")), Logprobs((token,)), PartStop(0), Ping(), End()]
+    told = chunks_of(written(events))
+    tokens = told[-1]["candidates"][0]["logprobsResult"]["chosenCandidates"]
+    assert tokens == [{"token": "a", "logProbability": -1.0}]
+
+
 def test_every_chunk_is_one_of_googles_and_the_last_has_the_facts() -> None:
     chunks = chunks_of(written(simulate(WHOLE)))
     for one in chunks:
@@ -294,7 +374,8 @@ def test_the_array_form_is_one_json_document() -> None:
 @pytest.mark.parametrize("is_json_array", [False, True])
 def test_failures_are_told_within_the_stream(is_json_array: bool) -> None:
     failed = Failed(Failure(status=429, message="Too much.", code="rate_limit"))
-    events = [Start("r1", "m1"), PartStart(0, Text(text="")), PartDelta(0, "text", "a"), failed]
+    start, text = Start("r1", "m1"), PartStart(0, Text(text=""))
+    events: list[StreamEvent] = [start, text, PartDelta(0, "text", "a"), failed]
     error = b'{"error":{"code":429,"message":"Too much.","status":"RESOURCE_EXHAUSTED"}}'
     stream = written(events, replace(ASKED, is_json_array=is_json_array))
     assert stream.endswith(b",\n" + error + b"]" if is_json_array else b"data: " + error + b"\n\n")

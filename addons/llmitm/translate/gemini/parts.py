@@ -17,7 +17,6 @@ from llmitm.translate.neutral import (
     Media,
     Opaque,
     Part,
-    Parts,
     PlainText,
     Reasoning,
     Refusal,
@@ -137,8 +136,8 @@ def _source(part: Media) -> dict[str, Any]:
         case Url(url) | FileId(id=url):
             mime = part.mime or media.mime_of_url(url) or _usual_mime(part)
             return {"fileData": {"fileUri": url, "mimeType": mime}}
-        case Parts(parts):
-            return {"text": "\n".join(one.text for one in parts if isinstance(one, Text))}
+        case whole:
+            return {"text": "\n".join(one.text for one in whole.parts if isinstance(one, Text))}
 
 
 def _usual_mime(part: Media) -> str:

@@ -56,8 +56,6 @@ _HOSTED: Final = {
 _NO_ANSWER: Final = (Reason.MALFORMED_CALL, Reason.OTHER)
 """A reply that ended so, and holds nothing, is none."""
 _BESIDE_DATA: Final = frozenset({"thought", "thoughtSignature"})
-
-
 _OUTPUT: Final = frozenset({"candidatesTokenCount", "thoughtsTokenCount"})
 
 
@@ -267,12 +265,9 @@ class _Candidate:
                 self._whole(_file(data, sealed), out)
             case _ if hosted := next((name for name in _HOSTED if isinstance(part.get(name), dict)), None):
                 self._whole(_hosted(hosted, part, place.slice(n)), out)
-            case _ if others := [name for name in part if name not in _BESIDE_DATA and name != "text"]:
-                if "text" not in part:
-                    raw = place.slice(n)
-                    self._whole(Opaque(dialect=Dialect.GEMINI, type=others[0], raw=raw), out)
-                else:
-                    self._text(part, sealed, out)
+            case _ if "text" not in part and (others := [name for name in part if name not in _BESIDE_DATA]):
+                raw = place.slice(n)
+                self._whole(Opaque(dialect=Dialect.GEMINI, type=others[0], raw=raw), out)
             case _:
                 self._text(part, sealed, out)
 

@@ -31,7 +31,6 @@ from llmitm.translate.neutral import (
     PartMeta,
     PartStart,
     PartStop,
-    Ping,
     Reasoning,
     Refusal,
     Request,
@@ -86,7 +85,7 @@ class StreamWriter:
                 return self._fail(event.error)
             case End():
                 return self._end()
-            case Ping():
+            case _:  # nothing here says that the upstream lives
                 pass
         return b""
 

@@ -36,10 +36,8 @@ def _by_modality(details: Any, modality: str) -> int | None:
     return None
 
 
-def read_usage(told: Any) -> Usage | None:
+def read_usage(told: dict[str, Any]) -> Usage | None:
     """None where there are no counts. A cache that is counted beside the input is added to it."""
-    if not isinstance(told, dict):
-        return None
     prompt, fed_back = _count(told.get("promptTokenCount")), _count(told.get("toolUsePromptTokenCount"))
     visible, thought = _count(told.get("candidatesTokenCount")), _count(told.get("thoughtsTokenCount"))
     total, cached = _count(told.get("totalTokenCount")), _count(told.get("cachedContentTokenCount"))
@@ -85,7 +83,7 @@ def write_usage(usage: Usage) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count is not None}
 
 
-def read_tier(told: Any) -> str | None:
+def read_tier(told: dict[str, Any]) -> str | None:
     """The tier that served the request, as the counts name it."""
-    word = told.get("serviceTier") if isinstance(told, dict) else None
+    word = told.get("serviceTier")
     return TIERS.get(word.upper()) if isinstance(word, str) else None
