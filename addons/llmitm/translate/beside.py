@@ -5,13 +5,23 @@ What it cannot read is nobody's business but the client's: it never raises, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from llmitm.exchange import Dialect, Usage
 from llmitm.translate.dialects import CODECS
-from llmitm.translate.neutral import Failed, Failure, StreamEvent, UpstreamError, UsageSeen
-from llmitm.translate.sse import EventTooLong, SseReader
+from llmitm.translate.neutral import (
+    ExtrasSeen,
+    Failed,
+    Failure,
+    Ping,
+    Start,
+    StreamEvent,
+    UpstreamError,
+    UsageSeen,
+)
+from llmitm.translate.sse import Event, EventTooLong, SseReader
 
 WHOLE_LIMIT_BYTES: Final = 8_388_608
 """A whole answer that is longer is not read: its tokens stay unknown."""
@@ -20,7 +30,17 @@ WHOLE_LIMIT_BYTES: Final = 8_388_608
 class Beside:
     """Looks at one good answer, piece by piece."""
 
-    __slots__ = ("_codec", "_held", "_is_blind", "_reader", "_size_bytes", "_sse", "failure", "usage")
+    __slots__ = (
+        "_codec",
+        "_held",
+        "_is_blind",
+        "_reader",
+        "_size_bytes",
+        "_sse",
+        "failure",
+        "has_begun",
+        "usage",
+    )
 
     def __init__(self, dialect: Dialect, *, is_events: bool) -> None:
         self._codec = CODECS[dialect]
@@ -32,6 +52,8 @@ class Beside:
         self.usage: Usage | None = None
         self.failure: Failure | None = None
         """What the upstream told of within its answer."""
+        self.has_begun = False
+        """Whether a stream has said anything meaningful, or cannot be read."""
 
     def feed(self, piece: bytes) -> None:
         if self._is_blind:
@@ -41,13 +63,7 @@ class Beside:
             self._size_bytes += len(piece)
             self._is_blind = self._size_bytes > WHOLE_LIMIT_BYTES
             return
-        try:
-            events = self._sse.feed(piece)
-        except EventTooLong:
-            self._is_blind = True
-            return
-        for event in events:
-            self._take(self._reader.read(event))
+        self._read(self._sse.feed, piece)
 
     def finish(self) -> bool:
         """The body has ended. Returns whether it ended too early, without a word of the upstream's."""
@@ -56,28 +72,37 @@ class Beside:
         if self._sse is None:
             self._read_whole()
             return False
-        had_failed = self.failure is not None
-        try:
-            for event in self._sse.finish():
-                self._take(self._reader.read(event))
-        except EventTooLong:
+        self._read(self._sse.finish)
+        if self._is_blind or self.failure is not None:
             return False
-        had_failed = had_failed or self.failure is not None
         self._take(self._reader.finish())
-        return self.failure is not None and not had_failed
+        return self.failure is not None
 
     def broken_off(self) -> None:
         """The body will have no end: what was counted is not all."""
         if self.usage is not None:
             self.usage = replace(self.usage, is_final=False)
 
+    def _read(self, read: Callable[..., list[Event]], *piece: bytes) -> None:
+        try:
+            for event in read(*piece):
+                self._take(self._reader.read(event))
+        except (EventTooLong, RecursionError):
+            self._is_blind = self.has_begun = True
+
     def _take(self, events: list[StreamEvent]) -> None:
         for event in events:
             match event:
                 case UsageSeen():
                     self.usage = event.usage
-                case Failed() if self.failure is None:
-                    self.failure = event.error
+                case Failed():
+                    self.failure = self.failure or event.error
+                case Start():
+                    self.usage = event.usage
+                case ExtrasSeen() | Ping():
+                    pass
+                case _:
+                    self.has_begun = True
 
     def _read_whole(self) -> None:
         try:
