@@ -137,21 +137,24 @@ async def test_where_nothing_limits_an_exchange_the_store_is_never_asked(
 def test_a_keys_own_limit_wins_and_all_that_apply_are_asked_at_once(
     limits: dict[str, Any], changes: dict[str, Any], expected: dict[str, tuple[int | None, int]]
 ) -> None:
-    found = wanted(asked(**changes), config(limits, KEYS)).limits
+    found = wanted(asked(**changes), config(limits, KEYS)).steps
     steps = {
-        limit.step.key.removeprefix("limits:"): (
-            limit.step.by if isinstance(limit.step, Window) else None,
-            limit.step.limit,
-        )
-        for limit in found
+        step.key.removeprefix("limits:"): (step.by if isinstance(step, Window) else None, step.limit)
+        for step in found
     }
     assert steps == expected
 
 
 def test_places_last_as_long_as_an_exchange_may_and_are_asked_for_last() -> None:
-    found = wanted(asked(auth_key="own"), config({"concurrency": 4}, KEYS)).limits
-    leases = [limit.step for limit in found if isinstance(limit.step, Lease)]
+    found = wanted(asked(auth_key="own"), config({"concurrency": 4}, KEYS)).steps
+    leases = [step for step in found if isinstance(step, Lease)]
     assert [(one.ttl_s, one.holder) for one in leases] == [(90, "x-1"), (90, "x-1")]
+
+
+def test_another_configuration_has_its_own_limits() -> None:
+    first, second = config({"rpm": 5}), config({"rpm": 6})
+    found = [wanted(asked(), one).limits[0].most for one in (first, second, first)]
+    assert found == [5, 6, 5]
 
 
 async def test_nothing_grows_with_what_clients_send() -> None:

@@ -60,10 +60,10 @@ async def admit(
     found = wanted(asked, config)
     key = find_key(asked.auth_key, config) if is_shared and asked.auth_key is not None else None
     ticket = Ticket(asked, found, store, clock)
-    for limit in found.limits:
-        if isinstance(limit.step, Window) and limit.step.by > limit.most:
-            raise _too_large(limit, limit.step.by)
-    steps: list[Step] = [limit.step for limit in found.limits]
+    for limit, step in zip(found.limits, found.steps, strict=True):
+        if isinstance(step, Window) and step.by > limit.most:
+            raise _too_large(limit, step.by)
+    steps: list[Step] = list(found.steps)
     if key is not None:
         steps.append(revoked.look(key.digest))
     if steps:
@@ -72,7 +72,7 @@ async def admit(
             await ticket.undo()
             raise Refused(401, "invalid_api_key", "This key has been revoked.")
         if outcome.refused is not None:
-            wait_s = await _wait_s(found.limits, outcome, store)
+            wait_s = await _wait_s(found, outcome, store)
             raise _over(found.limits[outcome.refused], wait_s, ticket.headers())
     return ticket
 
@@ -122,20 +122,16 @@ class Ticket:
 
     def headers(self) -> Headers:
         """What the tightest of its limits leave, in the client's dialect; none where none is set."""
-        rooms = {}
-        for counted in (Counted.REQUESTS, Counted.TOKENS):
-            if found := list(self._rooms(counted)):
-                rooms[counted.value] = min(
-                    found, key=lambda room: (room.remaining, room.limit, -room.reset_s)
-                )
-        return limit_headers.write(self._asked.dialect, rooms, self._clock.now_s()) if rooms else ()
-
-    def _rooms(self, counted: Counted) -> Iterator[Room]:
+        rooms: dict[str, Room] = {}
         outcome = self._outcome
-        for at, limit in enumerate(self._wanted.limits):
-            if limit.counted is counted and at < len(outcome.values):
-                remaining = max(limit.most - outcome.values[at], 0)
-                yield Room(limit=limit.most, remaining=remaining, reset_s=outcome.ends_s[at] or 0)
+        # a look at revoked keys may follow the limits
+        for limit, value, end_s in zip(self._wanted.limits, outcome.values, outcome.ends_s, strict=False):
+            if limit.counted is not Counted.CONCURRENCY:
+                room = Room(limit=limit.most, remaining=max(limit.most - value, 0), reset_s=end_s or 0)
+                known = rooms.setdefault(limit.counted, room)
+                if (room.remaining, room.limit) < (known.remaining, known.limit):
+                    rooms[limit.counted] = room
+        return limit_headers.write(self._asked.dialect, rooms, self._clock.now_s()) if rooms else ()
 
     def settle(self, usage: Usage | None) -> None:
         """Tells what was used; it is counted when the ticket is released. None: not known."""
@@ -143,18 +139,18 @@ class Ticket:
 
     async def release(self) -> None:
         """Ends it, once: later calls do nothing. Never raises: the answer is out."""
-        await self._end((*self._settlement(), *self._given_back()))
+        if self._is_held:
+            await self._end((*self._settlement(), *self._given_back()))
 
     async def undo(self) -> None:
         """As if it had never been let in."""
-        age_s = self._age_s()
-        steps = [limit.step for limit in self._wanted.limits]
-        back = (_changed(step, -step.by, age_s) for step in steps if isinstance(step, Window))
-        await self._end((*back, *self._given_back()))
+        if self._is_held:
+            age_s = self._age_s()
+            steps = self._wanted.steps
+            back = (_changed(step, -step.by, age_s) for step in steps if isinstance(step, Window))
+            await self._end((*back, *self._given_back()))
 
     async def _end(self, steps: tuple[Step, ...]) -> None:
-        if not self._is_held:
-            return
         self._is_held = False
         if steps:
             await _to_its_end(self._apply(steps))
@@ -167,19 +163,19 @@ class Ticket:
             log.error("what %s used was not counted: %s", self._asked.exchange_id, type(error).__name__)
 
     def _given_back(self) -> Iterator[Step]:
-        for limit in self._wanted.limits:
-            if isinstance(limit.step, Lease):
-                yield Lease(key=limit.step.key, holder=limit.step.holder, is_over=True)
+        for step in self._wanted.steps:
+            if isinstance(step, Lease):
+                yield Lease(key=step.key, holder=step.holder, is_over=True)
 
     def _settlement(self) -> Iterator[Step]:
         used = self._used()
         if used is None:
             return
         age_s = self._age_s()
-        for limit in self._wanted.limits:
-            if limit.counted is Counted.TOKENS and isinstance(limit.step, Window):
-                if by := used - limit.step.by:
-                    yield _changed(limit.step, by, age_s)
+        for limit, step in zip(self._wanted.limits, self._wanted.steps, strict=True):
+            if limit.counted is Counted.TOKENS and isinstance(step, Window):
+                if by := used - step.by:
+                    yield _changed(step, by, age_s)
 
     def _used(self) -> int | None:
         """None: nothing is known. Of what is known in part, and of a cut answer, the guess fills the rest."""
@@ -217,13 +213,13 @@ async def _to_its_end[T](work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
-async def _wait_s(limits: tuple[Limit, ...], outcome: Outcome, store: Store) -> float:
+async def _wait_s(found: Wanted, outcome: Outcome, store: Store) -> float:
     """Seconds until all limits have room, if nothing is added: the store tells of the first one only."""
     assert outcome.refused is not None
     waits = [LEASE_WAIT_S if outcome.wait_s is None else outcome.wait_s]
-    for at in range(outcome.refused + 1, len(limits)):
-        step = limits[at].step
-        if isinstance(step, Lease) or outcome.values[at] + step.by <= limits[at].most:
+    for at in range(outcome.refused + 1, len(found.steps)):
+        step = found.steps[at]
+        if isinstance(step, Lease) or outcome.values[at] + step.by <= found.limits[at].most:
             continue
         looked = await store.apply([step, _NEVER])
         if looked.wait_s is not None:

@@ -6,14 +6,14 @@ what clients send: those without a key share the limits of all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final
 
 from llmitm.accept.estimate import Estimate, estimate_tokens
-from llmitm.config.schema import AuthKey, Config, Limits
+from llmitm.config.schema import AuthKey, Config
 from llmitm.exchange import Dialect
 from llmitm.state.store import Lease, Window
 
@@ -28,7 +28,7 @@ class Asked:
     exchange_id: str
     """Holds its places."""
     auth_key: str | None
-    """Name of the client's key; None: it has none."""
+    """Name of the client's key in the configuration; None: it has none."""
     dialect: Dialect
     models: tuple[str, ...] = ()
     """The model as it was asked for, and what else it is called, so that no alias gets round a limit."""
@@ -45,99 +45,143 @@ class Counted(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit that an exchange comes under, and its step of the batch."""
+    """One limit of the configuration."""
 
     counted: Counted
     most: int
+    key: str
+    """Name of its counter."""
     whose: str
     """As a sentence begins: `All clients together`, `The key laptop`."""
     place: str
     """Where an operator may raise it."""
-    step: Window | Lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     limits: tuple[Limit, ...] = ()
-    """Empty where none is configured."""
+    """Those that apply; empty where none does."""
+    steps: tuple[Window | Lease, ...] = ()
+    """One a limit."""
     estimate: Estimate = _NOTHING
     """Only made where tokens are limited."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bound:
-    """Who is limited, and by how much."""
-
-    name: str
-    """In the names of counters."""
-    words: str
-    place: str
-    limits: Limits
-
-
-def wanted(asked: Asked, config: Config) -> Wanted:
-    """Every limit that this exchange comes under: of all clients, of its key, of its models."""
-    bounds = tuple(_bounds(asked, config))
-    if not bounds:
-        return _FREE
-    is_counted = any(bound.limits.tpm for bound in bounds)
-    estimate = estimate_tokens(asked.body, asked.max_output_tokens) if is_counted else _NOTHING
-    lease_s = config.timeouts.exchange_s
-    steps = (limit for bound in bounds for limit in _limits(bound, estimate, asked.exchange_id, lease_s))
-    return Wanted(limits=tuple(steps), estimate=estimate)
 
 
 _FREE: Final = Wanted()
 
 
-def _bounds(asked: Asked, config: Config) -> Iterator[_Bound]:
-    whole = config.rate_limit
-    if whole.rpm or whole.tpm or whole.concurrency:
-        yield _Bound(name="all", words="All clients together", place="[rate_limit]", limits=whole)
-    if asked.auth_key is not None and (own := _of_key(asked.auth_key, config)):
-        words = f"The key {asked.auth_key}"
-        yield _Bound(name=f"key:{asked.auth_key}", words=words, place="[[auth_keys]]", limits=own)
-    for glob, limits in whole.models.items():
+def wanted(asked: Asked, config: Config) -> Wanted:
+    """Every limit that this exchange comes under: of all clients, of its key, of its models."""
+    rules = _rules_of(config)
+    if rules.is_free:
+        return _FREE
+    limits = rules.of_all
+    if asked.auth_key is not None:
+        limits += rules.of_keys[asked.auth_key]
+    for glob, own in rules.of_models:
         if any(fnmatchcase(model, glob) for model in asked.models):
-            place = f'[rate_limit.models."{glob}"]'
-            yield _Bound(name=f"model:{glob}", words=f"The models {glob}", place=place, limits=limits)
+            limits += own
+    if not limits:
+        return _FREE
+    is_counted = any(limit.counted is Counted.TOKENS for limit in limits)
+    estimate = estimate_tokens(asked.body, asked.max_output_tokens) if is_counted else _NOTHING
+    lease_s = config.timeouts.exchange_s
+    steps = tuple(_step(limit, estimate, asked.exchange_id, lease_s) for limit in limits)
+    return Wanted(limits=limits, steps=steps, estimate=estimate)
 
 
-def _of_key(name: str, config: Config) -> Limits | None:
-    """Its own limits, else those of every key. None: it has none."""
+def find_key(name: str, config: Config) -> AuthKey:
+    """Names come from the configuration that admitted the client."""
+    return _rules_of(config).keys[name]
+
+
+def _step(limit: Limit, estimate: Estimate, holder: str, lease_s: float) -> Window | Lease:
+    match limit.counted:
+        case Counted.REQUESTS:
+            return Window(key=limit.key, limit=limit.most, window_s=WINDOW_S)
+        case Counted.TOKENS:
+            # the answer is a mere guess, so it gives way where both together could never pass
+            by = min(estimate.total, max(estimate.prompt, limit.most))
+            return Window(key=limit.key, by=by, limit=limit.most, window_s=WINDOW_S)
+        case Counted.CONCURRENCY:
+            return Lease(key=limit.key, holder=holder, limit=limit.most, ttl_s=lease_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """The limits of one configuration, by whom they hold for."""
+
+    config: Config
+    keys: Mapping[str, AuthKey]
+    of_all: tuple[Limit, ...]
+    of_keys: Mapping[str, tuple[Limit, ...]]
+    of_models: tuple[tuple[str, tuple[Limit, ...]], ...]
+    is_free: bool
+
+
+def _read(config: Config) -> _Rules:
     whole = config.rate_limit
-    key = find_key(name, config)
-    rpm = key.rpm if key is not None and key.rpm else whole.per_key_rpm
-    tpm = key.tpm if key is not None and key.tpm else whole.per_key_tpm
-    concurrency = key.concurrency if key is not None else None
-    if not (rpm or tpm or concurrency):
-        return None
-    return Limits.model_construct(rpm=rpm, tpm=tpm, concurrency=concurrency)
+    of_all = _limits("all", "All clients together", "[rate_limit]", whole.rpm, whole.tpm, whole.concurrency)
+    keys = {key.name: key for key in config.auth_keys or ()}
+    of_keys = {
+        name: _limits(
+            f"key:{name}",
+            f"The key {name}",
+            "[[auth_keys]]",
+            key.rpm or whole.per_key_rpm,
+            key.tpm or whole.per_key_tpm,
+            key.concurrency,
+        )
+        for name, key in keys.items()
+    }
+    of_models = tuple(
+        (
+            glob,
+            _limits(
+                f"model:{glob}",
+                f"The models {glob}",
+                f'[rate_limit.models."{glob}"]',
+                one.rpm,
+                one.tpm,
+                one.concurrency,
+            ),
+        )
+        for glob, one in whole.models.items()
+    )
+    return _Rules(
+        config=config,
+        keys=keys,
+        of_all=of_all,
+        of_keys=of_keys,
+        of_models=of_models,
+        is_free=not (of_all or any(of_keys.values()) or any(limits for _, limits in of_models)),
+    )
 
 
-def find_key(name: str, config: Config) -> AuthKey | None:
-    return next((key for key in config.auth_keys or () if key.name == name), None)
-
-
-def _limits(bound: _Bound, estimate: Estimate, holder: str, lease_s: float) -> Iterator[Limit]:
+def _limits(
+    name: str, whose: str, place: str, rpm: int | None, tpm: int | None, concurrency: int | None
+) -> tuple[Limit, ...]:
     """Places held at once come last: they are the ones that have to be given back."""
-    limits = bound.limits
-    for counted, most in (
-        (Counted.REQUESTS, limits.rpm),
-        (Counted.TOKENS, limits.tpm),
-        (Counted.CONCURRENCY, limits.concurrency),
-    ):
-        if most is None:
-            continue
-        step: Window | Lease
-        key = f"limits:{counted}:{bound.name}"
-        match counted:
-            case Counted.REQUESTS:
-                step = Window(key=key, limit=most, window_s=WINDOW_S)
-            case Counted.TOKENS:
-                # the answer is a mere guess, so it gives way where both together could never pass
-                by = min(estimate.total, max(estimate.prompt, most))
-                step = Window(key=key, by=by, limit=most, window_s=WINDOW_S)
-            case Counted.CONCURRENCY:
-                step = Lease(key=key, holder=holder, limit=most, ttl_s=lease_s)
-        yield Limit(counted=counted, most=most, whose=bound.words, place=bound.place, step=step)
+
+    def each() -> Iterator[Limit]:
+        for counted, most in (
+            (Counted.REQUESTS, rpm),
+            (Counted.TOKENS, tpm),
+            (Counted.CONCURRENCY, concurrency),
+        ):
+            if most is not None:
+                key = f"limits:{counted}:{name}"
+                yield Limit(counted=counted, most=most, key=key, whose=whose, place=place)
+
+    return tuple(each())
+
+
+_latest: _Rules = _read(Config())
+
+
+def _rules_of(config: Config) -> _Rules:
+    """Read once a configuration, not once an exchange: all but a few exchanges come under the latest."""
+    global _latest
+    if _latest.config is not config:
+        _latest = _read(config)
+    return _latest
