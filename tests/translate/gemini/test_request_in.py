@@ -364,8 +364,7 @@ def test_pieces_of_a_stream_in_history_are_one_part() -> None:
         {"text": "!"},
     ) == (
         Reasoning(summary=("I think",), sealed=CLAUDE),
-        Text(text="Hello"),
-        Text(text="", sealed=OWN),
+        Text(text="Hello", sealed=OWN),
         Text(text="!"),
     )
 

@@ -344,6 +344,9 @@ def _tools(told: dict[str, Any]) -> tuple[Tool | HostedTool, ...]:
             made.append(_function(entry, entry, at, ""))
     if isinstance(told.get("web_search_options"), dict):
         options = told["web_search_options"]
+        match options.get("user_location"):
+            case {"approximate": dict() as place}:  # nested in chat alone
+                options = {**options, "user_location": {"type": "approximate", **place}}
         raw = jsontext.text_of({"type": "web_search", **options})
         made.append(
             HostedTool(

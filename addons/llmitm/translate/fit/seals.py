@@ -53,6 +53,8 @@ def fit_reasoning(turn: Turn, target: Target, notes: Notes, *, is_running: bool)
     waiting: Sealed | None = None
     """A seal of Google's that belongs to the part after it."""
     loose = _by_call(turn, target)
+    if _is_torn(turn, target):
+        turn = replace(turn, parts=tuple(map(_unsealed, turn.parts)))
     for part in turn.parts:
         match part:
             case Reasoning():
@@ -80,6 +82,19 @@ def fit_reasoning(turn: Turn, target: Target, notes: Notes, *, is_running: bool)
         while parts and isinstance(parts[-1], Reasoning):
             parts.pop()  # refused there without the item that it belongs to
     return replace(turn, parts=tuple(parts))
+
+
+def _is_torn(turn: Turn, target: Target) -> bool:
+    """Whether some of Anthropic's thinking lost its signature: its blocks go back all or none."""
+    if target.dialect is not Dialect.ANTHROPIC_MESSAGES:
+        return False
+    thoughts = [part for part in turn.parts if isinstance(part, Reasoning)]
+    has_own = any(is_own(part.sealed, target) for part in thoughts)
+    return has_own and any(part.sealed is None and part.readable for part in thoughts)
+
+
+def _unsealed(part: Part) -> Part:
+    return replace(part, sealed=None) if isinstance(part, Reasoning) else part
 
 
 def _by_call(turn: Turn, target: Target) -> dict[str, Sealed]:

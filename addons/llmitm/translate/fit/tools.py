@@ -26,6 +26,13 @@ _MAPPED: Final[dict[tuple[str, Dialect], dict[str, Any]]] = {
     ("code", Dialect.ANTHROPIC_MESSAGES): {"type": "code_execution_20250825", "name": "code_execution"},
     ("code", Dialect.GEMINI): {"codeExecution": {}},
 }
+_NAMING: Final = ("type", "name")
+_SEARCH_OPTIONS: Final[dict[Dialect, tuple[str, ...]]] = {
+    Dialect.OPENAI_CHAT: ("search_context_size", "user_location"),
+    Dialect.OPENAI_RESPONSES: ("allowed_domains", "search_context_size", "user_location"),
+    Dialect.ANTHROPIC_MESSAGES: ("allowed_domains", "user_location"),
+    Dialect.GEMINI: (),
+}
 _WRAPPED_SCHEMA: Final = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -130,21 +137,31 @@ def _hosted(tool: HostedTool, target: Target, notes: Notes) -> HostedTool | None
 def _options(tool: HostedTool, target: Target, notes: Notes) -> dict[str, Any]:
     """Domains and the user's place, which several APIs have; other options are lost."""
     told = jsontext.loads(tool.raw)
-    if tool.generic != "web_search" or not isinstance(told, dict):
-        return {}
-    domains = told.get("allowed_domains") or (told.get("filters") or {}).get("allowed_domains")
-    place = told.get("user_location")
-    match target.dialect:
-        case Dialect.OPENAI_RESPONSES:
-            made: dict[str, Any] = {"filters": {"allowed_domains": domains}} if domains else {}
-            return made | ({"user_location": place} if place else {})
-        case Dialect.ANTHROPIC_MESSAGES:
-            made = {"allowed_domains": domains} if domains else {}
-            return made | ({"user_location": place} if place else {})
+    told = told.get(tool.type, told) if isinstance(told, dict) else {}
+    left = {name: value for name, value in told.items() if name not in _NAMING and value}
+    if left.get("container") == {"type": "auto"}:
+        del left["container"]
+    made: dict[str, Any] = {}
+    if tool.generic == "web_search":
+        if isinstance(filters := left.get("filters"), dict) and set(filters) == {"allowed_domains"}:
+            left["allowed_domains"] = left.pop("filters")["allowed_domains"]
+        for name in _SEARCH_OPTIONS[target.dialect]:
+            if name in left:
+                made |= _option(name, left.pop(name), target)
+    if left:
+        notes.lost("hosted-tool-options", tool.at)
+    return {"web_search_options": made} if made and target.dialect is Dialect.OPENAI_CHAT else made
+
+
+def _option(name: str, value: Any, target: Target) -> dict[str, Any]:
+    match name, target.dialect:
+        case "allowed_domains", Dialect.OPENAI_RESPONSES:
+            return {"filters": {name: value}}
+        case "user_location", Dialect.OPENAI_CHAT if isinstance(value, dict):
+            place = {key: one for key, one in value.items() if key != "type"}
+            return {name: {"type": "approximate", "approximate": place}}
         case _:
-            if domains or place:
-                notes.lost("hosted-tool-options", tool.at)
-            return {}
+            return {name: value}
 
 
 def _function(tool: Tool, wire: str, target: Target, names: Names, notes: Notes) -> Tool:

@@ -280,8 +280,8 @@ def _joined(parts: list[Part], role: Role) -> list[Part]:
     for part in parts:
         before = made[-1] if made else None
         match before, part:
-            case Text(sealed=None), Text(sealed=None):
-                made[-1] = replace(before, text=before.text + part.text)
+            case Text(sealed=None), Text():
+                made[-1] = replace(part, text=before.text + part.text, at=before.at)
             case Reasoning(sealed=None), Reasoning(sealed=sealed) if _continues(sealed, part):
                 summary = "".join((*before.summary, *part.summary))
                 made[-1] = replace(part, summary=(summary,), at=before.at)
