@@ -53,6 +53,12 @@ CASES = {
         '{"role":"user"}]}',
         '{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"text":"said"}]},{"role":"user"}]}',
     ),
+    "odd parts": (
+        GEMINI,
+        '{"contents":[{"parts":[7,{"text":"a"},{"text":"","thoughtSignature":"<base64>"}]}]}',
+        '{"contents":[{"parts":[7,{"text":"a"}]}]}',
+    ),
+    "no contents": (GEMINI, '{"x":"<base64>"}', None),
     "chat carries none": (Dialect.OPENAI_CHAT, '{"messages":[{"content":"<seal>"}]}', None),
     "no object": (MESSAGES, '["<seal>"]', None),
     "no envelope": (MESSAGES, '{"messages": [ ]}', None),

@@ -141,6 +141,12 @@ FASTAPI = {
             Failure(status=400, kind="invalid_request", code="7003", message="M; N"),
         ),
         (403, {"message": "M"}, Failure(status=403, kind="permission", message="M")),
+        (400, {"detail": ["M", "N"]}, Failure(status=400, kind="invalid_request", message="M; N")),
+        (
+            400,
+            {"error": {"message": "M", "code": True}},
+            Failure(status=400, kind="invalid_request", message="M"),
+        ),
         (400, "M", Failure(status=400, kind="invalid_request", message="M")),
         (
             400,
@@ -184,6 +190,7 @@ def test_every_shape_is_read(status: int, body: Any, expected: Failure) -> None:
         (b"", b"", "upstream answered 502 with no body"),
         (b"application/octet-stream", b"\x00\x01\x02", "upstream answered 502 with application/octet-stream"),
         (b"text/event-stream", b'event: error\ndata: {"error":{"message":"M"}}\n\n', "M"),
+        (b"text/event-stream", b"data: {x\n\n", "upstream answered 502 with text/event-stream: data: {x"),
         (b"application/json", b'{"error":{}}', 'upstream answered 502 with application/json: {"error":{}}'),
         (
             b"application/json",
@@ -222,6 +229,12 @@ def test_errors_inside_good_answers_get_a_status(value: Any, status: int, kind: 
     assert (failure.status, failure.kind, failure.message) == (status, kind, "M")
 
 
+def test_an_error_without_a_message_is_one() -> None:
+    failure = failure_of({"error": {"code": "overloaded_error"}}, 200)
+    assert failure is not None
+    assert failure.message == "The provider told of an error and gave no message."
+
+
 @pytest.mark.parametrize(
     "value", [None, {}, [], "x", 1, {"error": None}, {"error": {}}, {"message": "hi"}, {"detail": "x"}, [[1]]]
 )
@@ -253,6 +266,7 @@ def test_what_tells_of_no_error_is_none(value: Any) -> None:
             },
             3723.5,
         ),
+        (429, {"x-ratelimit-reset-requests": "soon"}, None),
         (429, {"x-ratelimit-reset": "1800000012000"}, 12),
         (
             429,
@@ -279,6 +293,12 @@ def test_waits_are_read_in_every_form(status: int, headers: dict[str, str], wait
     fields = tuple((name.encode(), value.encode()) for name, value in headers.items())
     got = retry_after_s(status, fields, None, now_s=NOW_S)
     assert got == (None if wait is None else pytest.approx(wait))
+
+
+@pytest.mark.parametrize(("delay", "wait"), [("34.07s", 34.07), ("soon", None), ("", None), (7, None)])
+def test_googles_waits_stand_in_the_body(delay: Any, wait: float | None) -> None:
+    body = google(429, "RESOURCE_EXHAUSTED", "M", {"@type": f"{RPC}.RetryInfo", "retryDelay": delay})
+    assert retry_after_s(429, (), body) == wait
 
 
 def test_dates_say_nothing_to_who_has_no_clock() -> None:

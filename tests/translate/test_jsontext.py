@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import pytest
 
 from llmitm.exchange import Dialect
@@ -112,3 +114,13 @@ def test_arguments_are_an_object_or_wrapped_in_one(args: str, written: str) -> N
 
 def test_texts_are_joined_as_an_array() -> None:
     assert jsontext.joined(['{"a":1}', "2"]) == '[{"a":1},2]'
+
+
+class Word(StrEnum):
+    A = "a"
+
+
+def test_only_json_is_written_and_words_as_what_they_say() -> None:
+    assert jsontext.dumps([Word.A, jsontext.Raw("1.50"), jsontext.Spelled("1e3")]) == b'["a",1.50,1e3]'
+    with pytest.raises(TypeError):
+        jsontext.dumps([object()])

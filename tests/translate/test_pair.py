@@ -194,6 +194,8 @@ def test_nothing_follows_a_failure() -> None:
     assert failed.value.failure.code == "malformed_function_call"
     assert pieces.feed(said + said) + pieces.finish() == b""
     assert pieces.failure == failed.value.failure
+    assert pieces.fail(Failure(status=504, message="gone")) == b""
+    assert pieces.failure == failed.value.failure
 
 
 def test_strictness_refuses_what_would_be_lost() -> None:

@@ -246,6 +246,24 @@ def test_collecting_joins_the_logprobs_and_lists_of_a_live_stream() -> None:
     assert choice["finish_reason"] == "stop"
 
 
+def test_nothing_never_replaces_what_was_said() -> None:
+    def block(delta: dict[str, Any]) -> bytes:
+        return b"data: " + orjson.dumps({"id": "x", "choices": [{"index": 0, "delta": delta}]})
+
+    named = {"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}
+    unnamed = {"index": 0, "id": None, "function": {"name": None, "arguments": "{}"}}
+    collected = collect_chat(
+        [
+            block({"role": "assistant", "refusal": None, "tool_calls": [named]}),
+            block({"role": None, "refusal": None, "tool_calls": [unnamed]}),
+            b"data: [DONE]",
+        ]
+    )
+    message = collected["choices"][0]["message"]
+    assert (message["role"], message["refusal"]) == ("assistant", None)
+    assert message["tool_calls"] == [{"id": "a", "function": {"name": "f", "arguments": "{}"}}]
+
+
 @pytest.mark.parametrize(
     "indexes",
     [(0, 0, 0, 0), (0, 0, 1, 1), (None, None, None, None), (-1, -1, -1, -1)],

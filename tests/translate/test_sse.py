@@ -149,6 +149,10 @@ def test_what_is_written_is_read_back(data: bytes | None, name: str | None) -> N
     assert (read_back.data, read_back.name, read_back.is_complete) == (data, name, True)
 
 
+def test_comments_are_written_line_by_line() -> None:
+    assert write(Event(comment=b"ping\npong", data=b"{}")) == b": ping\n: pong\ndata: {}\n\n"
+
+
 def test_a_name_with_a_line_end_is_not_written() -> None:
     with pytest.raises(ValueError):
         write(Event(name="a\nevent: b"))
