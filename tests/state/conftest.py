@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +31,26 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """One that a test may stop."""
+def start_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers with options, as of redis.conf, that a test may stop."""
     if BINARY is None:
         pytest.skip(NO_BINARY)
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
+    servers: list[RedisServer] = []
+
+    def start(*options: str, tls: bool = False) -> RedisServer:
+        servers.append(RedisServer(tmp_path, *options, tls=tls))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., RedisServer]) -> RedisServer:
+    """One that a test may stop."""
+    return start_server()
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -17,9 +17,11 @@ NO_BINARY = "there is no redis-server on this machine (Debian: apt-get install r
 class RedisServer:
     """Started and stopped by its process id; keeps its port, and nothing on disk."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, tls: bool = False) -> None:
+        """`options` are those of redis.conf; with `tls` they name the files of a certificate."""
         self.folder = folder
         self.options = options
+        self._is_tls = tls
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -31,20 +33,26 @@ class RedisServer:
     def start(self) -> None:
         assert BINARY is not None
         fixed = ("--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "", "--appendonly", "no")
-        port = () if "--port" in self.options else ("--port", str(self.port))
+        port = ("--port", "0", "--tls-port") if self._is_tls else ("--port",)
         with open(self.folder / "redis.log", "ab") as log:
-            self._process = subprocess.Popen([BINARY, *fixed, *port, *self.options], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [BINARY, *fixed, *port, str(self.port), *self.options], stdout=log, stderr=log
+            )
         until_s = time.monotonic() + 10
-        while time.monotonic() < until_s:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as asked:
+        while not self._is_up():
+            assert self._process.poll() is None, (self.folder / "redis.log").read_text()
+            assert time.monotonic() < until_s, "redis-server does not answer"
+            time.sleep(0.01)
+
+    def _is_up(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as asked:
+                if not self._is_tls:
                     asked.sendall(b"PING\r\n")
-                    if asked.recv(1) or "--tls-port" in self.options:
-                        return
-            except OSError:
-                assert self._process.poll() is None, (self.folder / "redis.log").read_text()
-                time.sleep(0.01)
-        raise AssertionError("redis-server does not answer")
+                    return bool(asked.recv(1))
+                return True
+        except OSError:
+            return False
 
     def flush(self) -> None:
         """As if it began anew, but for its scripts."""

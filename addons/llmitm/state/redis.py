@@ -26,6 +26,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
+from redis.maint_notifications import MaintNotificationsConfig
 
 from llmitm.secret import MASK
 from llmitm.state.kinds import SECOND_US, in_us, slice_us
@@ -149,7 +150,7 @@ class RedisStore:
         for kind, reason in _REASONS:
             if isinstance(error, kind):
                 return reason
-        text = " ".join(str(error).split())[:200] or type(error).__name__
+        text = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         if self._password is not None:
             text = text.replace(self._password.reveal(), MASK)
         is_refused = isinstance(error, RedisConnectionError | OSError)
@@ -180,6 +181,9 @@ def _client(place: Place, timeout_s: float) -> Redis:
         retry=Retry(NoBackoff(), 0),
         client_name="llmitm",
         driver_info=None,
+        protocol=2,
+        # where these are on, a connection that the server closed is not noticed before it is used
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **options,
     )
     return Redis(connection_pool=pool)
