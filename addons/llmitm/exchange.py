@@ -277,6 +277,8 @@ class Noted:
     provider: str
     credential: str | None
     gateway: str | None
+    model: str | None = None
+    """As the upstream spells it; None where it was not looked for."""
     status: int | None = None
     error: str | None = None
 

@@ -11,43 +11,32 @@ nothing of who hosts it. Two rules shape it:
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Final
 
 import orjson
 
-from llmitm import __version__, listed, mapped, paced, translated
+from llmitm import __version__, listed, paced, routed, translated
 from llmitm.accept import endpoints, keys
-from llmitm.config.schema import Config, Endpoint
+from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
-from llmitm.exchange import (
-    Attempt,
-    ClientRequest,
-    Dialect,
-    Headers,
-    HeldBody,
-    Killed,
-    ResponseHead,
-    UpstreamRequest,
-    Watch,
-)
+from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHead, Watch
+from llmitm.missed import Missed
 from llmitm.record.entry import Entry, entry
 from llmitm.route import calls, plan, providers
-from llmitm.send.headers import forwardable_request
 from llmitm.translate import peek
-from llmitm.translate.cut import without_envelopes
 from llmitm.translate.failures import reason, write_error, write_error_event
 from llmitm.world import World
 
 log = logging.getLogger("llmitm")
 
-type Steps = AsyncIterator[ResponseHead | bytes]
+type Steps = AsyncGenerator[ResponseHead | bytes]
 
 PROMPT_BYTES: Final = 65_536
 """Announced bodies up to this size are read whole before they are sent: one write instead of several."""
-_YES: Final = (b"1", b"true")
+HELD_BYTES: Final = 1_048_576
+"""The same where credentials rotate: what is held can be sent again."""
 
 
 async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
@@ -72,7 +61,7 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                 yield told.step(step)
         except ClientGone:
             raise
-        except (Refused, UpstreamFailed, Killed) as error:
+        except (Refused, UpstreamFailed, Killed, Missed) as error:
             async for step in told.failure(error):
                 yield step
         except Exception as error:
@@ -101,42 +90,64 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         rest=_with_query(match.rest, admission.query),
         dialect=endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers),
         drop_headers=admission.drop_headers,
+        deadline_s=kept.started_s + config.timeouts.exchange_s,
     )
-    length = request.body.length
-    if match.endpoint.kind == "gateway":
-        async for step in _routed(request, asked, match.endpoint, config, world, watch, kept):
-            yield step
-        return
-    if match.endpoint.kind == "forward":
-        if length is not None and length <= PROMPT_BYTES:
-            await request.body.whole(PROMPT_BYTES)
-        kept.request_bytes = length or 0
-        planned = await plan.plan(asked, config, world.store)
-        async for step in attempt(planned.attempt, _outgoing(request, planned), world, watch, kept):
-            yield step
-        return
+    trip = routed.Trip(
+        request=request,
+        asked=asked,
+        endpoint=match.endpoint,
+        config=config,
+        world=world,
+        watch=watch,
+        kept=kept,
+    )
+    match match.endpoint.kind:
+        case "gateway":
+            steps = _by_model(trip)
+        case "cloudflare":
+            steps = _through_cloudflare(trip)
+        case _:
+            steps = _forwarded(trip)
+    async for step in steps:
+        yield step
 
+
+async def _forwarded(trip: routed.Trip) -> Steps:
+    """To the endpoint's target; the body streams unless it is short, or is there already."""
+    request, kept = trip.request, trip.kept
+    length = request.body.length
+    provider = trip.endpoint.provider
+    if length is not None and length <= (PROMPT_BYTES if provider is None else HELD_BYTES):
+        await request.body.whole(HELD_BYTES)
+    kept.request_bytes = length or 0
+    if provider is not None:
+        steps = trip.provider(provider)
+    else:
+        planned = plan.forward(trip.asked, None, trip.config)
+        steps = attempt(planned.attempt, outgoing(request, planned), trip.world, trip.watch, kept)
+    async for step in steps:
+        yield step
+
+
+async def _through_cloudflare(trip: routed.Trip) -> Steps:
+    """By model to one of Cloudflare's gateways; a stream is simulated where they cannot stream."""
+    request, kept, config = trip.request, trip.kept, trip.config
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.request_bytes = len(body)
     seen = peek.peek(body) if body else None
     kept.model = seen.model if seen else None
-    planned = await plan.plan(replace(asked, model=kept.model), config, world.store)
-    if planned.model is not None:
-        body = peek.replace_member(body, "model", planned.model)
-    is_chat = asked.rest.partition(b"?")[0].endswith(b"/chat/completions")
-    is_simulated = bool(match.endpoint.simulate_stream and is_chat and seen and seen.stream)
+    trip = replace(trip, asked=replace(trip.asked, model=kept.model))
+    is_chat = trip.asked.rest.partition(b"?")[0].endswith(b"/chat/completions")
+    is_simulated = bool(trip.endpoint.simulate_stream and is_chat and seen and seen.stream)
     if is_simulated:
         body = peek.unstream(body)
-    outgoing = _outgoing(request, planned, body, decodable=is_chat)
-    steps = mapped.mapped(
-        attempt(planned.attempt, outgoing, world, watch, kept), planned.attempt, asked.dialect, request.id
-    )
+    steps = trip.cloudflare(body, is_chat=is_chat)
     if is_chat and seen and seen.stream:
         # also where a stream was asked for in vain: with guardrails the answer comes as one JSON body
         streaming = config.streaming
         steps = paced.streamed(
             steps,
-            world.clock,
+            trip.world.clock,
             include_usage=seen.include_usage,
             pace_s=streaming.pace_ms / 1000,
             heartbeat_s=streaming.heartbeat_s if is_simulated else 0,
@@ -147,157 +158,33 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         yield step
 
 
-async def _routed(
-    request: ClientRequest,
-    asked: plan.Asked,
-    endpoint: Endpoint,
-    config: Config,
-    world: World,
-    watch: Watch,
-    kept: Entry,
-) -> Steps:
-    """By model to one of the providers, in the client's dialect where it speaks that, else translated."""
-    if (name := calls.read_models(request.method, asked.rest)) is not None:
-        yield _models(name, asked, endpoint, config, kept, world)
+async def _by_model(trip: routed.Trip) -> Steps:
+    """By model to one of the providers."""
+    request, kept, config = trip.request, trip.kept, trip.config
+    if (name := calls.read_models(request.method, trip.asked.rest)) is not None:
+        yield _models(name, trip)
         return
-    call = calls.read(request.method, asked.rest)
+    call = calls.read(request.method, trip.asked.rest)
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.request_bytes = len(body)
     wanted = translated.wanted(call, request, body)
-    kept.model = wanted.model
-    if not _is_allowed(wanted.model, endpoint, kept.auth_key, config):
-        raise Refused(403, "model_not_allowed", "This model may not be used here.")
-    chosen = await plan.choose(wanted.model, asked.endpoint, config, world.store)
-    is_strict = endpoint.strict or chosen.options.strict or request.header(b"x-llmitm-strict") in _YES
-    made = translated.prepare(
-        call,
-        body,
-        wanted.model,
-        chosen,
-        config=config,
-        is_strict=is_strict,
-        request_id=request.id,
-        now_s=world.clock.now_s(),
-    )
-    asked = replace(asked, dialect=call.dialect, drop_headers=asked.drop_headers | translated.NEVER_SENT)
-    if made is None:
-        body = without_envelopes(call.dialect, body)
-        planned = plan.towards(asked, chosen, call, config)
-        if call.model is None and chosen.model != wanted.model:
-            body = peek.replace_member(body, "model", chosen.model)
-        outgoing = _outgoing(request, translated.with_version(request, planned, call.dialect), body)
-        steps = attempt(planned.attempt, outgoing, world, watch, kept)
-        steps = mapped.mapped(steps, planned.attempt, call.dialect, request.id)
-        steps = translated.untouched(steps, call, chosen.model, kept)
-    else:
-        planned = plan.towards(asked, chosen, translated.call_of(made), config)
-        outgoing = translated.outgoing(request, planned, made, config, chosen.options.api_version)
-        back = translated.Back(
-            made=made,
-            attempt=planned.attempt,
-            request_id=request.id,
-            kept=kept,
-            clock=world.clock,
-            limit_bytes=config.server.body_limit_bytes,
-        )
-        steps = back.steps(attempt(planned.attempt, outgoing, world, watch, kept), config.streaming)
-    async for step in steps:
+    kept.model = wanted.models[0]
+    async for step in trip.gateway(call, body, wanted):
         yield step
 
 
-def _models(
-    name: str, asked: plan.Asked, endpoint: Endpoint, config: Config, kept: Entry, world: World
-) -> ResponseHead:
+def _models(name: str, trip: routed.Trip) -> ResponseHead:
     """The models that this client may ask for by name, or one of them."""
-    every = providers.names(config, endpoint.provider)
-    allowed = [one for one in every if _is_allowed(one, endpoint, kept.auth_key, config)]
-    since_s = int(world.started_s)
+    allowed = [one for one in providers.names(trip.config, trip.endpoint.provider) if trip.is_allowed(one)]
+    since_s = int(trip.world.started_s)
+    dialect = trip.asked.dialect
     if name:
-        body = listed.write_model(asked.dialect, name, allowed, since_s)
+        body = listed.write_model(dialect, name, allowed, since_s)
     else:
-        body = listed.write_models(asked.dialect, allowed, since_s)
+        body = listed.write_models(dialect, allowed, since_s)
     return ResponseHead(
         status=200, reason=b"OK", headers=((b"content-type", b"application/json"),), whole=body
     )
-
-
-def _is_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Config) -> bool:
-    key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
-    return all(
-        not globs or any(fnmatchcase(model, glob) for glob in globs)
-        for globs in (endpoint.allowed_models, key.allowed_models if key else ())
-    )
-
-
-def _outgoing(
-    request: ClientRequest, planned: plan.Planned, body: bytes | None = None, *, decodable: bool = False
-) -> UpstreamRequest:
-    """The request as it goes on. `body` is the edited one; `decodable` asks for an answer uncompressed."""
-    headers = forwardable_request(request.headers, planned.attempt.drop_headers)
-    added = {name.lower() for name, _ in planned.add_headers}
-    if decodable:
-        added.add(b"accept-encoding")
-    headers = tuple(pair for pair in headers if pair[0].lower() not in added) + planned.add_headers
-    if body is not None:
-        headers = tuple(
-            (name, b"%d" % len(body)) if name.lower() == b"content-length" else (name, value)
-            for name, value in headers
-        )
-    return UpstreamRequest(
-        method=request.method,
-        url=planned.attempt.url,
-        headers=headers,
-        body=request.body if body is None else HeldBody(body),
-    )
-
-
-async def attempt(
-    chosen: Attempt, outgoing: UpstreamRequest, world: World, watch: Watch, kept: Entry
-) -> Steps:
-    """Makes one attempt and hands its answer on as it comes.
-
-    Raises:
-        UpstreamFailed, Killed: no answer, or a broken one.
-    """
-    noted = kept.note(chosen)
-    error: str | None = None
-    try:
-        sent = await watch.before_send(chosen, outgoing)
-        if isinstance(sent, ResponseHead):
-            noted.status = sent.status
-            yield sent
-            return
-        reply = await world.sender.send(chosen, sent)
-        try:
-            head, wants_whole = await watch.on_head(chosen, reply.head)
-            noted.status = head.status
-            if wants_whole and head.whole is None:
-                body = await _read_all(reply.read, world.config.server.body_limit_bytes)
-                head = await watch.on_whole(chosen, head, body)
-            yield head
-            if head.whole is None:
-                while piece := await reply.read():
-                    watch.on_piece(chosen, piece)
-                    yield piece
-        finally:
-            await reply.close()
-    except GeneratorExit:
-        error = "The client left."
-        raise
-    except BaseException as problem:
-        error = noted.error = str(problem) or type(problem).__name__
-        raise
-    finally:
-        await watch.on_end(chosen, error)
-
-
-async def _read_all(read, limit_bytes: int) -> bytes:  # type: ignore[no-untyped-def]
-    collected = bytearray()
-    while piece := await read():
-        collected += piece
-        if len(collected) > limit_bytes:
-            raise UpstreamFailed(Failure.MALFORMED, "the answer is larger than body_limit_mb")
-    return bytes(collected)
 
 
 async def resend(
@@ -324,9 +211,9 @@ async def resend(
                 request.id, url, endpoint, provider, credential, gateway, dialect, world.config
             )
             planned = plan.Planned(attempt=chosen)
-            async for step in attempt(chosen, _outgoing(request, planned), world, watch, kept):
+            async for step in attempt(chosen, outgoing(request, planned), world, watch, kept):
                 yield told.step(step)
-        except (Refused, UpstreamFailed, Killed) as error:
+        except (Refused, UpstreamFailed, Killed, Missed) as error:
             async for step in told.failure(error):
                 yield step
 
@@ -361,6 +248,8 @@ class _Told:
     kept: Entry
     world: World
     head: ResponseHead | None = None
+    has_said: bool = False
+    """Anything but blanks."""
     tail: bytes = b"\n\n"
     """The last bytes of the body: an error event must not join a line that broke off."""
 
@@ -380,11 +269,16 @@ class _Told:
             if kept.first_byte_s is None:
                 kept.first_byte_s = self.world.clock.tick_s()
             kept.response_bytes += len(step)
+            self.has_said = self.has_said or not step.isspace()
             self.tail = step[-4:]
         return step
 
     async def failure(self, error: Exception) -> Steps:
         """The error as an answer; as an error event and a cut where the answer had begun."""
+        if isinstance(error, Missed) and self.head is None:
+            self.kept.error = self.kept.error or str(error)
+            yield self.step(error.told)
+            return
         status, code, message, headers = _words(error)
         param = error.param if isinstance(error, Refused) else None
         self.kept.error = self.kept.error or str(error) or message
@@ -394,10 +288,16 @@ class _Told:
                 refusal(dialect, status, code, message, self.request.id, headers, param),
             )
             return
-        is_events = (self.head.header(b"content-type") or b"").startswith(b"text/event-stream")
+        kind = self.head.header(b"content-type") or b""
+        if not self.has_said and kind.startswith(b"application/json"):  # blanks have spent the status line
+            yield self.step(write_error(dialect, status, code, message, self.request.id))
+            return
+        is_events = kind.startswith(b"text/event-stream")
         if is_events and self.head.header(b"content-encoding") is None:
             seam = b"" if self.tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
             yield self.step(seam + write_error_event(dialect, status, code, message, self.request.id))
+            if isinstance(error, Missed):  # only heartbeats came before it: nothing is cut
+                return
         raise UpstreamFailed(Failure.TRUNCATED, message) from error
 
     def _debug(self) -> Headers:
@@ -406,7 +306,7 @@ class _Told:
             return ()
         named = {
             b"x-debug-provider": last.provider,
-            b"x-debug-model": self.kept.model,
+            b"x-debug-model": last.model or self.kept.model,
             b"x-debug-credential": last.credential,
             b"x-debug-gateway": last.gateway,
             b"x-debug-attempts": str(len(self.kept.attempts)),
@@ -426,6 +326,9 @@ def _words(error: Exception) -> tuple[int, str, str, Headers]:
             return error.status, error.code, error.message, error.headers
         case UpstreamFailed():
             return error.status, error.failure.value, error.message, ()
+        case Missed():
+            failure = error.failure
+            return failure.status, failure.code or failure.kind, failure.message, ()
         case _:
             return 502, "stopped", "The request was stopped by an operator.", ()
 

@@ -1,10 +1,10 @@
-"""An attempt that brought nothing to hand on. Before the first step, anything can still be tried."""
+"""An attempt that brought nothing to hand on. Before its first step, anything can still be tried."""
 
 from __future__ import annotations
 
-from llmitm.errors import UpstreamFailed
 from llmitm.exchange import ResponseHead
 from llmitm.route.verdict import Ending
+from llmitm.translate.neutral import Failure
 
 
 class Missed(Exception):
@@ -13,21 +13,17 @@ class Missed(Exception):
     def __init__(
         self,
         ending: Ending,
+        failure: Failure,
         told: ResponseHead,
-        said: str,
         *,
-        retry_after_s: float | None = None,
+        said: str = "",
         is_gateways: bool = False,
-        failed: UpstreamFailed | None = None,
     ) -> None:
-        super().__init__(said)
+        super().__init__(said or f"{failure.status} {failure.message}")
         self.ending = ending
+        self.failure = failure
+        """What the client is told, as values; `retry_after_s` is the upstream's."""
         self.told = told
-        """What the client is told where this was the last attempt: a whole answer in its dialect."""
-        self.said = said
-        """For the log."""
-        self.retry_after_s = retry_after_s
+        """The same as a whole answer in the client's dialect."""
         self.is_gateways = is_gateways
         """It was the error of a Cloudflare gateway, not of the provider behind it."""
-        self.failed = failed
-        """Where there was no answer at all."""

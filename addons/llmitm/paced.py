@@ -7,7 +7,7 @@ the answer is awaited, heartbeats keep the client's connection alive; the text t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Final
 
@@ -30,7 +30,7 @@ async def streamed(
     heartbeat_s: float,
     heartbeat_after_s: float,
     limit_bytes: int,
-) -> AsyncIterator[ResponseHead | bytes]:
+) -> AsyncGenerator[ResponseHead | bytes]:
     """Turns the steps of a whole completion into those of a stream of it.
 
     What is no completion (an error, another status, a stream after all) goes on as it is, unless a

@@ -7,43 +7,34 @@ an attempt. A client of the upstream's own dialect needs none of it.
 from __future__ import annotations
 
 import hashlib
-import math
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from llmitm import __version__
+from llmitm import __version__, mapped
 from llmitm.clock import Clock
-from llmitm.config.schema import Config, Streaming
+from llmitm.config.schema import Config
 from llmitm.errors import Failure as Broken
 from llmitm.errors import Refused, UpstreamFailed
 from llmitm.exchange import Attempt, ClientRequest, Dialect, Headers, HeldBody, ResponseHead, UpstreamRequest
+from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.route.calls import Call, generate
 from llmitm.route.plan import Planned
 from llmitm.route.providers import Candidate
-from llmitm.send.heartbeat import with_heartbeat
 from llmitm.translate import failures, models, peek
-from llmitm.translate.beside import Beside
-from llmitm.translate.neutral import Failure, Request, UpstreamError
+from llmitm.translate.neutral import Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Model, Target
 
-type Steps = AsyncIterator[ResponseHead | bytes]
+type Steps = AsyncGenerator[ResponseHead | bytes]
 
 NEVER_SENT: Final = frozenset({b"cookie", b"x-llmitm-strict"})
 """What no provider gets of a client's headers, whatever the dialects."""
 _TRACES: Final = frozenset({b"traceparent", b"tracestate"})
 ANTHROPIC_VERSION: Final = b"2023-06-01"
 """Every model and every host knows this one, and it takes all that is written here."""
-
-BEATS: Final[Mapping[Dialect, bytes]] = {
-    Dialect.OPENAI_CHAT: b": keepalive\n\n",
-    Dialect.OPENAI_RESPONSES: b": keepalive\n\n",
-    Dialect.ANTHROPIC_MESSAGES: b'event: ping\ndata: {"type":"ping"}\n\n',
-}
-"""Gemini's SDK reads every line as data, so its clients get none."""
 
 _VENDORS: Final[Mapping[Dialect, str]] = {
     Dialect.OPENAI_CHAT: "openai",
@@ -71,12 +62,15 @@ _OF_VENDORS: Final[Mapping[str, str]] = {
 class Wanted:
     """What routing needs of a request."""
 
-    model: str
+    models: tuple[str, ...]
+    """Those that will do, the best first; at least one."""
     is_stream: bool
+    has_list: bool = False
+    """The body names `models`, which no provider is sent."""
 
 
 def wanted(call: Call, request: ClientRequest, body: bytes) -> Wanted:
-    """Reads the model's name, and whether a stream is asked for, from path or body.
+    """Reads the models' names, and whether a stream is asked for, from path or body.
 
     Raises:
         Refused: 400, the body is no JSON object or names no model; 415, it is compressed.
@@ -84,13 +78,14 @@ def wanted(call: Call, request: ClientRequest, body: bytes) -> Wanted:
     if request.header(b"content-encoding") not in (None, b"", b"identity"):
         raise Refused(415, "unsupported_encoding", "Send the request's body uncompressed to this endpoint.")
     if call.model is not None:
-        return Wanted(model=call.model, is_stream=bool(call.is_stream))
+        return Wanted(models=(call.model,), is_stream=bool(call.is_stream))
     seen = peek.peek(body)
     if seen is None:
         raise Refused(400, "invalid_json", "The request's body is not a JSON object.")
-    if not seen.model:
+    models = tuple(dict.fromkeys(one for one in (seen.model, *seen.models) if one))
+    if not models:
         raise Refused(400, "missing_model", "The request names no model.", param="model")
-    return Wanted(model=seen.model, is_stream=seen.stream)
+    return Wanted(models=models, is_stream=seen.stream, has_list=bool(seen.models))
 
 
 def prepare(
@@ -250,56 +245,46 @@ class Back:
     def client(self) -> Dialect:
         return self.made.asked.dialect
 
-    def steps(self, steps: Steps, streaming: Streaming) -> Steps:
-        """What the client is told, in the form that it asked for."""
-        return self.stream(steps, streaming) if self.made.asked.stream else self.whole(steps)
+    async def steps(self, steps: Steps) -> Steps:
+        """What the client is told, in the form that it asked for.
 
-    async def whole(self, steps: Steps) -> Steps:
-        """For a client that waits for the whole answer."""
+        Raises:
+            Missed: nothing meaningful came, so nothing was yielded.
+        """
+        made = self._stream(steps) if self.made.asked.stream else self._whole(steps)
         try:
-            head, pieces = await self._begin(steps)
-            if _is_events(head):
-                collected = self.made.collector()
-                try:
-                    async for piece in pieces:
-                        collected.feed(piece)
-                    body = collected.finish()
-                finally:
-                    self._note(collected.usage)
-            else:
-                body = self.made.reply(await _joined(pieces, self.limit_bytes))
-                self._note(self.made.usage)
+            async for step in made:
+                yield step
         except (UpstreamError, UpstreamFailed) as error:
-            yield self._refusal(_failure_of(error))
-            return
+            raise self._missed(error) from error
+        finally:
+            await made.aclose()
+            await steps.aclose()
+
+    async def _whole(self, steps: Steps) -> Steps:
+        """For a client that waits for the whole answer."""
+        head, pieces = await self._begin(steps)
+        if is_events(head):
+            collected = self.made.collector()
+            try:
+                async for piece in pieces:
+                    collected.feed(piece)
+                body = collected.finish()
+            finally:
+                self._note(collected.usage)
+        else:
+            body = self.made.reply(await _joined(pieces, self.limit_bytes))
+            self._note(self.made.usage)
         yield ResponseHead(status=200, reason=b"OK", headers=self._headers(b"application/json"), whole=body)
 
-    async def stream(self, steps: Steps, streaming: Streaming) -> Steps:
+    async def _stream(self, steps: Steps) -> Steps:
         """For a client that asked for a stream. Its head waits for the first thing that is said."""
-        beat = BEATS.get(self.client)
         has_begun = False
-        pieces = with_heartbeat(
-            self._pieces(steps),
-            interval_s=streaming.heartbeat_s if beat else 0,
-            # a ping may not come before the message that it is in
-            after_s=math.inf if self.client is Dialect.ANTHROPIC_MESSAGES else streaming.heartbeat_after_s,
-            beat=beat or b"",
-            clock=self.clock,
-        )
-        try:
-            async for piece in pieces:
-                if not has_begun:
-                    yield self._stream_head()
-                    has_begun = True
-                yield piece
-        except (UpstreamError, UpstreamFailed) as error:
-            failure = _failure_of(error)
-            self.kept.error = self.kept.error or str(error)
+        async for piece in self._pieces(steps):
             if not has_begun:
-                yield self._refusal(failure)
-            else:  # a heartbeat has spent the status line
-                yield failures.write_failure_event(self.client, self._ours(failure), self.request_id)
-            return
+                yield self._stream_head()
+                has_begun = True
+            yield piece
         if not has_begun:
             yield self._stream_head()
 
@@ -310,7 +295,7 @@ class Back:
             UpstreamError, UpstreamFailed: nothing meaningful came, so nothing was yielded.
         """
         head, pieces = await self._begin(steps)
-        if not _is_events(head):
+        if not is_events(head):
             simulated = self.made.simulated(await _joined(pieces, self.limit_bytes))
             self._note(self.made.usage)
             yield simulated
@@ -331,7 +316,7 @@ class Back:
             except UpstreamFailed as error:
                 if not going.has_begun:
                     raise
-                held += going.fail(_failure_of(error))
+                held += going.fail(mapped.failure_of(error))
                 self.kept.error = str(error)
             if going.failure is not None:
                 if not going.has_begun:
@@ -351,7 +336,7 @@ class Back:
         head = await anext(steps)
         assert isinstance(head, ResponseHead)
         self.upstream_id = head.header(b"x-request-id") or head.header(b"request-id")
-        pieces = _decoded(_body(head, steps), head.header(b"content-encoding"))
+        pieces = decoded(body_of(head, steps), head.header(b"content-encoding"))
         if 200 <= head.status < 300:
             return head, pieces
         body = await _joined(pieces, self.limit_bytes)
@@ -361,23 +346,11 @@ class Back:
         if usage is not None:
             self.kept.usage = usage  # type: ignore[assignment]
 
-    def _ours(self, failure: Failure) -> Failure:
-        """What the client is told where the upstream complains of our credential, not of the client's."""
-        name = self.attempt.credential
-        told = failure if name is None else failures.of_our_credential(failure)
-        if told.code == "upstream_auth":
-            return replace(told, message=f"The provider does not accept the gateway's credential {name}.")
-        return told
-
-    def _refusal(self, failure: Failure) -> ResponseHead:
-        self.kept.error = self.kept.error or failure.message
-        status, body, headers = failures.write_failure(self.client, self._ours(failure), self.request_id)
-        return ResponseHead(
-            status=status,
-            reason=failures.reason(status),
-            headers=(*self._headers(b"application/json"), *headers),
-            whole=body,
-        )
+    def _missed(self, error: UpstreamError | UpstreamFailed) -> Missed:
+        headers = tuple(pair for pair in self._headers(b"") if pair[0] != b"content-type")
+        if isinstance(error, UpstreamFailed):
+            return mapped.broken(error, self.client, self.request_id, headers)
+        return mapped.failed(error.failure, self.attempt, self.client, self.request_id, headers)
 
     def _stream_head(self) -> ResponseHead:
         is_array = self.made.asked.is_json_array
@@ -406,62 +379,17 @@ def with_version(request: ClientRequest, planned: Planned, dialect: Dialect) -> 
     return replace(planned, add_headers=(*planned.add_headers, (b"anthropic-version", ANTHROPIC_VERSION)))
 
 
-def _check_end(beside: Beside) -> None:
-    if beside.finish():
-        raise UpstreamFailed(Broken.TRUNCATED, "the stream has no terminator")
-
-
-async def untouched(steps: Steps, call: Call, model: str, kept: Entry) -> Steps:
-    """The same steps, read beside them: for the tokens, and to tell a stream that ends too early.
-
-    The head names the model that was really asked.
-
-    Raises:
-        UpstreamFailed: the body came to its end, but what it says did not.
-    """
-    beside: Beside | None = None
-    is_checked = False
-    try:
-        async for step in steps:
-            if isinstance(step, bytes):
-                yield step
-                if beside is not None:
-                    beside.feed(step)
-                continue
-            is_plain = step.header(b"content-encoding") in (None, b"", b"identity")
-            if step.status == 200 and is_plain and call.task == "generate":
-                is_events = _is_events(step)
-                if is_events or not call.is_json_array:
-                    beside = Beside(call.dialect, is_events=is_events)
-            if beside is not None and step.whole is not None:  # all of it came at once
-                beside.feed(step.whole)
-                _check_end(beside)
-                is_checked = True
-            yield replace(step, headers=(*step.headers, model_header(model)))
-        if beside is not None and not is_checked:
-            _check_end(beside)
-    except BaseException:
-        if beside is not None:
-            beside.broken_off()
-        raise
-    finally:
-        if beside is not None:
-            kept.usage = beside.usage or kept.usage
-            if beside.failure is not None:
-                kept.error = kept.error or beside.failure.message
-
-
 def model_header(model: str) -> tuple[bytes, bytes]:
     """The model that was really asked; what a header cannot carry of its name is percent-encoded."""
     shown = "".join(sign if " " < sign <= "~" else f"%{ord(sign):X}" for sign in model)
     return b"x-llmitm-model", shown.encode()
 
 
-def _is_events(head: ResponseHead) -> bool:
+def is_events(head: ResponseHead) -> bool:
     return (head.header(b"content-type") or b"").lower().startswith(b"text/event-stream")
 
 
-async def _body(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
+async def body_of(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
     if head.whole:
         yield head.whole
     async for piece in steps:
@@ -469,7 +397,7 @@ async def _body(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _decoded(pieces: AsyncIterator[bytes], encoding: bytes | None) -> AsyncIterator[bytes]:
+async def decoded(pieces: AsyncIterator[bytes], encoding: bytes | None) -> AsyncIterator[bytes]:
     """The pieces without the compression that some answer with although none was asked for."""
     match (encoding or b"").strip().lower():
         case b"" | b"identity":
@@ -494,14 +422,3 @@ async def _joined(pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:
         if len(collected) > limit_bytes:
             raise UpstreamFailed(Broken.MALFORMED, "the answer is larger than body_limit_mb")
     return bytes(collected)
-
-
-def _failure_of(error: UpstreamError | UpstreamFailed) -> Failure:
-    if isinstance(error, UpstreamError):
-        return error.failure
-    return Failure(
-        status=error.status,
-        kind="timeout" if error.status == 504 else "bad_gateway",
-        code=error.failure.value,
-        message=error.message,
-    )

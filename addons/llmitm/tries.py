@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,8 +24,8 @@ from llmitm.route.verdict import VERDICTS, Ending, Next
 
 log = logging.getLogger("llmitm")
 
-type Steps = AsyncIterator[ResponseHead | bytes]
-type Make[T] = Callable[[Found[T], int], AsyncGenerator[ResponseHead | bytes]]
+type Steps = AsyncGenerator[ResponseHead | bytes]
+type Make[T] = Callable[[Found[T], int], Steps]
 """The steps of one attempt, and its number. Raises `Refused` where the request cannot be said to this one."""
 
 _HURTS = frozenset({Ending.OVERLOADED, Ending.SERVER, Ending.NETWORK, Ending.TIMEOUT})
@@ -137,12 +137,12 @@ class Tries[T]:
     async def _learn(self, found: Found[T], missed: Missed) -> None:
         choice, ending = found.choice, missed.ending
         breaker = self.health.breaker(choice.provider)
-        await self.health.rest(choice, ending, missed.retry_after_s, is_gateways=missed.is_gateways)
+        await self.health.rest(choice, ending, missed.failure.retry_after_s, is_gateways=missed.is_gateways)
         if ending in _SAYS_NOTHING:
             breaker.let_go(is_probe=found.is_probe)
         elif ending not in _HURTS:
             breaker.succeeded(is_probe=found.is_probe)
-        elif self.search.left_of(choice.provider):
+        elif self.search.left_of(choice.provider) or not self.retry.cooldowns:
             breaker.let_go(is_probe=found.is_probe)
         elif breaker.failed(is_probe=found.is_probe):
             log.warning("provider %s is left alone: it failed again and again", choice.provider)
@@ -152,7 +152,7 @@ class Tries[T]:
             self._number,
             choice.name,
             ending,
-            missed.said,
+            missed,
         )
 
     async def _race(self, one: _Try[T], hedge_s: float) -> tuple[_Try[T], ResponseHead | bytes]:
@@ -192,7 +192,7 @@ class _Try[T]:
     """One attempt under way."""
 
     found: Found[T]
-    steps: AsyncGenerator[ResponseHead | bytes]
+    steps: Steps
     health: Health
     clock: Clock
     began_s: float = 0

@@ -11,6 +11,7 @@ from llmitm.config.watch import Source
 from llmitm.exchange import Sender
 from llmitm.record.entry import Sink
 from llmitm.record.log import request_line
+from llmitm.route.health import Health
 from llmitm.secret import Redactor
 from llmitm.state import open_store
 from llmitm.state.store import Store
@@ -23,6 +24,7 @@ class World:
     clock: Clock
     store: Store
     sender: Sender
+    health: Health
     redact: Redactor
     sinks: tuple[Sink, ...] = (request_line,)
     is_draining: bool = False
@@ -70,12 +72,15 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
     redact = Redactor()
     redact.learn(*config.secrets())
     sender = Upstream(timeouts(config), clock)
+    store = open_store(config.state.url, clock)
+    health = Health(config, clock, store)
     return World(
         config=config,
+        health=health,
         clock=clock,
-        store=open_store(config.state.url, clock),
+        store=store,
         sender=sender,
         redact=redact,
         started_s=clock.now_s(),
-        followers=[lambda config: sender.keep_to(timeouts(config))],
+        followers=[health.follow, lambda config: sender.keep_to(timeouts(config))],
     )

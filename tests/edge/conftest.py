@@ -10,6 +10,7 @@ from support.backstage import Backstage
 from support.gateway import Gateway
 
 CONFIG = """
+retry = {{max_attempts = 1, cooldowns = false}}
 [server]
 port = 0
 body_limit_mb = 1

@@ -21,6 +21,7 @@ from google.genai import errors as genai_errors  # noqa: E402
 from google.genai import types as genai_types  # noqa: E402
 
 CONFIG = """
+retry = {{cooldowns = false}}
 [server]
 port = 0
 [endpoints.all]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,10 @@ from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, ResponseHead, Usage
 from llmitm.state.memory import MemoryStore
-from llmitm.state.store import Outcome, Step, Window
+from llmitm.state.store import Lease, Outcome, Step, Store, Window
 from support.clocks import HandClock
+from support.redis_server import BINARY, NO_BINARY, RedisServer
+from support.stores import redis_store
 
 CLIENTS = 64
 BODY = b'{"model":"m","messages":[{"role":"user","content":"Hello."}]}'
@@ -33,7 +36,7 @@ class FarStore(MemoryStore):
 class Service:
     """A gateway's part of it: what runs at once, and what was used, by the moment when it was let in."""
 
-    def __init__(self, config: Config, store: MemoryStore, clock: HandClock, name: str) -> None:
+    def __init__(self, config: Config, store: Store, clock: HandClock, name: str) -> None:
         self.config, self.store, self.clock, self.name = config, store, clock, name
         self.running = 0
         self.most_running = 0
@@ -71,12 +74,43 @@ def configured(**rate_limit: object) -> Config:
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
-async def test_many_clients_of_two_gateways_share_one_limit(seed: int) -> None:
-    chance, clock = random.Random(seed), HandClock()
-    store = FarStore(clock)
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def stores(
+    request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path
+) -> AsyncIterator[tuple[Store, Store]]:
+    """Of two gateways, with the same counters."""
+    if request.param == "memory":
+        far = FarStore(clock)
+        yield far, far
+        return
+    if BINARY is None:
+        pytest.skip(NO_BINARY)
+    server = RedisServer(tmp_path)
+    server.start()
+    both = redis_store(server, clock), redis_store(server, clock)
+    yield both
+    for one in both:
+        await one.close()
+    server.kill()
+
+
+async def held(store: Store) -> tuple[int, ...]:
+    """Places that are counted, of all and of the key."""
+    looks = [Lease(key=f"limits:concurrency:{name}", holder="", is_over=True) for name in ("all", "key:team")]
+    return (await store.apply(looks)).values
+
+
+async def test_many_clients_of_two_gateways_share_one_limit(
+    stores: tuple[Store, Store], clock: HandClock
+) -> None:
+    chance = random.Random(7)
     config = configured(rpm=40, concurrency=12)
-    gateways = [Service(config, store, clock, name) for name in ("a", "b")]
+    gateways = [Service(config, store, clock, name) for store, name in zip(stores, "ab", strict=True)]
     refused: list[Refused] = []
     most_together = 0
 
@@ -88,7 +122,7 @@ async def test_many_clients_of_two_gateways_share_one_limit(seed: int) -> None:
             refused.append(error)
         most_together = max(most_together, sum(one.running for one in gateways))
 
-    for _ in range(8):
+    for _ in range(12):
         tasks = [asyncio.create_task(client(number)) for number in range(CLIENTS)]
         for _ in range(chance.randrange(8)):
             await asyncio.sleep(0)
@@ -98,20 +132,23 @@ async def test_many_clients_of_two_gateways_share_one_limit(seed: int) -> None:
         clock.at_s += chance.random() * 20
 
     assert refused and all(error.status == 429 for error in refused)
-    assert sum(one.running for one in gateways) == 0
-    assert most_together <= 10
+    assert 1 <= most_together <= 10
     moments = sorted(at_s for one in gateways for at_s, _ in one.let_in)
     for at_s in moments:
         assert sum(at_s <= other_s < at_s + 60 for other_s in moments) <= 40
-    clock.at_s += 62
-    for _ in range(10):  # all places came back, or this would be refused
-        await gateways[0].serve(None, 0)
+    async with asyncio.timeout(5):  # what was cancelled may still be on its way
+        while any(await held(stores[0])):
+            pass
 
 
-async def test_all_of_a_limit_is_given_out_to_clients_that_come_at_once() -> None:
-    clock = HandClock()
-    one = Service(configured(rpm=9), FarStore(clock), clock, "a")
-    done = await asyncio.gather(*(one.serve(None, 3) for _ in range(CLIENTS)), return_exceptions=True)
+async def test_all_of_a_limit_is_given_out_to_clients_that_come_at_once(
+    stores: tuple[Store, Store], clock: HandClock
+) -> None:
+    gateways = [
+        Service(configured(rpm=9), store, clock, name) for store, name in zip(stores, "ab", strict=True)
+    ]
+    clients = (gateways[number % 2].serve(None, 3) for number in range(CLIENTS))
+    done = await asyncio.gather(*clients, return_exceptions=True)
     assert sum(isinstance(each, ResponseHead) for each in done) == 9
     remaining = [
         int(each.header(b"x-ratelimit-remaining-requests") or -1)
@@ -121,10 +158,11 @@ async def test_all_of_a_limit_is_given_out_to_clients_that_come_at_once() -> Non
     assert sorted(remaining) == list(range(9))
 
 
-async def test_a_client_that_obeys_its_headers_is_never_refused_twice() -> None:
+async def test_a_client_that_obeys_its_headers_is_never_refused_twice(
+    stores: tuple[Store, Store], clock: HandClock
+) -> None:
     """It waits as long as it is told, and then as many pass as the limit has."""
-    clock = HandClock()
-    one = Service(configured(rpm=3, tpm=400), MemoryStore(clock), clock, "a")
+    one = Service(configured(rpm=3, tpm=400), stores[0], clock, "a")
     refused = 0
     for _ in range(30):
         try:
@@ -137,8 +175,7 @@ async def test_a_client_that_obeys_its_headers_is_never_refused_twice() -> None:
     assert len(one.let_in) >= 20
 
 
-async def test_places_and_tokens_come_back_from_clients_that_leave() -> None:
-    clock = HandClock()
+async def test_places_and_tokens_come_back_from_clients_that_leave(clock: HandClock) -> None:
     store = FarStore(clock)
     one = Service(configured(tpm=100_000, concurrency=64), store, clock, "a")
     for leaves_after in range(12):

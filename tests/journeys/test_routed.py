@@ -21,6 +21,7 @@ from llmitm.translate.seals import envelope
 from llmitm.world import World, build
 
 CONFIG = """
+retry = {{cooldowns = false}}
 [endpoints.all]
 kind = "gateway"
 [endpoints.few]
@@ -337,7 +338,8 @@ async def test_a_stream_without_its_end_is_an_error_at_last(
     assert isinstance(collected[-1], bytes) and b'"error"' in collected[-1]
     # what came at once, head and all, can still have a status
     head, content = await ask(world, f"/all{target}", body)
-    assert head.status == 502 and "error" in orjson.loads(content)
+    assert head.status == (503 if "gemini" in target else 502)  # Google has no 502
+    assert "error" in orjson.loads(content)
     # an error that the upstream told of itself is left as it is
     entries: list[Entry] = []
     world.sinks = (entries.append,)

@@ -100,7 +100,9 @@ def source() -> Source:
 def beating(
     source: Source, clock: HandClock, interval_s: float = 15, after_s: float = 30
 ) -> AsyncGenerator[bytes, None]:
-    return with_heartbeat(source.pieces(), interval_s=interval_s, after_s=after_s, beat=BEAT, clock=clock)
+    return with_heartbeat(
+        source.pieces(), interval_s=interval_s, after_s=after_s, beat=lambda: BEAT, clock=clock
+    )
 
 
 async def finish(source: Source, reader: Reader) -> None:
@@ -268,7 +270,7 @@ async def test_a_source_that_is_no_generator_is_read_too(clock: HandClock) -> No
                 raise StopAsyncIteration
             return self.left.pop(0)
 
-    steps = with_heartbeat(Plain(), interval_s=1, after_s=1, beat=BEAT, clock=clock)
+    steps = with_heartbeat(Plain(), interval_s=1, after_s=1, beat=lambda: BEAT, clock=clock)
     assert [piece async for piece in steps] == [b"a", b"b"]
 
 
@@ -280,6 +282,6 @@ async def test_a_piece_costs_little() -> None:
             yield b"data: a\n\n"
 
     started_s = time.process_time()
-    steps = with_heartbeat(many(), interval_s=15, after_s=30, beat=BEAT, clock=SystemClock())
+    steps = with_heartbeat(many(), interval_s=15, after_s=30, beat=lambda: BEAT, clock=SystemClock())
     assert sum([1 async for _ in steps]) == 20_000
     assert (time.process_time() - started_s) / 20_000 < 0.0002

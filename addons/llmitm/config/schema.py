@@ -30,6 +30,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmitm.exchange import Dialect
 from llmitm.route.known import KNOWN, Known
+from llmitm.route.verdict import WHY
 from llmitm.secret import Secret
 
 RESERVED: Final = frozenset({"v1", "v1beta", "health", "ready", "metrics", "admin", "api", "ws"})
@@ -434,6 +435,12 @@ class Routing(Table):
     hedge_after_ms: Count | None = None
 
 
+def _ending(value: str) -> str:
+    if value not in WHY:
+        raise _wrong(f"nothing rests after {value!r}; one of {', '.join(WHY)} is expected")
+    return value
+
+
 class Breaker(Table):
     failures: Count = 5
     window_s: Seconds = 60
@@ -446,7 +453,7 @@ class Retry(Table):
     base_ms: SecondsOrOff = 200
     cap_s: Seconds = 5
     cooldowns: bool = True
-    rest_s: Mapping[str, SecondsOrOff] = {}
+    rest_s: Mapping[Annotated[str, AfterValidator(_ending)], SecondsOrOff] = {}
     breaker: Breaker = Breaker()
 
 

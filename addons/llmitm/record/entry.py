@@ -55,6 +55,7 @@ class Entry:
             provider=attempt.provider,
             credential=attempt.credential,
             gateway=attempt.gateway,
+            model=attempt.model,
         )
         self.attempts.append(noted)
         return noted

@@ -1,25 +1,23 @@
-"""From a request to the attempt that is made: URL, credential, proxy, chosen as a unit.
-
-One attempt an exchange: what is chosen here is tried once. For endpoints of kind gateway `choose` comes
-first; where the request then goes depends on the dialect that the provider is asked in.
-"""
+"""What an exchange may be tried with, and from a choice to its attempt: URL, key, proxy as a unit. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmitm.config.schema import Config, Credential, Endpoint, Gateway, ProviderOptions
+from llmitm.config.schema import Config, Credential, Gateway, ProviderOptions
 from llmitm.errors import Refused
 from llmitm.exchange import Attempt, Dialect, Headers
 from llmitm.route import cloudflare, providers
 from llmitm.route.calls import Call, url_of
+from llmitm.route.choice import Choice
 from llmitm.route.join import join
 from llmitm.route.providers import Candidate, auth_of, key_headers
-from llmitm.route.rotation import cycle
+from llmitm.route.strategy import turns
 from llmitm.secret import Secret
-from llmitm.state.store import Count, Store
+from llmitm.state.store import Store
 
 CLIENT_KEYS: Final = cloudflare.KEY_HEADERS
 """Headers in which a client's key for the provider travels; all give way to a credential of ours."""
@@ -37,6 +35,8 @@ class Asked:
     drop_headers: frozenset[bytes]
     model: str | None = None
     """Only asked for where the endpoint routes by it."""
+    deadline_s: float | None = None
+    """When the exchange is to be over, on the clock's ticks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,35 +47,93 @@ class Planned:
     """The model's name as the upstream spells it; None: as the client spelled it."""
 
 
-async def plan(asked: Asked, config: Config, store: Store) -> Planned:
-    """Chooses the attempt of an endpoint of kind forward or cloudflare.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Through Cloudflare: a gateway, and the provider's credential that goes with it."""
 
-    Raises:
-        Refused: 503 where the endpoint's provider has no key in use.
-    """
-    endpoint = config.endpoints[asked.endpoint]
-    if endpoint.kind == "forward":
-        return await _forward(asked, endpoint, config, store)
-    return await _cloudflare(asked, config, store)
+    gateway: Gateway
+    segment: str | None
+    """The provider that the model's name begins with."""
+    credential: Credential | None
+    """None: the client's own key, or one that Cloudflare keeps."""
 
 
-async def choose(model: str, endpoint: str, config: Config, store: Store) -> Candidate:
-    """Who is asked for this model: each credential that serves it in its turn, as often as its weight says.
+def of_model(model: str, endpoint: str, config: Config) -> list[Choice[Candidate]]:
+    """Those that may be asked for this model on an endpoint of kind gateway.
 
     Raises:
         Refused: 404 where no provider serves the model, 503 where those that do are out of service.
     """
-    if pool := config.routing.aliases.get(model):
-        weights = tuple(one.weight for one in pool)
-        model = pool[await rotate(store, f"alias:{model}", weights)].model
-    found = providers.find(model, config, only=config.endpoints[endpoint].provider)
-    weights = tuple(one.options.weight for one in found)
-    # one turn for all that have the same choice
-    named = ",".join(f"{one.provider}/{one.credential.name if one.credential else ''}" for one in found)
-    return found[await rotate(store, f"candidates:{named}", weights)]
+    return [
+        Choice(
+            provider=one.provider,
+            credential=one.credential.name if one.credential else None,
+            model=one.model,
+            weight=one.options.weight,
+            value=one,
+            has_credential=one.credential is not None,
+        )
+        for one in providers.find(model, config, only=config.endpoints[endpoint].provider)
+    ]
 
 
-def towards(asked: Asked, chosen: Candidate, call: Call, config: Config) -> Planned:
+def of_provider(provider: str, model: str, config: Config) -> list[Choice[Credential]]:
+    """A provider's credentials in use.
+
+    Raises:
+        Refused: 503, it has none.
+    """
+    known = config.providers[provider]
+    usable = [one for one in known.credentials if not one.disabled]
+    if not usable or known.disabled:
+        raise Refused(503, "no_credential", f"Provider {provider} has no credential in use.")
+    return [
+        Choice(provider=provider, credential=one.name, model=model, weight=one.weight, value=one)
+        for one in usable
+    ]
+
+
+def through_cloudflare(asked: Asked, config: Config) -> list[Choice[Way]]:
+    """Every gateway with every credential that goes through it."""
+    found: list[Choice[Way]] = []
+    for gateway in config.gateways:
+        segment = cloudflare.segment_of(asked.model, asked.dialect, gateway.form)
+        credentials: list[Credential | None] = [None]
+        if segment is not None and segment in config.providers and gateway.form != "rest":
+            provider = config.providers[segment]
+            usable = [] if provider.disabled else [one for one in provider.credentials if not one.disabled]
+            credentials = [*usable] or credentials
+        found += (
+            Choice(
+                provider=segment or "cloudflare",
+                credential=credential.name if credential else None,
+                model=asked.model or "",
+                weight=credential.weight if credential else 1,
+                value=Way(gateway=gateway, segment=segment, credential=credential),
+                gateway=f"{gateway.account_id}/{gateway.gateway_id}",
+                has_credential=credential is not None,
+            )
+            for credential in credentials
+        )
+    return found
+
+
+async def in_turn(choices: Sequence[Choice[Way]], store: Store) -> list[Choice[Way]]:
+    """Gateways in their turn, each with credentials in theirs."""
+    gateways = {one.gateway: one.value.gateway.weight for one in choices}
+    accounts = {one.name: one.weight for one in choices}
+    gateway_at = await _places("gateways", gateways, store)
+    account_at = await _places(f"credentials:{choices[0].provider}" if choices else "", accounts, store)
+    return sorted(choices, key=lambda one: (gateway_at[one.gateway], account_at[one.name]))
+
+
+async def _places[K](name: str, weights: Mapping[K, int], store: Store) -> dict[K, int]:
+    turn = await turns(name, list(weights.values()), store)
+    names = list(weights)
+    return {names[at]: place for place, at in enumerate(turn)}
+
+
+def towards(asked: Asked, chosen: Candidate, call: Call, config: Config, number: int = 1) -> Planned:
     """The attempt that makes `call`, which is in a dialect of the provider's own.
 
     Raises:
@@ -89,7 +147,7 @@ def towards(asked: Asked, chosen: Candidate, call: Call, config: Config) -> Plan
     version = options.api_version if call.dialect is not Dialect.ANTHROPIC_MESSAGES else None
     attempt = Attempt(
         exchange_id=asked.id,
-        number=1,
+        number=number,
         endpoint=asked.endpoint,
         provider=chosen.provider,
         url=url_of(call, chosen.base, chosen.model, version),
@@ -99,20 +157,18 @@ def towards(asked: Asked, chosen: Candidate, call: Call, config: Config) -> Plan
         drop_headers=asked.drop_headers | CLIENT_KEYS if credential else asked.drop_headers,
         model=chosen.model,
         proxy_url=proxy_of(config, asked.endpoint, credential or options),
+        deadline_s=asked.deadline_s,
     )
     return Planned(attempt=attempt, add_headers=_extra(options), model=chosen.model)
 
 
-async def _forward(asked: Asked, endpoint: Endpoint, config: Config, store: Store) -> Planned:
-    credential = None
-    if endpoint.provider is not None:
-        credential = await pick_credential(endpoint.provider, config, store)
-        if credential is None:
-            raise Refused(503, "no_credential", f"Provider {endpoint.provider} has no credential in use.")
+def forward(asked: Asked, credential: Credential | None, config: Config, number: int = 1) -> Planned:
+    """The attempt of an endpoint of kind forward, with a credential of its provider where it has one."""
+    endpoint = config.endpoints[asked.endpoint]
     url = join(config.target_of(asked.endpoint), asked.rest)
     attempt = Attempt(
         exchange_id=asked.id,
-        number=1,
+        number=number,
         endpoint=asked.endpoint,
         provider=endpoint.provider or urlsplit(url).hostname or "",
         url=url,
@@ -121,17 +177,18 @@ async def _forward(asked: Asked, endpoint: Endpoint, config: Config, store: Stor
         credential_headers=_key_of(endpoint.provider, credential, asked.dialect),
         drop_headers=asked.drop_headers | CLIENT_KEYS if credential else asked.drop_headers,
         proxy_url=proxy_of(config, asked.endpoint, credential),
+        deadline_s=asked.deadline_s,
     )
     return Planned(attempt=attempt, add_headers=_extra(credential))
 
 
-async def _cloudflare(asked: Asked, config: Config, store: Store) -> Planned:
-    gateways = config.gateways
-    gateway = gateways[await rotate(store, "gateways", tuple(one.weight for one in gateways))]
-    segment = cloudflare.segment_of(asked.model, asked.dialect, gateway.form)
-    credential = None
-    if segment is not None and segment in config.providers and gateway.form != "rest":
-        credential = await pick_credential(segment, config, store)
+def by_way(asked: Asked, way: Way, config: Config, number: int = 1) -> Planned:
+    """The attempt of an endpoint of kind cloudflare.
+
+    Raises:
+        Refused: 400 for a path or a model that makes no address, 404 for a path that this form does not have.
+    """
+    gateway, credential = way.gateway, way.credential
     aim = cloudflare.aim(
         target_of(gateway, config),
         asked.rest,
@@ -141,9 +198,9 @@ async def _cloudflare(asked: Asked, config: Config, store: Store) -> Planned:
     )
     attempt = Attempt(
         exchange_id=asked.id,
-        number=1,
+        number=number,
         endpoint=asked.endpoint,
-        provider=segment or "cloudflare",
+        provider=way.segment or "cloudflare",
         url=aim.url,
         dialect=asked.dialect,
         credential=credential.name if credential else None,
@@ -152,6 +209,7 @@ async def _cloudflare(asked: Asked, config: Config, store: Store) -> Planned:
         gateway=f"{gateway.account_id}/{gateway.gateway_id}",
         model=asked.model,
         proxy_url=proxy_of(config, asked.endpoint, credential),
+        deadline_s=asked.deadline_s,
     )
     return Planned(attempt=attempt, add_headers=(*aim.add_headers, *_extra(credential)), model=aim.model)
 
@@ -193,25 +251,6 @@ def proxy_of(config: Config, endpoint: str, credential: ProviderOptions | None) 
         if proxy is not None:
             return proxy if proxy else None
     return None
-
-
-async def rotate(store: Store, name: str, weights: tuple[int, ...]) -> int:
-    """The index that is next in the smooth weighted rotation called `name`."""
-    if len(weights) == 1:
-        return 0
-    order = cycle(weights)
-    outcome = await store.apply((Count(key=f"rotation:{name}"),))
-    return order[(outcome.values[0] - 1) % len(order)]
-
-
-async def pick_credential(provider: str, config: Config, store: Store) -> Credential | None:
-    """The provider's next credential; None where it has none in use."""
-    known = config.providers[provider]
-    usable = tuple(one for one in known.credentials if not one.disabled)
-    if not usable or known.disabled:
-        return None
-    weights = tuple(one.weight for one in usable)
-    return usable[await rotate(store, f"credentials:{provider}", weights)]
 
 
 def again(

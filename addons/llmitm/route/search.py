@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from llmitm.config.schema import Config
+from llmitm.config.schema import Routing
 from llmitm.errors import Refused
 from llmitm.route.breaker import Pass
 from llmitm.route.choice import Choice
 from llmitm.route.health import Health, Rest
-from llmitm.route.strategy import ordered
-from llmitm.route.strategy.facts import Facts
+from llmitm.route.strategy import turns
 from llmitm.route.verdict import Why
 from llmitm.state.store import Store
 
 type Find[T] = Callable[[str], Sequence[Choice[T]]]
 """Those that serve a model. Raises `Refused` where there is none."""
+type Order[T] = Callable[[Sequence[Choice[T]]], Awaitable[list[Choice[T]]]]
+"""The one to ask first in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,8 @@ class Search[T]:
     models: Sequence[str]
     """Those that will do, the best first."""
     find: Find[T]
-    config: Config
+    order: Order[T]
     health: Health
-    store: Store
-    facts: Facts
     larger_models: Sequence[str] = ()
     """Asked instead of all others once a prompt was too long."""
     _left: list[Choice[T]] = field(default_factory=list)
@@ -87,7 +86,7 @@ class Search[T]:
         self._rests += [rest for rest in rests if rest is not None]
         able = [one for one, rest in zip(fresh, rests, strict=True) if rest is None]
         self._is_fresh = True
-        self._left = await ordered(able, self.facts, self.config.routing.strategy, self.store)
+        self._left = await self.order(able)
 
     def to_larger(self) -> bool:
         """Goes on with the models that read more; False where none is named."""
@@ -122,15 +121,26 @@ class Search[T]:
         return Refused(status, code, f"Every account that serves this model {what}.{when}", headers=headers)
 
 
-def chain(asked: Sequence[str], config: Config, turn: Callable[[str], Sequence[str]]) -> list[str]:
+async def chain(
+    asked: Sequence[str], routing: Routing, store: Store, is_allowed: Callable[[str], bool]
+) -> list[str]:
     """The models that will do, in order, each once: those asked for, then the operator's fallbacks of each.
 
-    `turn` puts an alias's pool into the order of its turn.
+    In place of a pool's name stand its models, the one whose turn it is in front: who may ask for the pool
+    may ask for them.
     """
-    every: dict[str, None] = {}
-    for model in asked:
-        every.update(dict.fromkeys(turn(model)))
-    for model in asked:
-        for fallback in config.routing.fallbacks.get(model, ()):
-            every.update(dict.fromkeys(turn(fallback)))
-    return list(every)
+    fallbacks = [one for model in asked for one in routing.fallbacks.get(model, ())]
+    found: dict[str, None] = {}
+    for model in filter(is_allowed, dict.fromkeys((*asked, *fallbacks))):
+        pool = routing.aliases.get(model)
+        if pool is None:
+            found[model] = None
+            continue
+        turn = await turns(f"alias:{model}", [one.weight for one in pool], store)
+        found.update(dict.fromkeys(pool[at].model for at in turn))
+    return list(found)
+
+
+def larger(asked: Sequence[str], routing: Routing) -> list[str]:
+    """Models to ask where a prompt was too long for these."""
+    return list(dict.fromkeys(one for model in asked for one in routing.context_fallbacks.get(model, ())))

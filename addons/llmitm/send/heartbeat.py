@@ -7,7 +7,7 @@ before a JSON body, keeps it open and says nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
 from llmitm.clock import Clock
@@ -16,9 +16,14 @@ _SEAMS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 async def with_heartbeat(
-    pieces: AsyncIterator[bytes], *, interval_s: float, after_s: float, beat: bytes, clock: Clock
+    pieces: AsyncIterator[bytes],
+    *,
+    interval_s: float,
+    after_s: float,
+    beat: Callable[[], bytes],
+    clock: Clock,
 ) -> AsyncGenerator[bytes, None]:
-    """The pieces as they come, and `beat` where they do not.
+    """The pieces as they come, and what `beat` says where they do not.
 
     The first beat of a stream that has not begun comes after `after_s` seconds, later ones after
     `interval_s` of silence. None comes within an event: only before the first piece, and after a piece that
@@ -82,7 +87,7 @@ async def with_heartbeat(
                 return
             elif is_due and tail.endswith(_SEAMS):
                 wait_s = interval_s
-                yield beat
+                yield beat()
             is_due = False
             last_s = clock.tick_s()
     finally:

@@ -31,6 +31,8 @@ class Peek:
     model: str | None = None
     stream: bool = False
     include_usage: bool = False
+    models: tuple[str, ...] = ()
+    """Those of the gateway's own list of models that will do, the best first."""
 
 
 def peek(body: bytes) -> Peek | None:
@@ -41,12 +43,15 @@ def peek(body: bytes) -> Peek | None:
         return None
     if not isinstance(request, dict):
         return None
-    model = request.get("model")
+    model, models = request.get("model"), request.get("models")
     options = request.get("stream_options")
     return Peek(
         model=model if isinstance(model, str) else None,
         stream=request.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        models=tuple(one for one in models if isinstance(one, str) and one)
+        if isinstance(models, list)
+        else (),
     )
 
 

@@ -1,0 +1,248 @@
+"""By model to one of the providers, in the client's dialect where it speaks that, else translated.
+
+What an exchange may be tried with is searched here for the endpoints that hold credentials, and each
+attempt is built: the request on its way out, and the answer on its way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import orjson
+
+from llmitm import translated
+from llmitm.attempt import attempt, outgoing
+from llmitm.beating import Beating
+from llmitm.config.schema import Config, Credential, Endpoint
+from llmitm.errors import Refused
+from llmitm.exchange import ClientRequest, Dialect, ResponseHead, UpstreamRequest, Watch
+from llmitm.record.entry import Entry
+from llmitm.route import plan
+from llmitm.route.calls import Call
+from llmitm.route.choice import Choice
+from llmitm.route.conversation import conversation_of
+from llmitm.route.plan import Asked, Way
+from llmitm.route.providers import Candidate
+from llmitm.route.search import Found, Search, chain, larger
+from llmitm.route.strategy import ordered
+from llmitm.route.strategy.facts import Facts
+from llmitm.translate import peek
+from llmitm.translate.cut import without_envelopes
+from llmitm.tries import Make, Tries
+from llmitm.untouched import Untouched
+from llmitm.world import World
+
+type Steps = AsyncGenerator[ResponseHead | bytes]
+
+_YES = (b"1", b"true")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trip:
+    """One exchange on its way through an endpoint. `config` is the snapshot that it began with."""
+
+    request: ClientRequest
+    asked: Asked
+    endpoint: Endpoint
+    config: Config
+    world: World
+    watch: Watch
+    kept: Entry
+
+    def by_model(self, body: bytes, wanted: translated.Wanted, models: Sequence[str]) -> Search[Candidate]:
+        """Those that may be asked on an endpoint of kind gateway."""
+        world, routing = self.world, self.config.routing
+        conversation = ""
+        if routing.strategy == "sticky":
+            conversation = conversation_of(self.request.headers, body, self.kept.auth_key)
+        facts = Facts(
+            in_flight=world.health.in_flight,
+            latency_s=world.health.latency_s,
+            usd_per_mtok=partial(usd_per_mtok, self.config),
+            conversation=conversation,
+        )
+        return Search(
+            models=models,
+            larger_models=[one for one in larger(wanted.models, routing) if self.is_allowed(one)],
+            find=lambda model: plan.of_model(model, self.asked.endpoint, self.config),
+            order=lambda found: ordered(found, facts, routing.strategy, world.store),
+            health=world.health,
+        )
+
+    async def gateway(self, call: Call, body: bytes, wanted: translated.Wanted) -> Steps:
+        """An endpoint of kind gateway.
+
+        Raises:
+            Refused: 403, none of the models may be used; else as `Tries.steps`.
+            Missed: as `Tries.steps`.
+        """
+        routing = self.config.routing
+        models = await chain(wanted.models, routing, self.world.store, self.is_allowed)
+        if not models:
+            raise Refused(403, "model_not_allowed", "This model may not be used here.")
+        search = self.by_model(body, wanted, models)
+        if wanted.has_list:
+            body = peek.edit(body, {"models": None, "model": orjson.dumps(wanted.models[0])})
+        asked = replace(
+            self.asked, dialect=call.dialect, drop_headers=self.asked.drop_headers | translated.NEVER_SENT
+        )
+
+        def make(found: Found[Candidate], number: int) -> Steps:
+            return self._by_candidate(found, number, call, body, wanted, asked)
+
+        async for step in self.tried(
+            search, make, call.dialect, is_events=wanted.is_stream and not call.is_json_array
+        ):
+            yield step
+
+    def _by_candidate(
+        self,
+        found: Found[Candidate],
+        number: int,
+        call: Call,
+        body: bytes,
+        wanted: translated.Wanted,
+        asked: Asked,
+    ) -> Steps:
+        request, config, world, kept = self.request, self.config, self.world, self.kept
+        chosen = found.choice.value
+        header = request.header(b"x-llmitm-strict")
+        made = translated.prepare(
+            call,
+            body,
+            found.asked_model,
+            chosen,
+            config=config,
+            is_strict=self.endpoint.strict or chosen.options.strict or header in _YES,
+            request_id=request.id,
+            now_s=world.clock.now_s(),
+        )
+        if made is not None:
+            planned = plan.towards(asked, chosen, translated.call_of(made), config, number)
+            sending = translated.outgoing(request, planned, made, config, chosen.options.api_version)
+            back = translated.Back(
+                made=made,
+                attempt=planned.attempt,
+                request_id=request.id,
+                kept=kept,
+                clock=world.clock,
+                limit_bytes=config.server.body_limit_bytes,
+            )
+            return back.steps(attempt(planned.attempt, sending, world, self.watch, kept))
+        planned = plan.towards(asked, chosen, call, config, number)
+        sent = without_envelopes(call.dialect, body)
+        if call.model is None and chosen.model != wanted.models[0]:
+            sent = peek.replace_member(sent, "model", chosen.model)
+        planned = translated.with_version(request, planned, call.dialect)
+        sending = outgoing(request, planned, sent, decodable=call.task == "generate")
+        untouched = Untouched(
+            dialect=call.dialect,
+            attempt=planned.attempt,
+            request_id=request.id,
+            kept=kept,
+            clock=world.clock,
+            is_read=call.task == "generate",
+            is_json_array=call.is_json_array,
+            is_held=config.streaming.bootstrap,
+            headers=(translated.model_header(chosen.model),),
+        )
+        return untouched.steps(attempt(planned.attempt, sending, world, self.watch, kept))
+
+    async def cloudflare(self, body: bytes, *, is_chat: bool) -> Steps:
+        """An endpoint of kind cloudflare: gateways and the provider's credentials in their turn."""
+        config, world = self.config, self.world
+        search: Search[Way] = Search(
+            models=[self.asked.model or ""],
+            find=lambda model: plan.through_cloudflare(self.asked, config),
+            order=lambda found: plan.in_turn(found, world.store),
+            health=world.health,
+        )
+
+        def make(found: Found[Way], number: int) -> Steps:
+            planned = plan.by_way(self.asked, found.choice.value, config, number)
+            sent = body
+            if planned.model is not None:
+                sent = peek.replace_member(body, "model", planned.model)
+            sending = outgoing(self.request, planned, sent, decodable=is_chat)
+            return self._passing(planned, sending)
+
+        async for step in self.tried(search, make, self.asked.dialect, is_events=None):
+            yield step
+
+    async def provider(self, provider: str) -> Steps:
+        """An endpoint of kind forward that has a provider: its credentials in their turn."""
+        config, world = self.config, self.world
+        search: Search[Credential] = Search(
+            models=[""],
+            find=lambda model: plan.of_provider(provider, model, config),
+            order=lambda found: ordered(found, Facts(), "round-robin", world.store),
+            health=world.health,
+        )
+
+        def make(found: Found[Credential], number: int) -> Steps:
+            planned = plan.forward(self.asked, found.choice.value, config, number)
+            return self._passing(planned, outgoing(self.request, planned))
+
+        async for step in self.tried(search, make, self.asked.dialect, is_events=None):
+            yield step
+
+    def _passing(self, planned: plan.Planned, sending: UpstreamRequest) -> Steps:
+        back = Untouched(
+            dialect=self.asked.dialect,
+            attempt=planned.attempt,
+            request_id=self.request.id,
+            kept=self.kept,
+            clock=self.world.clock,
+            is_read=False,
+        )
+        return back.steps(attempt(planned.attempt, sending, self.world, self.watch, self.kept))
+
+    async def tried[T](
+        self, search: Search[T], make: Make[T], dialect: Dialect, *, is_events: bool | None
+    ) -> Steps:
+        """The steps of the one that answers, with heartbeats where `is_events` says how the client waits."""
+        config, world = self.config, self.world
+        hedge_ms = config.routing.hedge_after_ms
+        is_held = self.request.body.held is not None
+        tries = Tries(
+            exchange_id=self.request.id,
+            search=search,
+            make=make,
+            retry=config.retry if is_held else config.retry.model_copy(update={"max_attempts": 1}),
+            health=world.health,
+            clock=world.clock,
+            deadline_s=self.asked.deadline_s or float("inf"),
+            hedge_s=hedge_ms / 1000 if hedge_ms and is_held else None,
+        )
+        steps = tries.steps()
+        if is_events is not None:
+            beating = Beating(
+                dialect=dialect, is_events=is_events, streaming=config.streaming, clock=world.clock
+            )
+            steps = beating.steps(steps)
+        async for step in steps:
+            yield step
+
+    def is_allowed(self, model: str) -> bool:
+        """Whether endpoint and client's key let this model be asked for."""
+        return is_allowed(model, self.endpoint, self.kept.auth_key, self.config)
+
+
+def is_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Config) -> bool:
+    key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
+    return all(
+        not globs or any(fnmatchcase(model, glob) for glob in globs)
+        for globs in (endpoint.allowed_models, key.allowed_models if key else ())
+    )
+
+
+def usd_per_mtok(config: Config, choice: Choice[Any]) -> float | None:
+    """What a million tokens cost about, input and output alike; None: nobody knows."""
+    price = config.model_prices.get(choice.model)
+    if price is None or "input" not in price or "output" not in price:
+        return None
+    return (price["input"] + price["output"]) / 2

@@ -1,0 +1,139 @@
+"""A client and an upstream of the same dialect: the answer passes as it is, and is read beside.
+
+It is read for its tokens, for errors that come with a good status, and for ends that come too early. What
+is wrong before anything meaningful was said is no answer: something else may still be tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from llmitm import mapped
+from llmitm.clock import Clock
+from llmitm.errors import Failure, UpstreamFailed
+from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
+from llmitm.missed import Missed
+from llmitm.record.entry import Entry
+from llmitm.translate.beside import Beside
+from llmitm.translated import body_of, decoded, is_events
+
+type Steps = AsyncGenerator[ResponseHead | bytes]
+
+HOLD_BYTES: Final = 1_048_576
+"""So much of an answer is held back until it is known to be one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Untouched:
+    """The way back of one attempt."""
+
+    dialect: Dialect
+    attempt: Attempt
+    request_id: str
+    kept: Entry
+    clock: Clock
+    is_read: bool
+    """Whether the answer is a reply or a stream of this dialect."""
+    is_json_array: bool = False
+    """Gemini's streams for those that ask for no events: they are not read."""
+    is_held: bool = True
+    """Whether it is held back until something meaningful was said."""
+    headers: Headers = ()
+    """What the client is told beside the upstream's own headers."""
+    _beside: Beside | None = None
+
+    async def steps(self, steps: Steps) -> Steps:
+        """What the client is told.
+
+        Raises:
+            Missed: nothing meaningful came, so nothing was yielded.
+            UpstreamFailed: the answer broke off later, or came to an end before it was complete.
+        """
+        try:
+            try:
+                head, held = await self._begun(steps)
+            except UpstreamFailed as error:
+                raise mapped.broken(error, self.dialect, self.request_id, self.headers) from error
+            yield head
+            if held:
+                yield held
+            if head.whole is None:
+                async for piece in steps:
+                    assert isinstance(piece, bytes)
+                    yield piece
+                    self._feed(piece)
+                if self._beside is not None and self._beside.finish():
+                    raise _cut()
+        except BaseException:
+            if self._beside is not None:
+                self._beside.broken_off()
+            raise
+        finally:
+            self._note()
+            await steps.aclose()
+
+    async def _begun(self, steps: Steps) -> tuple[ResponseHead, bytes]:
+        """The head, and what of the body had to be read to know that this is an answer."""
+        head = await anext(steps)
+        assert isinstance(head, ResponseHead)
+        if head.status >= 400:
+            raise await self._error(head, steps)
+        head = replace(head, headers=(*head.headers, *self.headers))
+        beside = self._beside = self._reader(head)
+        if beside is None or not self.is_held:
+            self._feed(head.whole or b"")
+            return head, b""
+        held = bytearray()
+        async for piece in body_of(head, steps):
+            beside.feed(piece)
+            held += piece
+            self._check(beside)
+            if head.whole is None and (beside.has_begun or len(held) > HOLD_BYTES):
+                return head, bytes(held)
+        is_cut = beside.finish()
+        self._check(beside)
+        if is_cut:
+            raise _cut()
+        return replace(head, whole=bytes(held)), b""
+
+    def _reader(self, head: ResponseHead) -> Beside | None:
+        is_plain = head.header(b"content-encoding") in (None, b"", b"identity")
+        is_stream = is_events(head)
+        if head.status != 200 or not is_plain or not self.is_read or (self.is_json_array and not is_stream):
+            return None
+        return Beside(self.dialect, is_events=is_stream)
+
+    def _feed(self, piece: bytes) -> None:
+        if self._beside is not None and piece:
+            self._beside.feed(piece)
+
+    def _check(self, beside: Beside) -> None:
+        if beside.failure is not None and not beside.has_begun:
+            raise mapped.failed(beside.failure, self.attempt, self.dialect, self.request_id, self.headers)
+
+    async def _error(self, head: ResponseHead, steps: Steps) -> Missed:
+        body = bytearray()
+        encoding = head.header(b"content-encoding")
+        async for piece in decoded(body_of(head, steps), encoding):
+            body += piece
+            if len(body) > mapped.ERROR_LIMIT_BYTES:
+                break
+        gone = (b"content-encoding", b"content-length")
+        kept = tuple(pair for pair in head.headers if pair[0].lower() not in gone)
+        head = replace(head, headers=(*kept, *self.headers))
+        return mapped.missed(
+            head, bytes(body), self.attempt, self.dialect, self.request_id, self.clock.now_s()
+        )
+
+    def _note(self) -> None:
+        beside = self._beside
+        if beside is not None:
+            self.kept.usage = beside.usage or self.kept.usage
+            if beside.failure is not None:
+                self.kept.error = self.kept.error or beside.failure.message
+
+
+def _cut() -> UpstreamFailed:
+    return UpstreamFailed(Failure.TRUNCATED, "the stream has no terminator")
