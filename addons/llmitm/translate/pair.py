@@ -25,10 +25,12 @@ from llmitm.translate.neutral import (
     ExtrasSeen,
     Failed,
     Failure,
+    PartStart,
     Ping,
     Reply,
     Request,
     Start,
+    StopSeen,
     StreamEvent,
     UpstreamError,
     UsageSeen,
@@ -159,6 +161,32 @@ class Translation:
             return b"".join(writer.write(event) for event in events)
 
 
+class _Reading:
+    """A reader whose stream has one beginning: some hosts leave it out, or tell it twice."""
+
+    __slots__ = ("_has_begun", "_reader")
+
+    def __init__(self, reader: stream.Reader) -> None:
+        self._reader = reader
+        self._has_begun = False
+
+    def read(self, event: Event) -> list[StreamEvent]:
+        return self._begun(self._reader.read(event))
+
+    def finish(self) -> list[StreamEvent]:
+        return self._begun(self._reader.finish())
+
+    def _begun(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        if self._has_begun:
+            return [event for event in events if not isinstance(event, Start)]
+        for place, event in enumerate(events):
+            if isinstance(event, Start | PartStart | StopSeen):
+                self._has_begun = True
+                start = [] if isinstance(event, Start) else [Start(None, None)]
+                return [*events[:place], *start, event, *self._begun(events[place + 1 :])]
+        return events
+
+
 class StreamTranslation:
     """The upstream's stream in, the client's stream out, for any cut of the bytes."""
 
@@ -178,7 +206,7 @@ class StreamTranslation:
     def __init__(self, translation: Translation) -> None:
         self._translation = translation
         self._sse = SseReader()
-        self._reader = CODECS[translation.target.dialect].reader()
+        self._reader = _Reading(CODECS[translation.target.dialect].reader())
         self._backward = translation.backward()
         self._writer = CODECS[translation.asked.dialect].writer(translation.asked)
         self._held: list[bytes] = []
@@ -266,7 +294,7 @@ class Collected:
     def __init__(self, translation: Translation) -> None:
         self._translation = translation
         self._sse = SseReader()
-        self._reader = CODECS[translation.target.dialect].reader()
+        self._reader = _Reading(CODECS[translation.target.dialect].reader())
         self._backward = translation.backward()
         self._collector = stream.Collector()
 

@@ -211,7 +211,9 @@ class _Choice:
 
     def finish(self, out: list[StreamEvent], *, is_told: bool) -> None:
         """`is_told`: the stream said that it is over, though this choice did not: hosts forget the reason."""
-        if (self._is_blank or is_told) and not self.is_over:
+        if self.is_over:
+            self._drain(out)  # of hosts that went on after the reason
+        elif self._is_blank or is_told:
             self._stop("stop", None, out)
 
     def _delta(self, delta: dict[str, Any], out: list[StreamEvent]) -> None:
@@ -275,8 +277,9 @@ class _Choice:
         self._advance(out)
 
     def _advance(self, out: list[StreamEvent]) -> None:
+        """Passes on what can be, of a queue that is not empty."""
         queue = self._queue
-        while queue:
+        while True:
             head = queue[0]
             if head.is_nameless and len(queue) == 1:
                 return
@@ -381,9 +384,8 @@ class _Choice:
             calls[call_id].metas.append(("sealed", sealed))
             if calls[call_id].is_open:
                 self._flush(calls[call_id], out)
-        for part in found.parts:
-            if part.sealed is not None:
-                self._seal(part.sealed, out)
+        for sealed in (part.sealed for part in found.parts if part.sealed is not None):
+            self._seal(sealed, out)
         if found.loose is not None:
             if any(isinstance(item.part, Text) for item in self._queue):
                 self._meta(Text, "sealed", found.loose, out)
