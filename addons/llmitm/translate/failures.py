@@ -23,6 +23,7 @@ from llmitm.translate.neutral import JSON, Failure, UpstreamError
 from llmitm.translate.retry_times import retry_after_s as retry_after_s
 
 MOST_MESSAGE_SIGNS: Final = 4_000
+_BOOLS: Final = {True: b"true", False: b"false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +163,17 @@ def write_error_event(
 
 
 def write_failure(dialect: Dialect, failure: Failure, request_id: str) -> tuple[int, bytes, Headers]:
-    """The answer that tells this client of an upstream's error: status, body, and `retry-after`."""
+    """The answer that tells this client of an upstream's error: status, body, and when to ask again."""
     told = _told(dialect, failure)
     body = _body(dialect, told, request_id)
+    again = () if failure.should_retry is None else ((b"x-should-retry", _BOOLS[failure.should_retry]),)
     if failure.retry_after_s is None:
-        return told.status, orjson.dumps(body), ()
+        return told.status, orjson.dumps(body), again
     seconds = math.ceil(failure.retry_after_s)
     if dialect is Dialect.GEMINI:
         kind = "type.googleapis.com/google.rpc.RetryInfo"
         body["error"]["details"] = [{"@type": kind, "retryDelay": f"{seconds}s"}]
-    return told.status, orjson.dumps(body), ((b"retry-after", b"%d" % seconds),)
+    return told.status, orjson.dumps(body), ((b"retry-after", b"%d" % seconds), *again)
 
 
 def write_failure_event(
@@ -190,7 +192,15 @@ def of_our_credential(failure: Failure) -> Failure:
             code, message = "upstream_billing", "The gateway's account with the provider is out of money."
         case _:
             return failure
-    return replace(failure, status=502, kind="bad_gateway", code=code, message=message, param=None)
+    return replace(
+        failure,
+        status=502,
+        kind="bad_gateway",
+        code=code,
+        message=message,
+        param=None,
+        should_retry=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +330,12 @@ def read_failure(status: int, headers: Headers, body: bytes, *, now_s: float | N
     if not told.message:
         told = replace(told, message=page_message(status, headers, body))
     failure = _failure(told, status if 400 <= status <= 599 else 502)
-    return replace(failure, retry_after_s=retry_after_s(status, headers, value, now_s=now_s))
+    again = next((value for name, value in headers if name.lower() == b"x-should-retry"), b"")
+    return replace(
+        failure,
+        retry_after_s=retry_after_s(status, headers, value, now_s=now_s),
+        should_retry={word: is_so for is_so, word in _BOOLS.items()}.get(again.strip().lower()),
+    )
 
 
 def failure_of(value: JSON, status: int) -> Failure | None:

@@ -563,6 +563,8 @@ class Failure:
     retry_after_s: float | None = None
     type: str | None = None
     """The upstream's own word for it."""
+    should_retry: bool | None = None
+    """What the upstream told the SDK about asking again; None: nothing."""
 
 
 class UpstreamError(Exception):
