@@ -350,7 +350,8 @@ class Back:
         headers = tuple(pair for pair in self._headers(b"") if pair[0] != b"content-type")
         if isinstance(error, UpstreamFailed):
             return mapped.broken(error, self.client, self.request_id, headers)
-        return mapped.failed(error.failure, self.attempt, self.client, self.request_id, headers)
+        failure = self.made.blamed(error.failure)
+        return mapped.failed(failure, self.attempt, self.client, self.request_id, headers)
 
     def _stream_head(self) -> ResponseHead:
         is_array = self.made.asked.is_json_array
