@@ -18,10 +18,10 @@ from typing import Final
 import orjson
 
 from llmitm import __version__, listed, paced, routed, translated
-from llmitm.accept import endpoints, keys
+from llmitm.accept import endpoints, keys, limit_headers, limits
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
-from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHead, Watch
+from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHead, Usage, Watch
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry, entry
 from llmitm.route import calls, plan, providers
@@ -35,6 +35,7 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 
 PROMPT_BYTES: Final = 65_536
 """Announced bodies up to this size are read whole before they are sent: one write instead of several."""
+_UNKNOWN: Final = Usage()
 HELD_BYTES: Final = 1_048_576
 """The same where credentials rotate: what is held can be sent again."""
 
@@ -125,7 +126,7 @@ async def _forwarded(trip: routed.Trip) -> Steps:
     else:
         planned = plan.forward(trip.asked, None, trip.config)
         steps = attempt(planned.attempt, outgoing(request, planned), trip.world, trip.watch, kept)
-    async for step in steps:
+    async for step in _limited(steps, trip):
         yield step
 
 
@@ -154,7 +155,8 @@ async def _through_cloudflare(trip: routed.Trip) -> Steps:
             heartbeat_after_s=streaming.heartbeat_after_s,
             limit_bytes=config.server.body_limit_bytes,
         )
-    async for step in steps:
+    models = (kept.model,) if kept.model else ()
+    async for step in _limited(steps, trip, body, models, seen.max_output_tokens if seen else None):
         yield step
 
 
@@ -169,8 +171,46 @@ async def _by_model(trip: routed.Trip) -> Steps:
     kept.request_bytes = len(body)
     wanted = translated.wanted(call, request, body)
     kept.model = wanted.models[0]
-    async for step in trip.gateway(call, body, wanted):
+    steps = trip.gateway(call, body, wanted)
+    most = wanted.max_output_tokens if call.task == "generate" else 0
+    async for step in _limited(steps, trip, body, wanted.models, most):
         yield step
+
+
+async def _limited(
+    steps: Steps,
+    trip: routed.Trip,
+    body: bytes = b"",
+    models: tuple[str, ...] = (),
+    max_output_tokens: int | None = 0,
+) -> Steps:
+    """The steps, where the client's limits let it in, with what they leave in the head.
+
+    Raises:
+        Refused: 429, nothing was begun.
+    """
+    kept, world = trip.kept, trip.world
+    asked = limits.Asked(
+        exchange_id=trip.request.id,
+        auth_key=kept.auth_key,
+        dialect=trip.asked.dialect,
+        models=models,
+        body=body,
+        max_output_tokens=max_output_tokens,
+    )
+    async with await limits.admit(
+        asked, trip.config, world.store, world.clock, is_shared=world.is_shared
+    ) as ticket:
+        has_answer = False
+        try:
+            async for step in steps:
+                if isinstance(step, ResponseHead):
+                    has_answer = True
+                    step = replace(step, headers=limit_headers.merged(step.headers, ticket.headers()))
+                yield step
+        finally:
+            usage = kept.usage if kept.usage != _UNKNOWN else None
+            ticket.settle(usage if has_answer or usage else limits.NO_TOKENS)
 
 
 def _models(name: str, trip: routed.Trip) -> ResponseHead:

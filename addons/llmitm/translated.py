@@ -67,6 +67,7 @@ class Wanted:
     is_stream: bool
     has_list: bool = False
     """The body names `models`, which no provider is sent."""
+    max_output_tokens: int | None = None
 
 
 def wanted(call: Call, request: ClientRequest, body: bytes) -> Wanted:
@@ -77,15 +78,21 @@ def wanted(call: Call, request: ClientRequest, body: bytes) -> Wanted:
     """
     if request.header(b"content-encoding") not in (None, b"", b"identity"):
         raise Refused(415, "unsupported_encoding", "Send the request's body uncompressed to this endpoint.")
-    if call.model is not None:
-        return Wanted(models=(call.model,), is_stream=bool(call.is_stream))
     seen = peek.peek(body)
+    if call.model is not None:
+        most = seen.max_output_tokens if seen is not None else None
+        return Wanted(models=(call.model,), is_stream=bool(call.is_stream), max_output_tokens=most)
     if seen is None:
         raise Refused(400, "invalid_json", "The request's body is not a JSON object.")
     models = tuple(dict.fromkeys(one for one in (seen.model, *seen.models) if one))
     if not models:
         raise Refused(400, "missing_model", "The request names no model.", param="model")
-    return Wanted(models=models, is_stream=seen.stream, has_list=bool(seen.models))
+    return Wanted(
+        models=models,
+        is_stream=seen.stream,
+        has_list=bool(seen.models),
+        max_output_tokens=seen.max_output_tokens,
+    )
 
 
 def prepare(

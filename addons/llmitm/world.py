@@ -14,6 +14,7 @@ from llmitm.record.log import request_line
 from llmitm.route.health import Health
 from llmitm.secret import Redactor
 from llmitm.state import open_store
+from llmitm.state.place import Place
 from llmitm.state.store import Store
 
 
@@ -27,6 +28,8 @@ class World:
     health: Health
     redact: Redactor
     sinks: tuple[Sink, ...] = (request_line,)
+    is_shared: bool = False
+    """Whether other processes may use the same store."""
     is_draining: bool = False
     in_flight: int = 0
     exchanges: int = 0
@@ -79,6 +82,7 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
         health=health,
         clock=clock,
         store=store,
+        is_shared=not Place.of(config.state.url).is_memory,
         sender=sender,
         redact=redact,
         started_s=clock.now_s(),

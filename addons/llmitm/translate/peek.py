@@ -17,6 +17,7 @@ import orjson
 
 # Only its sense of where a value ends is used, so numbers stay text: they may be of any length.
 _scanner: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _BLANKS: Final = re.compile(r"[ \t\n\r]*+")
 
 
@@ -33,6 +34,8 @@ class Peek:
     include_usage: bool = False
     models: tuple[str, ...] = ()
     """Those of the gateway's own list of models that will do, the best first."""
+    max_output_tokens: int | None = None
+    """What the client allows; None where it says nothing."""
 
 
 def peek(body: bytes) -> Peek | None:
@@ -45,10 +48,14 @@ def peek(body: bytes) -> Peek | None:
         return None
     model, models = request.get("model"), request.get("models")
     options = request.get("stream_options")
+    settings = request.get("generationConfig")
+    limits = [request.get(name) for name in _LIMITS]
+    limits.append(settings.get("maxOutputTokens") if isinstance(settings, dict) else None)
     return Peek(
         model=model if isinstance(model, str) else None,
         stream=request.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        max_output_tokens=next((one for one in limits if type(one) is int and one >= 0), None),
         models=tuple(one for one in models if isinstance(one, str) and one)
         if isinstance(models, list)
         else (),
