@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,8 @@ KEYS: tuple[dict[str, Any], ...] = (
     {"name": "old", "key": "sk-proxy-old", "expires_at": "2026-06-01T00:00:00Z"},
     {"name": "young", "key": "sk-proxy-young", "expires_at": "2026-06-01T00:00:01Z"},
     {"name": "narrow", "key": "sk-proxy-narrow", "allowed_endpoints": ["cf", "open*"]},
+    {"name": "routed", "key": "sk-proxy-routed", "allowed_endpoints": ["rou*"]},
+    {"name": "other", "key": "sk-proxy-other", "allowed_endpoints": ["open*"]},
 )
 ENDPOINTS = {
     "forward": Endpoint(target_base="https://api.example.com"),
@@ -115,6 +118,50 @@ def test_unknown_disabled_and_expired_keys_are_a_401(
     key: bytes, expected: tuple[int, str], name: str
 ) -> None:
     assert refused(((b"x-llmitm-key", key),), name) == expected
+
+
+SDKS: dict[str, Callable[[bytes], tuple[Headers, bytes]]] = {
+    "openai": lambda key: (((b"authorization", b"Bearer " + key),), b""),
+    "anthropic": lambda key: (((b"x-api-key", key), (b"anthropic-version", b"2023-06-01")), b""),
+    "anthropic with a token": lambda key: (
+        ((b"authorization", b"Bearer " + key), (b"anthropic-version", b"2023-06-01")),
+        b"",
+    ),
+    "google-genai": lambda key: (((b"x-goog-api-key", key),), b""),
+    "google by hand": lambda key: ((), b"alt=sse&key=" + key),
+    "azure": lambda key: (((b"api-key", key),), b"api-version=2024-10-21"),
+    "ours": lambda key: (((b"x-llmitm-key", key),), b""),
+}
+"""Where each client puts a key, as headers and query."""
+
+
+@pytest.mark.parametrize("sdk", list(SDKS))
+@pytest.mark.parametrize("name", ["routed", "cf", "injecting"])
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (b"sk-proxy-old", (401, "expired_key")),
+        (b"sk-proxy-off", (401, "invalid_key")),
+        (b"sk-proxy-nobody", (401, "invalid_key")),
+        (b"sk-proxy-other", (403, "endpoint_not_allowed")),
+    ],
+)
+def test_no_sdk_gets_in_with_a_key_that_is_not_for_this(
+    sdk: str, name: str, key: bytes, expected: tuple[int, str]
+) -> None:
+    headers, query = SDKS[sdk](key)
+    assert refused(headers, name, query) == expected
+
+
+@pytest.mark.parametrize("sdk", list(SDKS))
+@pytest.mark.parametrize("key", [b"sk-proxy-young", b"sk-proxy-hashed", b"sk-proxy-routed"])
+def test_every_sdk_gets_in_with_a_key_that_is_and_leaves_it_here(sdk: str, key: bytes) -> None:
+    headers, query = SDKS[sdk](key)
+    admission = come(headers, "routed", query)
+    assert admission.name == key.decode().removeprefix("sk-proxy-")
+    assert key not in admission.query
+    left = [value for header, value in headers if header.lower() not in admission.drop_headers]
+    assert not any(key in value for value in left)
 
 
 def test_a_key_is_good_until_the_moment_it_expires() -> None:
