@@ -399,6 +399,17 @@ TOOLS: dict[str, tuple[dict[str, Any], tuple[Tool | HostedTool, ...]]] = {
         {"tools": [{"type": "openrouter:dice"}]},
         (HostedTool(vendor="openrouter", type="openrouter:dice", raw='{"type":"openrouter:dice"}'),),
     ),
+    "OpenAI's search, somewhere": (
+        {"web_search_options": {"user_location": {"type": "approximate", "approximate": {"city": "Oslo"}}}},
+        (
+            HostedTool(
+                vendor="openai",
+                type="web_search",
+                raw='{"type":"web_search","user_location":{"type":"approximate","city":"Oslo"}}',
+                generic="web_search",
+            ),
+        ),
+    ),
     "OpenAI's search": (
         {"web_search_options": {"search_context_size": "low"}},
         (

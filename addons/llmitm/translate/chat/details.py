@@ -91,7 +91,7 @@ def _take_encrypted(made: Read, vendor: str, data: str, entry_id: str | None, by
     kind: Literal["redacted", "encrypted"] = "redacted" if vendor == "anthropic" else "encrypted"
     sealed = Sealed(vendor=vendor, kind=kind, data=data, item_id=entry_id)
     place = by_id.get(entry_id) if entry_id else None
-    if place is not None:
+    if place is not None and made.parts[place].sealed is None:
         made.parts[place] = replace(made.parts[place], sealed=sealed)
         return
     made.parts.append(Reasoning(sealed=sealed))

@@ -105,18 +105,24 @@ def write_part(part: Text | Media, *, has_marks: bool) -> dict[str, Any]:
     if part.kind == "audio" and isinstance(part.source, Base64):
         return openai_parts.write_audio(part.mime, part.source) | mark
     if part.kind == "image":
-        url = part.source.url if isinstance(part.source, Url) else _data_url(part)
-        detail = {"detail": part.detail} if part.detail else {}
-        return {"type": "image_url", "image_url": {"url": url, **detail}, **mark}
+        return write_image(part) | mark
     if isinstance(part.source, FileId):
         return {"type": "file", "file": {"file_id": part.source.id}, **mark}
     named = {"filename": part.filename} if part.filename else {}
     return {"type": "file", "file": {"file_data": _data_url(part), **named}, **mark}
 
 
+def write_image(part: Media) -> dict[str, Any]:
+    """A picture, of a user's message or made by a model."""
+    url = part.source.url if isinstance(part.source, Url) else _data_url(part)
+    detail = {"detail": part.detail} if part.detail else {}
+    return {"type": "image_url", "image_url": {"url": url, **detail}}
+
+
 def _data_url(part: Media) -> str:
     assert isinstance(part.source, Base64), "fit leaves only what chat can hold"
-    return media.data_url(part.mime or "application/octet-stream", part.source)
+    usual = "image/png" if part.kind == "image" else "application/octet-stream"
+    return media.data_url(part.mime or usual, part.source)
 
 
 # ---- tool calls

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmitm.translate import jsontext, media
+from llmitm.translate import jsontext
 from llmitm.translate.chat import details
-from llmitm.translate.chat.parts import write_call
+from llmitm.translate.chat.parts import write_call, write_image
 from llmitm.translate.chat.stops import write_stop
 from llmitm.translate.chat.usage import write_usage
 from llmitm.translate.neutral import (
-    Base64,
     Choice,
     Citation,
     Hosted,
@@ -22,7 +21,6 @@ from llmitm.translate.neutral import (
     Request,
     Text,
     ToolCall,
-    Url,
 )
 
 
@@ -127,14 +125,3 @@ def entries_of(part: Part, index: int) -> list[dict[str, Any]]:
             return details.write_call_seal(sealed, None, index)
         case _:
             return []
-
-
-def write_image(part: Media) -> dict[str, Any]:
-    match part.source:
-        case Base64():
-            url = media.data_url(part.mime or "image/png", part.source)
-        case Url(url):
-            pass
-        case _:
-            url = ""
-    return {"type": "image_url", "image_url": {"url": url}}

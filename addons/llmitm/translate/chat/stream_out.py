@@ -6,13 +6,12 @@ from typing import Any, Final
 
 from llmitm.translate import jsontext
 from llmitm.translate.chat import details
-from llmitm.translate.chat.parts import write_call
-from llmitm.translate.chat.reply_out import shifted, write_citation, write_image
+from llmitm.translate.chat.parts import write_call, write_image
+from llmitm.translate.chat.reply_out import shifted, write_citation
 from llmitm.translate.chat.stops import write_stop
 from llmitm.translate.chat.usage import write_usage
 from llmitm.translate.failures import write_failure_event
 from llmitm.translate.neutral import (
-    End,
     ExtrasSeen,
     Failed,
     Hosted,
@@ -43,7 +42,7 @@ DONE: Final = b"data: [DONE]\n\n"
 class StreamWriter:
     """Writes one stream; see `stream.Writer`."""
 
-    __slots__ = ("_asked", "_choices", "_extras", "_has_usage", "_head", "_tier", "_usage")
+    __slots__ = ("_asked", "_choices", "_extras", "_head", "_tier", "_usage")
 
     def __init__(self, asked: Request) -> None:
         self._asked = asked
@@ -92,18 +91,16 @@ class StreamWriter:
                 return write_failure_event(self._asked.dialect, event.error, "")
             case Ping():
                 return KEEPALIVE
-            case End():
+            case _:
                 return self._end()
 
-    def _chunk(
-        self, index: int, delta: dict[str, Any] | None, *, finish: str | None = None, logprobs: Any = None
-    ) -> bytes:
+    def _chunk(self, index: int, delta: dict[str, Any] | None, *, logprobs: Any = None) -> bytes:
         if delta is None:
             return b""
         choice: dict[str, Any] = {"index": index, "delta": delta}
         if logprobs is not None:
             choice["logprobs"] = logprobs
-        choice["finish_reason"] = finish
+        choice["finish_reason"] = None
         return self._event([choice])
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -128,7 +125,9 @@ class StreamWriter:
     def _stop(self, event: StopSeen) -> bytes:
         begun = self._begun(event.choice)
         stop = event.stop
-        told = self._chunk(event.choice, {"refusal": stop.explanation}) if stop.explanation else b""
+        has_refused = self._choices[event.choice].has_refused
+        is_told = stop.explanation and not has_refused
+        told = self._chunk(event.choice, {"refusal": stop.explanation}) if is_told else b""
         word = write_stop(stop, is_legacy=self._asked.is_legacy_functions)
         more = {"extras": {"google": self._extras}} if self._extras else {}
         choice = {"index": event.choice, "delta": {}, "finish_reason": word}
@@ -157,6 +156,7 @@ class _Choice:
         "_start",
         "_sub",
         "_summaries",
+        "has_refused",
     )
 
     def __init__(self, *, is_legacy: bool) -> None:
@@ -173,6 +173,7 @@ class _Choice:
         self._sub = 0
         self._readable = False
         self._summaries: list[list[str]] = []
+        self.has_refused = False
 
     def open(self, part: Part, index: int) -> dict[str, Any] | None:
         self._part, self._index, self._start, self._sub = part, index, self._length, 0
@@ -194,23 +195,27 @@ class _Choice:
                 return {"content": text}
         return None
 
-    def _call_head(self, call: ToolCall) -> dict[str, Any]:
-        written = write_call(call)
+    def _call_head(self, call: ToolCall) -> dict[str, Any] | None:
         if self._is_legacy:
-            return {"function_call": {"name": call.name, "arguments": ""}}
-        return {"tool_calls": [{"index": self._calls - 1, **written}]}
+            return self._legacy({"name": call.name, "arguments": ""})
+        return {"tool_calls": [{"index": self._calls - 1, **write_call(call)}]}
 
-    def delta(self, event: PartDelta) -> dict[str, Any]:
+    def _legacy(self, told: dict[str, Any]) -> dict[str, Any] | None:
+        """A client of the old functions knows one call: others are not told."""
+        return {"function_call": told} if self._calls == 1 else None
+
+    def delta(self, event: PartDelta) -> dict[str, Any] | None:
         text = event.text
         match self._part:
             case Text():
                 self._length += len(text)
                 return {"content": text}
             case Refusal():
+                self.has_refused = True
                 return {"refusal": text}
             case ToolCall(kind=kind):
                 if self._is_legacy:
-                    return {"function_call": {"arguments": text}}
+                    return self._legacy({"arguments": text})
                 body = {"custom": {"input": text}} if kind == "custom" else {"function": {"arguments": text}}
                 return {"tool_calls": [{"index": self._calls - 1, **body}]}
             case _:
@@ -227,24 +232,21 @@ class _Choice:
         return seam + event.text
 
     def meta(self, event: PartMeta) -> None:
-        match event.key:
-            case "sealed":
-                self._sealed = event.value
-            case "citations":
-                self._citations = (*self._citations, *event.value)
+        if event.key == "sealed":
+            self._sealed = event.value
+        else:
+            self._citations = (*self._citations, *event.value)
 
     def close(self) -> list[dict[str, Any]]:
         """What is known of a part only at its end: citations and seals."""
         part, made = self._part, list[dict[str, Any]]()
         length = self._length - self._start
-        if isinstance(part, Text) and self._citations:
-            told = [shifted(one, self._start, length) for one in self._citations if one.url]
-            if told:
-                # the official client adds lists up by index
-                at = self._cited
-                self._cited += len(told)
-                notes = [{"index": at + n, **write_citation(one)} for n, one in enumerate(told)]
-                made.append({"annotations": notes})
+        if told := [shifted(one, self._start, length) for one in self._citations if one.url]:
+            # the official client adds lists up by index
+            at = self._cited
+            self._cited += len(told)
+            notes = [{"index": at + n, **write_citation(one)} for n, one in enumerate(told)]
+            made.append({"annotations": notes})
         entries: list[dict[str, Any]] = []
         match part:
             case Reasoning():
