@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -241,3 +242,23 @@ def test_a_shared_store_is_told_of_a_revoked_key(
     redis.kill()
     assert keys.revoke(path, "laptop") == 1
     assert "the shared store was not told" in capsys.readouterr().err
+
+
+def test_all_gateways_of_a_store_refuse_a_revoked_key_at_once(redis: RedisServer, tmp_path: Path) -> None:
+    """Also one whose own configuration nobody has changed."""
+    with Backstage() as provider:
+        shared = f'[state]\nurl = "{redis.url}"\n'
+        key = "sk-proxy-" + "ab" * 16
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        entry = f'[[auth_keys]]\nname = "laptop"\nkey_hash = "sha256:{digest}"\n'
+        (tmp_path / "here").mkdir()
+        (tmp_path / "there").mkdir()
+        mine = tmp_path / "here" / "config.toml"
+        mine.write_text(CONFIG.format(url=provider.url) + shared + entry)
+        with Gateway(mine.read_text(), tmp_path / "there", host="serve") as running:
+            headers = {"authorization": f"Bearer {key}"}
+            url = f"{running.url}/all/v1/chat/completions"
+            body = {"model": "gpt-demo", "messages": [{"role": "user", "content": "hello"}]}
+            assert httpx.post(url, json=body, headers=headers, trust_env=False).status_code == 200
+            assert keys.revoke(mine, "laptop") == 0
+            assert httpx.post(url, json=body, headers=headers, trust_env=False).status_code == 401
