@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -201,16 +202,21 @@ async def _limited(
     async with await limits.admit(
         asked, trip.config, world.store, world.clock, is_shared=world.is_shared
     ) as ticket:
-        has_answer = False
         try:
-            async for step in steps:
-                if isinstance(step, ResponseHead):
-                    has_answer = True
-                    step = replace(step, headers=limit_headers.merged(step.headers, ticket.headers()))
-                yield step
+            async with aclosing(steps):  # it must have ended before what was used is read
+                async for step in steps:
+                    if isinstance(step, ResponseHead):
+                        if step.status >= 400:
+                            ticket.settle(limits.NO_TOKENS)
+                        step = replace(step, headers=limit_headers.merged(step.headers, ticket.headers()))
+                    yield step
+        except (Missed, Refused) as error:
+            if not isinstance(error, ClientGone):
+                ticket.settle(limits.NO_TOKENS)
+            raise
         finally:
-            usage = kept.usage if kept.usage != _UNKNOWN else None
-            ticket.settle(usage if has_answer or usage else limits.NO_TOKENS)
+            if kept.usage != _UNKNOWN:
+                ticket.settle(kept.usage)
 
 
 def _models(name: str, trip: routed.Trip) -> ResponseHead:

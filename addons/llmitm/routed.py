@@ -25,6 +25,7 @@ from llmitm.route import plan
 from llmitm.route.calls import Call
 from llmitm.route.choice import Choice
 from llmitm.route.conversation import conversation_of
+from llmitm.route.pins import named_in
 from llmitm.route.plan import Asked, Way
 from llmitm.route.providers import Candidate
 from llmitm.route.search import Found, Search, chain, larger
@@ -70,6 +71,7 @@ class Trip:
             larger_models=[one for one in larger(wanted.models, routing) if self.is_allowed(one)],
             find=lambda model: plan.of_model(model, self.asked.endpoint, self.config),
             order=lambda found: ordered(found, facts, routing.strategy, world.store),
+            keep=partial(world.pins.only, named) if (named := named_in(body)) else None,
             health=world.health,
         )
 
@@ -139,6 +141,7 @@ class Trip:
             sent = peek.replace_member(sent, "model", chosen.model)
         planned = translated.with_version(request, planned, call.dialect)
         sending = outgoing(request, planned, sent, decodable=call.task == "generate")
+        is_stateful = call.dialect is Dialect.OPENAI_RESPONSES  # its replies are kept by the account
         untouched = Untouched(
             dialect=call.dialect,
             attempt=planned.attempt,
@@ -149,6 +152,7 @@ class Trip:
             is_json_array=call.is_json_array,
             is_held=config.streaming.bootstrap,
             headers=(translated.model_header(chosen.model),),
+            learn_id=partial(world.pins.pin, choice=found.choice) if is_stateful else None,
         )
         return untouched.steps(attempt(planned.attempt, sending, world, self.watch, kept))
 

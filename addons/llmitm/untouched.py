@@ -6,7 +6,7 @@ is wrong before anything meaningful was said is no answer: something else may st
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,6 +42,8 @@ class Untouched:
     """Whether it is held back until something meaningful was said."""
     headers: Headers = ()
     """What the client is told beside the upstream's own headers."""
+    learn_id: Callable[[str], Awaitable[None]] | None = None
+    """Told the reply's id before the client is."""
     _beside: Beside | None = None
 
     async def steps(self, steps: Steps) -> Steps:
@@ -56,6 +58,8 @@ class Untouched:
                 head, held = await self._begun(steps)
             except UpstreamFailed as error:
                 raise mapped.broken(error, self.dialect, self.request_id, self.headers) from error
+            if self.learn_id is not None and self._beside is not None and self._beside.reply_id:
+                await self.learn_id(self._beside.reply_id)
             yield head
             if held:
                 yield held

@@ -12,6 +12,7 @@ from llmitm.exchange import Sender
 from llmitm.record.entry import Sink
 from llmitm.record.log import request_line
 from llmitm.route.health import Health
+from llmitm.route.pins import Pins
 from llmitm.secret import Redactor
 from llmitm.state import open_store
 from llmitm.state.place import Place
@@ -26,6 +27,7 @@ class World:
     store: Store
     sender: Sender
     health: Health
+    pins: Pins
     redact: Redactor
     sinks: tuple[Sink, ...] = (request_line,)
     is_shared: bool = False
@@ -76,13 +78,15 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
     redact.learn(*config.secrets())
     sender = Upstream(timeouts(config), clock)
     store = open_store(config.state.url, clock)
+    is_shared = not Place.of(config.state.url).is_memory
     health = Health(config, clock, store)
     return World(
         config=config,
         health=health,
+        pins=Pins(store if is_shared else None),
         clock=clock,
         store=store,
-        is_shared=not Place.of(config.state.url).is_memory,
+        is_shared=is_shared,
         sender=sender,
         redact=redact,
         started_s=clock.now_s(),

@@ -16,6 +16,8 @@ from llmitm.state.store import Store
 
 type Find[T] = Callable[[str], Sequence[Choice[T]]]
 """Those that serve a model. Raises `Refused` where there is none."""
+type Keep[T] = Callable[[Sequence[Choice[T]]], Awaitable[list[Choice[T]]]]
+"""Those of them that will do."""
 type Order[T] = Callable[[Sequence[Choice[T]]], Awaitable[list[Choice[T]]]]
 """The one to ask first in front."""
 
@@ -39,6 +41,7 @@ class Search[T]:
     """Those that will do, the best first."""
     find: Find[T]
     order: Order[T]
+    keep: Keep[T] | None = None
     health: Health
     larger_models: Sequence[str] = ()
     """Asked instead of all others once a prompt was too long."""
@@ -80,6 +83,8 @@ class Search[T]:
         except Refused as refused:
             self._refused = self._refused or refused
             return
+        if self.keep is not None:
+            found = await self.keep(found)
         fresh = [one for one in found if (one.name, one.model, one.gateway) not in self._seen]
         self._seen |= {(one.name, one.model, one.gateway) for one in fresh}
         rests = await self.health.rests(fresh)

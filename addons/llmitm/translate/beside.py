@@ -39,6 +39,7 @@ class Beside:
         "_sse",
         "failure",
         "has_begun",
+        "reply_id",
         "usage",
     )
 
@@ -54,6 +55,8 @@ class Beside:
         """What the upstream told of within its answer."""
         self.has_begun = False
         """Whether a stream has said anything meaningful, or cannot be read."""
+        self.reply_id = ""
+        """Empty where it was not told, or not read yet."""
 
     def feed(self, piece: bytes) -> None:
         if self._is_blind:
@@ -99,6 +102,7 @@ class Beside:
                     self.failure = self.failure or event.error
                 case Start():
                     self.usage = event.usage
+                    self.reply_id = event.id or ""
                 case ExtrasSeen() | Ping():
                     pass
                 case _:
@@ -106,7 +110,8 @@ class Beside:
 
     def _read_whole(self) -> None:
         try:
-            self.usage = self._codec.read_reply(b"".join(self._held)).usage
+            reply = self._codec.read_reply(b"".join(self._held))
+            self.usage, self.reply_id = reply.usage, reply.id or ""
         except UpstreamError as error:
             self.failure = error.failure
         except RecursionError:

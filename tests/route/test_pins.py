@@ -1,0 +1,55 @@
+"""What only one account knows goes back to that account."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmitm.clock import SystemClock
+from llmitm.route.choice import Choice
+from llmitm.route.pins import MOST_PINS, Pins, named_in
+from llmitm.state.memory import MemoryStore
+
+CHOICES = [
+    Choice(provider="openai", credential=name, model="m", weight=1, value=name) for name in ("a", "b", "c")
+]
+
+NAMED: dict[str, tuple[bytes, list[str]]] = {
+    "an earlier response": (b'{"previous_response_id":"resp_1","input":"x"}', ["resp_1"]),
+    "a conversation by its id": (b'{"conversation":"conv_1"}', ["conv_1"]),
+    "a conversation as an object": (b'{"conversation":{"id":"conv_1"}}', ["conv_1"]),
+    "a file deep inside": (b'{"input":[{"content":[{"type":"input_file","file_id":"file-1"}]}]}', ["file-1"]),
+    "words are no names": (b'{"input":"previous_response_id"}', []),
+    "nothing there": (b'{"previous_response_id":null,"file_id":7}', []),
+    "no JSON": (b'{"file_id":', []),
+    "a list": (b'[{"batch_id":"batch_1"}]', ["batch_1"]),
+}
+
+
+@pytest.mark.parametrize(("body", "names"), NAMED.values(), ids=NAMED)
+def test_names_are_found_where_they_stand(body: bytes, names: list[str]) -> None:
+    assert named_in(body) == names
+
+
+async def test_what_is_pinned_goes_to_its_account_alone() -> None:
+    pins = Pins()
+    assert await pins.only(["resp_1"], CHOICES) == CHOICES
+    await pins.pin("resp_1", CHOICES[1])
+    assert await pins.only(["resp_0", "resp_1"], CHOICES) == [CHOICES[1]]
+    assert await pins.only(["resp_1"], CHOICES[2:]) == CHOICES[2:]  # its account is no longer there
+    await pins.pin("resp_1", CHOICES[2])
+    assert await pins.only(["resp_1"], CHOICES) == [CHOICES[2]]
+
+
+async def test_processes_that_share_a_store_know_each_others_pins() -> None:
+    store = MemoryStore(SystemClock())
+    one, other = Pins(store), Pins(store)
+    await one.pin("resp_1", CHOICES[0])
+    assert await other.only(["resp_1"], CHOICES) == [CHOICES[0]]
+
+
+async def test_the_oldest_go_first() -> None:
+    pins = Pins()
+    for number in range(MOST_PINS + 1):
+        await pins.pin(f"resp_{number}", CHOICES[0])
+    assert await pins.only(["resp_0"], CHOICES) == CHOICES
+    assert await pins.only(["resp_1"], CHOICES) == [CHOICES[0]]
