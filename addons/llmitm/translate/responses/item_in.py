@@ -244,7 +244,7 @@ class Call(Item):
 
     def added(self, item: dict[str, Any]) -> None:
         call = reply_in.read_call({**item, "arguments": "", "input": ""})
-        if call.name and call.id:
+        if call.name and call.id and not self._has_started:
             self._start(call)
 
     def take(self, kind: str, data: dict[str, Any]) -> None:
