@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import watchfiles
 
 from llmitm.cli.certs import make_pair, write_pair
 from llmitm.edge.start import world_or_exit
@@ -176,15 +177,19 @@ def test_a_certificate_at_another_place_is_taken(provider: Backstage, tmp_path: 
         assert shown.encode().strip() == cert.strip()
 
 
-def test_a_terminal_that_closes_ends_what_ran_in_it(provider: Backstage, tmp_path: Path) -> None:
-    """The same signal by hand has the configuration read anew, also there."""
-    (tmp_path / "config.toml").write_text(text(provider, "one"))
+@pytest.mark.parametrize("command", ["serve", "run"])
+@pytest.mark.parametrize("prefix", [(), ("nohup",)], ids=["plain", "nohup"])
+def test_a_terminal_that_closes_ends_what_ran_in_it(
+    tmp_path: Path, command: str, prefix: tuple[str, ...]
+) -> None:
+    """Unless it was asked to outlive it: then the signal is what it is by hand."""
+    (tmp_path / "config.toml").write_text(CONFIG.format(url="http://127.0.0.1:1", name="one", more=""))
     ours, theirs = pty.openpty()
     log = tmp_path / "log"
     with log.open("wb") as out:
         running = subprocess.Popen(
             # the shell's part: a session of its own, led by the gateway, with the terminal
-            ["setsid", "--ctty", "--wait", str(BIN / "llmitm"), "serve"],
+            ["setsid", "--ctty", "--wait", *prefix, str(BIN / "llmitm"), command],
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
             stdin=theirs,
@@ -195,8 +200,11 @@ def test_a_terminal_that_closes_ends_what_ran_in_it(provider: Backstage, tmp_pat
     try:
         wait_for(log, "listening on", running)
         os.close(ours)
-        assert running.wait(15) == 0
-        assert "configuration read" not in log.read_text()
+        if prefix:
+            wait_for(log, "nothing changed", running)
+        else:
+            assert running.wait(15) == 0
+            assert "configuration read" not in log.read_text()
     finally:
         running.kill()
         running.wait()
@@ -204,8 +212,6 @@ def test_a_terminal_that_closes_ends_what_ran_in_it(provider: Backstage, tmp_pat
 
 def wait_for(log: Path, words: str, running: subprocess.Popen[bytes]) -> None:
     """Waits until a file that a process writes to holds these words."""
-    import watchfiles
-
     for _ in watchfiles.watch(log.parent, rust_timeout=200, yield_on_timeout=True):
         if words in log.read_text():
             return

@@ -159,7 +159,7 @@ class Process:
             ready, _, _ = select.select([self._handle], [], [], timeout_s)
             return bool(ready)
         deadline_s = time.monotonic() + timeout_s
-        while look(self.path) is not None:
+        while _peek(self.path)[0]:
             if time.monotonic() > deadline_s:
                 return False
             time.sleep(_LOOK_EVERY_S)
@@ -169,10 +169,10 @@ class Process:
         """Waits until it has read its configuration once more. None where time was up, or it has ended."""
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
-            now = look(self.path)
-            if now is None:
+            is_held, now = _peek(self.path)
+            if not is_held:
                 return None
-            if now.facts.reads > self.facts.reads:
+            if now is not None and now.facts.reads > self.facts.reads:
                 return now.facts
             time.sleep(_LOOK_EVERY_S)
         return None
@@ -199,6 +199,15 @@ def look(path: Path) -> Process | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _peek(path: Path) -> tuple[bool, Process | None]:
+    """Whether the file is held, and by whom, as far as that can be read at this moment."""
+    try:
+        found = look(path)
+    except Taken:
+        return True, None
+    return found is not None, found
 
 
 def places(config: Path, env: Mapping[str, str]) -> tuple[Path, ...]:

@@ -53,7 +53,7 @@ def run(
         who = f"runs already, pid {taken.pid}" if taken.pid else "is starting already"
         return _say(f"a gateway with this configuration {who} ({taken.path})", 1)
     except OSError as error:
-        return _say(f"the PID file {error.filename} cannot be used: {error.strerror}", 1)
+        return _say(f"the PID file {error.filename or pid_file or ''} cannot be used: {error.strerror}", 1)
     if daemon:
         log_path = log_file or loaded.log.file or source.path.parent / "llmitm.log"
         return _start(_arguments(source.path, host, port, held.path), held, log_path)
@@ -85,6 +85,9 @@ def _serve(path: Path, host: str | None, port: int | None, held: PidFile, tell: 
     from llmitm.edge import serve
     from llmitm.edge.start import world_or_exit
 
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # a reload that comes before the gateway listens to signals must not end it
+        signal.signal(signal.SIGHUP, lambda *_: None)
     try:
         held.hold(Path(os.path.abspath(path)))
         board = held if tell is None else Herald(held, tell)
@@ -189,6 +192,8 @@ def reload(config: Path | None, pid_file: Path | None) -> int:
     running = _found(config, pid_file)
     if isinstance(running, int):
         return running
+    if running.facts.url is None:
+        return _say(f"pid {running.facts.pid} is starting, and reads its configuration anyway", 1)
     if (failed := _signal(running, signal.SIGHUP)) is not None:
         return failed
     after = running.wait_read(RELOAD_S)

@@ -11,8 +11,13 @@ from collections.abc import Callable
 def on_hangup(
     loop: asyncio.AbstractEventLoop, *, reload: Callable[[], object], stop: Callable[[], object]
 ) -> None:
-    """Does nothing where there is no such signal, or where `loop` cannot have it."""
-    had_terminal = has_terminal()
+    """Does nothing where there is no such signal, or where `loop` cannot have it.
+
+    Started with the signal ignored, as `nohup` does, it outlives its terminal.
+    """
+    if not hasattr(signal, "SIGHUP"):
+        return
+    had_terminal = has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
     def hung_up() -> None:
         if had_terminal and not has_terminal():
@@ -20,11 +25,10 @@ def on_hangup(
         else:
             reload()
 
-    if hasattr(signal, "SIGHUP"):
-        try:
-            loop.add_signal_handler(signal.SIGHUP, hung_up)
-        except (NotImplementedError, RuntimeError):  # not the main thread
-            pass
+    try:
+        loop.add_signal_handler(signal.SIGHUP, hung_up)
+    except (NotImplementedError, RuntimeError):  # not the main thread
+        pass
 
 
 def has_terminal() -> bool:
