@@ -73,6 +73,11 @@ def count_in(counts: Any, name: str) -> int | None:
     return count_if(counts.get(name)) if isinstance(counts, dict) else None
 
 
+def seconds_if(value: Any) -> int | None:
+    """A time since 1970, without fractions; None where it is no time."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e11 else None
+
+
 def texts(value: Any, at: str) -> tuple[str, ...]:
     """A string or a list of strings."""
     if value is None:

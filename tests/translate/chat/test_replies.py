@@ -213,6 +213,7 @@ def test_the_head() -> None:
     made = read({"message": {}}, id="", model="m", created=7.9, service_tier="flex")
     assert (made.id, made.model, made.created, made.service_tier) == (None, "m", 7, "flex")
     assert read({"message": {}}, created="now").created is None
+    assert read_reply(b'{"choices":[{}],"created":1e999}').created is None
 
 
 BROKEN: dict[str, tuple[bytes, int, str | None]] = {

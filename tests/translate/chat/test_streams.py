@@ -319,6 +319,10 @@ def test_one_chunk_may_hold_the_whole_and_choices_may_have_no_number() -> None:
     ]
 
 
+def test_a_time_that_is_none() -> None:
+    assert read(b'{"id":"a","created":1e999}')[0] == Start("a", None, None)
+
+
 def test_counts_and_the_tier_are_told_once_they_are_known() -> None:
     told = read(
         data(service_tier="flex", x_groq={"usage": {"prompt_tokens": 1}}),

@@ -30,7 +30,7 @@ from llmitm.translate.neutral import (
     UpstreamError,
     Url,
 )
-from llmitm.translate.reading import text_if
+from llmitm.translate.reading import seconds_if, text_if
 
 NO_CHOICE: Final = Failure(
     status=502,
@@ -62,11 +62,10 @@ def read_reply(body: bytes) -> Reply:
     if len({choice.index for choice in choices}) != len(choices):
         choices = [replace(choice, index=place) for place, choice in enumerate(choices)]
     choices.sort(key=lambda choice: choice.index)
-    created = told.get("created")
     return Reply(
         id=text_if(told.get("id")) or None,
         model=text_if(told.get("model")),
-        created=int(created) if isinstance(created, int | float) else None,
+        created=seconds_if(told.get("created")),
         choices=tuple(choices),
         usage=read_usage(told.get("usage")) or _groq_usage(told),
         service_tier=text_if(told.get("service_tier")),

@@ -39,7 +39,7 @@ from llmitm.translate.neutral import (
     ToolCall,
     UsageSeen,
 )
-from llmitm.translate.reading import text_if
+from llmitm.translate.reading import seconds_if, text_if
 from llmitm.translate.sse import Event
 
 
@@ -86,12 +86,11 @@ class StreamReader:
         choices = chunk.get("choices")
         if not self._has_started and (choices or chunk.get("id")):
             self._has_started = True
-            created = chunk.get("created")
             out.append(
                 Start(
                     text_if(chunk.get("id")) or None,
                     text_if(chunk.get("model")),
-                    int(created) if isinstance(created, int | float) else None,
+                    seconds_if(chunk.get("created")),
                 )
             )
         for place, made in enumerate(choices) if isinstance(choices, list) else ():

@@ -131,10 +131,6 @@ def write_usage(usage: Usage | None) -> dict[str, Any]:
     }
 
 
-def seconds(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and 0 <= value < 1e11 else None
-
-
 # ---- what stands beside a text
 
 

@@ -20,7 +20,7 @@ from llmitm.translate.neutral import (
     ToolCall,
     UpstreamError,
 )
-from llmitm.translate.reading import text_if
+from llmitm.translate.reading import seconds_if, text_if
 from llmitm.translate.responses import facts, parts
 
 
@@ -53,7 +53,7 @@ def _reply(response: dict[str, Any]) -> Reply:
     return Reply(
         id=text_if(response.get("id")),
         model=text_if(response.get("model")),
-        created=facts.seconds(response.get("created_at")),
+        created=seconds_if(response.get("created_at")),
         choices=(Choice(parts=tuple(found), stop=stop, logprobs=tuple(logprobs)),),
         usage=facts.read_usage(response),
         service_tier=text_if(response.get("service_tier")),

@@ -25,7 +25,7 @@ from llmitm.translate.neutral import (
     StreamEvent,
     UsageSeen,
 )
-from llmitm.translate.reading import text_if
+from llmitm.translate.reading import seconds_if, text_if
 from llmitm.translate.responses import facts, item_in
 from llmitm.translate.sse import Event
 from llmitm.translate.stream import malformed, parsed, truncated
@@ -93,7 +93,7 @@ class StreamReader:
         if not self._has_begun:
             self._has_begun = True
             name, model = text_if(response.get("id")), text_if(response.get("model"))
-            out.append(Start(name, model, facts.seconds(response.get("created_at"))))
+            out.append(Start(name, model, seconds_if(response.get("created_at"))))
 
     # ---- items
 
