@@ -66,6 +66,7 @@ def upstream(record: Record) -> Target:
         vendor=vendor,
         is_openai=vendor == "openai",
         is_mistral=vendor == "mistral",
+        is_openrouter=vendor == "openrouter",
     )
 
 
@@ -143,7 +144,7 @@ def judge_reply(record: Record, client: Dialect) -> Verdict | None:
         return Verdict(record["id"], f"unreadable at home: {source}", is_out=True)
     if not is_answer(record):
         return Verdict(record["id"], _answer_fault(record, client, body))
-    if _is_cut(source) and client is GEMINI:
+    if is_cut(source) and client is GEMINI:
         return Verdict(record["id"], "an image that the recorder cut", is_out=True)
     return Verdict(record["id"], _reply_fault(record, client, wire, body, source))
 
@@ -156,7 +157,7 @@ def _answer_fault(record: Record, client: Dialect, body: bytes) -> str:
     return "what failed or is not done is told as an answer"
 
 
-def _is_cut(source: Form | Failure) -> bool:
+def is_cut(source: Form | Failure) -> bool:
     return isinstance(source, Form) and any(len(one) != 16 and "://" not in one for one in source.images)
 
 
@@ -226,7 +227,7 @@ def judge_stream(record: Record, client: Dialect) -> Verdict | None:
     source = native(record)
     if isinstance(source, Unreadable):
         return Verdict(record["id"], f"unreadable at home: {source}", is_out=True)
-    if _is_cut(source) and client is GEMINI:
+    if is_cut(source) and client is GEMINI:
         return Verdict(record["id"], "an image that the recorder cut", is_out=True)
     try:
         return Verdict(record["id"], _stream_fault(record, client, body, source))

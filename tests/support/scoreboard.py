@@ -15,6 +15,7 @@ from llmitm.exchange import Dialect
 from support.asking import judge_request, judge_return
 from support.corpus import ABSENT, CORPUS, Record, sampled
 from support.failing import judge_error
+from support.keeping import judge_kept
 from support.pairs import PAIRS, Verdict, judge_reply, judge_stream
 
 type Judge = Callable[[Record, Dialect], Verdict | None]
@@ -24,6 +25,7 @@ JUDGES: dict[str, Judge] = {
     "streams": judge_stream,
     "requests": judge_request,
     "returns": judge_return,
+    "kept": judge_kept,
     "errors": judge_error,
 }
 

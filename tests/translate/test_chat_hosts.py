@@ -22,6 +22,7 @@ from llmitm.translate.neutral import (
     Reason,
     Reasoning,
     Refusal,
+    Sealed,
     Text,
     ToolCall,
     Url,
@@ -29,6 +30,7 @@ from llmitm.translate.neutral import (
 from llmitm.translate.sse import SseReader
 from llmitm.translate.stream import Collector
 
+ENCRYPTED = {"type": "reasoning.encrypted", "id": "rs_1", "format": "xai-responses-v1", "index": 0}
 SPELLINGS: dict[str, tuple[dict[str, Any], list[Part]]] = {
     "the old call, empty": (
         {"content": "4", "function_call": {"name": "", "arguments": ""}, "refusal": "", "tool_calls": None},
@@ -76,6 +78,14 @@ SPELLINGS: dict[str, tuple[dict[str, Any], list[Part]]] = {
     "a host's own tools": (
         {"content": "a", "executed_tools": [{"index": 0}]},
         [Text(text="a"), Hosted(vendor="host", type="executed_tools", raw='[{"index":0}]', phase="result")],
+    ),
+    "two seals of one id": (
+        {"content": "a", "reasoning_details": [{**ENCRYPTED, "data": "x"}, {**ENCRYPTED, "data": "y"}]},
+        [
+            Reasoning(sealed=Sealed(vendor="xai", kind="encrypted", data="x", item_id="rs_1")),
+            Reasoning(sealed=Sealed(vendor="xai", kind="encrypted", data="y", item_id="rs_1")),
+            Text(text="a"),
+        ],
     ),
     "audio without sound": ({"content": "a", "audio": {"data": "", "id": ""}}, [Text(text="a")]),
     "arguments as an object": (

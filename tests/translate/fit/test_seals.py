@@ -85,6 +85,20 @@ RUNNING: list[tuple[str, Target, list[Part], list[Part], list[str]]] = [
         [],
     ),
     (
+        "nor that whose own item is gone",
+        target(RESPONSES),
+        [thought(OPENAI), thought(OPENAI, None), CALL],
+        [thought(OPENAI, None), CALL],
+        [],
+    ),
+    (
+        "openrouter takes it last",
+        target(RESPONSES, vendor="openai", is_openai=False, is_openrouter=True),
+        [CALL, thought(OPENAI)],
+        [CALL, thought(OPENAI)],
+        [],
+    ),
+    (
         "Google's seal is the next part's: a call's",
         target(GEMINI, "gemini-3.6-flash"),
         [thought(GOOGLE, None), CALL],

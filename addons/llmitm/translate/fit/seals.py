@@ -79,9 +79,25 @@ def fit_reasoning(turn: Turn, target: Target, notes: Notes, *, is_running: bool)
     if waiting is not None:
         _attach_back(parts, waiting)
     if target.dialect is Dialect.OPENAI_RESPONSES:
-        while parts and isinstance(parts[-1], Reasoning):
-            parts.pop()  # refused there without the item that it belongs to
+        parts = _followed(parts, target)
     return replace(turn, parts=tuple(parts))
+
+
+def _followed(parts: list[Part], target: Target) -> list[Part]:
+    """Without reasoning that the item is gone which it belongs to: OpenAI refuses it. What stands directly
+    before other reasoning belonged to the work of a hosted tool. Openrouter's may come last."""
+    if target.is_openrouter:
+        return parts
+    while parts and isinstance(parts[-1], Reasoning):
+        parts = parts[:-1]
+    if target.vendor != "openai":
+        return parts
+    after = (*parts[1:], None)
+    return [one for one, two in zip(parts, after, strict=True) if not _are_reasoning(one, two)]
+
+
+def _are_reasoning(one: Part, two: Part | None) -> bool:
+    return isinstance(one, Reasoning) and isinstance(two, Reasoning)
 
 
 def _is_torn(turn: Turn, target: Target) -> bool:
