@@ -26,38 +26,38 @@ from llmitm.translate.target import Target
 
 
 def write_request(request: Request, target: Target) -> bytes:
-    """The body for a fitted request."""
+    """The body for a fitted request, its members in the order in which the API lists them."""
     settings, identity = request.settings, request.identity
     body: dict[str, Any] = {"model": target.model, "messages": list(_messages(request, target))}
     choice = request.tool_choice
     tools = [_tool(tool, target) for tool in request.tools if isinstance(tool, Tool)]
     told: dict[str, Any] = {
-        _limit_field(target): settings.max_tokens,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "top_k": settings.top_k,
-        "random_seed" if target.is_mistral else "seed": settings.seed,
-        "presence_penalty": settings.presence,
         "frequency_penalty": settings.frequency,
-        "stop": _stop(settings.stop),
-        "n": settings.n,
+        "presence_penalty": settings.presence,
         "logprobs": settings.logprobs,
         "top_logprobs": settings.top_logprobs,
-        "verbosity": settings.verbosity,
-        "response_format": _output(request),
-        **_thinking(request, target),
-        "tools": tools or None,
-        "tool_choice": _choice(choice) if choice is not None and choice.mode is not None else None,
+        _limit_field(target): settings.max_tokens,
+        "metadata": identity.metadata,
+        "n": settings.n,
         "parallel_tool_calls": choice.parallel if choice is not None else None,
         "prompt_cache_key": request.cache.key,
         "prompt_cache_options": request.cache.options,
         "prompt_cache_retention": request.cache.retention,
+        **_thinking(request, target),
+        "response_format": _output(request),
         "safety_identifier": identity.safety_id,
-        "user": identity.user,
-        "metadata": identity.metadata,
+        "random_seed" if target.is_mistral else "seed": settings.seed,
         "service_tier": identity.service_tier,
+        "stop": _stop(settings.stop),
         "stream": True if request.stream else None,
         "stream_options": {"include_usage": True} if request.stream and target.has_stream_options else None,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
+        "tool_choice": _choice(choice) if choice is not None and choice.mode is not None else None,
+        "tools": tools or None,
+        "user": identity.user,
+        "verbosity": settings.verbosity,
     }
     for tool in request.tools:
         if isinstance(tool, HostedTool):  # chat has one: options at the top level

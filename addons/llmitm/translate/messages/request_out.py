@@ -11,7 +11,7 @@ from llmitm.translate.target import Target
 
 
 def write_request(request: Request, target: Target) -> bytes:
-    """The body for a fitted request."""
+    """The body for a fitted request, its members in the order in which the API lists them."""
     settings, cache = request.settings, request.cache.auto
     lead = request.lead
     body: dict[str, Any] = {"model": target.model, "max_tokens": settings.max_tokens}
@@ -26,11 +26,10 @@ def write_request(request: Request, target: Target) -> bytes:
         "tools": [_tool(tool) for tool in request.tools] or None,
         "tool_choice": _choice(request),
         **_thinking(request),
+        **({} if cache is None else write_cache(cache)),
         "metadata": {"user_id": request.identity.user} if request.identity.user else None,
         "service_tier": request.identity.service_tier,
     }
-    if cache is not None:
-        told |= write_cache(cache)
     return jsontext.dumps(body | {name: value for name, value in told.items() if value is not None})
 
 
