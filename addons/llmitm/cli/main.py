@@ -25,10 +25,12 @@ test_app = typer.Typer(
     help="Sends real requests through the gateway and says truly which gateway and key answered.",
     invoke_without_command=True,
 )
+route_app = typer.Typer(help="Where requests would go.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys for clients: made, listed, revoked.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(certs_app, name="certs")
 app.add_typer(keys_app, name="keys")
+app.add_typer(route_app, name="route")
 app.add_typer(test_app, name="test")
 
 Config = Annotated[
@@ -242,6 +244,20 @@ def keys_revoke(ctx: typer.Context, name: str, config: Config = None) -> None:
     from llmitm.cli import keys
 
     raise SystemExit(keys.revoke(_chosen(ctx, config), name))
+
+
+@route_app.command("explain")
+def route_explain(
+    ctx: typer.Context,
+    model: str,
+    config: Config = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", "-e", help="Else the default one.")] = None,
+    key: Annotated[str | None, typer.Option("--key", "-k", help="Name of a client's key.")] = None,
+) -> None:
+    """Print who would be asked for a model, in which order, and who would not, and why. Sends nothing."""
+    from llmitm.cli import route
+
+    raise SystemExit(route.run(_chosen(ctx, config), model, endpoint, key))
 
 
 @test_app.callback()

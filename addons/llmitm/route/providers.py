@@ -7,6 +7,7 @@ A model belongs to the first of these that some provider says or implies:
 3. the provider's name, or its `prefix`, before a slash: `groq/llama-4`
 4. the vendor whose model it is, by its name
 5. providers without `models` that are not one vendor's alone
+6. one vendor's alone, where the name says nothing of a vendor
 
 Credentials may override what their provider says, so each is looked at by itself.
 """
@@ -115,7 +116,7 @@ def _entries(config: Config, only: str | None) -> Iterator[tuple[str, ProviderOp
             yield name, credential, credential
 
 
-_EXACT, _GLOB, _PREFIX, _FAMILY, _ANY, _NONE = range(6)
+_EXACT, _GLOB, _PREFIX, _FAMILY, _ANY, _PERHAPS, _NONE = range(7)
 
 
 def _rank(model: str, name: str, options: ProviderOptions, *, force_prefix: bool) -> tuple[int, str] | None:
@@ -166,9 +167,10 @@ def _unlisted(model: str, name: str, options: ProviderOptions) -> int | None:
     if "/" not in bare and family is not None and named is not None and named.vendor == family:
         return _FAMILY
     known = options.known(name)
-    if family is not None and known is not None and known.vendor:
-        return None  # a vendor's own API has no models of another
-    return _ANY
+    if known is None or not known.vendor:
+        return _ANY
+    # a vendor's own API has no models of another; a name that says nothing may be new
+    return None if family is not None else _PERHAPS
 
 
 def _is_excluded(names: tuple[str, ...], options: ProviderOptions) -> bool:
@@ -179,15 +181,89 @@ def _shown(model: str) -> str:
     return model if len(model) <= 100 else model[:100] + "..."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """One that is not asked for a model."""
+
+    provider: str
+    credential: str | None
+    why: str
+
+
+def passed_over(model: str, config: Config, *, only: str | None = None) -> list[Passed]:
+    """Those that `find` leaves out, each with the reason."""
+    ranks: list[tuple[str, ProviderOptions, str | None, int | None]] = []
+    for name, options, credential in _entries(config, only):
+        found = _rank(model, name, options, force_prefix=config.routing.force_model_prefix)
+        ranks.append((name, options, credential.name if credential else None, found[0] if found else None))
+
+    def in_use(name: str, options: ProviderOptions) -> bool:
+        return not (options.disabled or config.providers[name].disabled) and options.base(name) is not None
+
+    best = min(
+        (rank for name, one, _, rank in ranks if rank is not None and in_use(name, one)), default=_NONE
+    )
+    made: list[Passed] = []
+    for name, options, credential_name, rank in ranks:
+        if config.providers[name].disabled or options.disabled:
+            why = "is disabled"
+        elif options.base(name) is None:
+            why = "has no base_url"
+        elif rank is None:
+            why = _why_not(model, options, force_prefix=config.routing.force_model_prefix)
+        elif rank > best:
+            why = f"{_RANKS[rank]}, and others come first: they {_OTHERS[best]}"
+        else:
+            continue
+        made.append(Passed(provider=name, credential=credential_name, why=why))
+    return made
+
+
+_RANKS: Final = {
+    _GLOB: "lists it by a glob",
+    _PREFIX: "is named by a prefix",
+    _FAMILY: "is the model's vendor",
+    _ANY: "takes any model",
+    _PERHAPS: "has its own vendor's models",
+}
+_OTHERS: Final = {
+    _ANY: "take any model",
+    _EXACT: "list it by name",
+    _GLOB: "list it by a glob",
+    _PREFIX: "are named by a prefix",
+    _FAMILY: "are the model's vendor",
+}
+
+
+def _why_not(model: str, options: ProviderOptions, *, force_prefix: bool) -> str:
+    own = f"{options.prefix.rstrip('/')}/" if options.prefix else ""
+    bare = model.removeprefix(own)
+    spelled = _listed(bare, options)
+    for glob in options.excluded_models:
+        if any(fnmatchcase(one, glob) for one in (model, bare, spelled[1] if spelled else bare)):
+            return f"excludes it by {glob!r}"
+    if force_prefix and own and not model.startswith(own):
+        return f"is asked only as {own}NAME: force_model_prefix is set"
+    if not _takes_any(options):
+        return "does not list it"
+    return "serves its own vendor's models only"
+
+
 def names(config: Config, only: str | None = None) -> list[str]:
-    """The models and pools that are configured by name, globs left out, in order."""
+    """The models and pools that are configured by name, as they can be asked for, in order; no globs."""
     found: dict[str, None] = dict.fromkeys(config.routing.aliases if only is None else ())
     for name, options, _ in _entries(config, only):
-        if options.disabled or config.providers[name].disabled:
+        if options.disabled or config.providers[name].disabled or options.base(name) is None:
             continue
         for one in options.models:
-            if not any(sign in one.id for sign in "*?[") and not _is_excluded((one.id,), options):
-                found[one.alias or one.id] = None
+            if any(sign in one.id for sign in "*?["):
+                continue
+            plain = one.alias or one.id
+            prefix = f"{options.prefix.rstrip('/')}/" if options.prefix else ""
+            for asked in (plain, prefix + plain):
+                if _rank(asked, name, options, force_prefix=config.routing.force_model_prefix):
+                    found[asked] = None
+                    break
     return list(found)
 
 

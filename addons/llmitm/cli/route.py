@@ -1,0 +1,91 @@
+"""`llmitm route explain`: printing only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from llmitm.clock import SystemClock
+from llmitm.config.load import find, load
+from llmitm.config.schema import AuthKey, Config
+from llmitm.errors import ConfigError
+from llmitm.route.explain import Explained, Stage, explain
+from llmitm.route.health import Health
+from llmitm.state import open_store
+
+
+def run(path: Path | None, model: str, endpoint: str | None, key: str | None) -> int:
+    """Returns the exit status: 0 where somebody would be asked, 1 where nobody would, 2 for a wrong
+    configuration or argument."""
+    try:
+        config = load(find(path, os.environ), env=os.environ)
+    except ConfigError as error:
+        return _wrong(str(error))
+    name = endpoint or config.default_endpoint
+    if name is None or name not in config.endpoints:
+        there = ", ".join(config.endpoints) or "none"
+        return _wrong(f"there is no endpoint {name or 'by default'}; there are: {there}")
+    if config.endpoints[name].kind != "gateway":
+        return _wrong(
+            f"/{name} is of kind {config.endpoints[name].kind}: only gateway endpoints route by model"
+        )
+    keys = {one.name: one for one in config.auth_keys or ()}
+    if key is not None and key not in keys:
+        return _wrong(f"there is no key {key}; there are: {', '.join(keys) or 'none'}")
+    made = asyncio.run(_explained(config, model, name, keys.get(key or "")))
+    _print(made, model, key)
+    return 0 if any(stage.able for stage in made.stages) else 1
+
+
+def _wrong(message: str) -> int:
+    print(f"llmitm: {message}", file=sys.stderr)
+    return 2
+
+
+async def _explained(config: Config, model: str, endpoint: str, key: AuthKey | None) -> Explained:
+    clock = SystemClock()
+    store = open_store(config.state.url, clock)
+    try:
+        return await explain(model, endpoint, key, config, Health(config, clock, store), store)
+    finally:
+        await store.close()
+
+
+def _print(made: Explained, model: str, key: str | None) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    who = f" with the key {key}" if key else ""
+    console.print(f"[bold]{escape(model)}[/] on /{made.endpoint}{who}, strategy {made.strategy}")
+    if made.problem:
+        console.print(f"  [red]nothing is sent: {escape(made.problem)}[/]")
+    for number, stage in enumerate(made.stages, 1):
+        console.print(f"\n{number}. {escape(stage.model)}")
+        _print_stage(console, stage)
+
+
+def _print_stage(console: Console, stage: Stage) -> None:
+    if stage.refused:
+        console.print(f"   [red]{escape(stage.refused)}[/]")
+    for at, choice in enumerate(stage.able, 1):
+        one = choice.value
+        name = escape(_name(choice.provider, choice.credential))
+        spoken = f"{', '.join(one.dialects)}  {escape(one.base)}  weight {choice.weight}"
+        console.print(f"   {at}. [green]{name}[/]  as {escape(choice.model)}  {spoken}")
+    for choice, rest in stage.resting:
+        left = "until it is revived" if rest.left_s is None else f"for {rest.left_s:.0f} s"
+        name = escape(_name(choice.provider, choice.credential))
+        console.print(f"   -  [yellow]{name}[/]  rests {left}: {rest.why.name.lower()}")
+    for passed in stage.passed:
+        name = _name(passed.provider, passed.credential)
+        console.print(f"   -  [dim]{escape(name)}  {escape(passed.why)}[/]")
+
+
+def _name(provider: str, credential: str | None) -> str:
+    """Credentials without a name of their own begin with their provider's."""
+    if credential is None or credential.startswith(f"{provider}-"):
+        return credential or provider
+    return f"{provider}/{credential}"

@@ -1,0 +1,87 @@
+"""Where a model would go, without sending anything: who is asked, in which order, and who is not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from llmitm.config.schema import AuthKey, Config
+from llmitm.errors import Refused
+from llmitm.route import plan, providers
+from llmitm.route.choice import Choice
+from llmitm.route.health import Health, Rest
+from llmitm.route.providers import Candidate, Passed
+from llmitm.route.search import chain
+from llmitm.route.strategy import ordered
+from llmitm.route.strategy.facts import Facts
+from llmitm.state.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One model of the chain."""
+
+    model: str
+    able: Sequence[Choice[Candidate]] = ()
+    """In the order in which they would be asked now."""
+    resting: Sequence[tuple[Choice[Candidate], Rest]] = ()
+    passed: Sequence[Passed] = ()
+    refused: str = ""
+    """Why there is nobody; empty where there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    endpoint: str
+    strategy: str
+    problem: str = ""
+    """Why nothing would be sent; empty where something would."""
+    stages: list[Stage] = field(default_factory=list)
+
+
+async def explain(
+    model: str, endpoint: str, key: AuthKey | None, config: Config, health: Health, store: Store
+) -> Explained:
+    """What an exchange for `model` may be tried with on an endpoint of kind gateway."""
+    made = Explained(endpoint=endpoint, strategy=config.routing.strategy)
+    rules = config.endpoints[endpoint]
+
+    def is_allowed(name: str) -> bool:
+        return all(
+            not globs or any(fnmatchcase(name, glob) for glob in globs)
+            for globs in (rules.allowed_models, key.allowed_models if key else ())
+        )
+
+    if key is not None and key.allowed_endpoints:
+        if not any(fnmatchcase(endpoint, glob) for glob in key.allowed_endpoints):
+            return _nothing(made, f"the key {key.name} may not use /{endpoint}")
+    if key is not None and key.disabled:
+        return _nothing(made, f"the key {key.name} is disabled")
+    models = await chain([model], config.routing, store, is_allowed)
+    if not models:
+        return _nothing(made, f"{model} may not be used here: see allowed_models of the endpoint and the key")
+    for one in models:
+        made.stages.append(await _stage(one, endpoint, config, health, store))
+    return made
+
+
+def _nothing(made: Explained, problem: str) -> Explained:
+    return Explained(endpoint=made.endpoint, strategy=made.strategy, problem=problem)
+
+
+async def _stage(model: str, endpoint: str, config: Config, health: Health, store: Store) -> Stage:
+    passed = providers.passed_over(model, config, only=config.endpoints[endpoint].provider)
+    try:
+        found = plan.of_model(model, endpoint, config)
+    except Refused as refused:
+        return Stage(model=model, passed=passed, refused=str(refused))
+    rests = await health.rests(found)
+    able = [one for one, rest in zip(found, rests, strict=True) if rest is None]
+    facts = Facts(in_flight=health.in_flight, latency_s=health.latency_s)
+    return Stage(
+        model=model,
+        able=await ordered(able, facts, config.routing.strategy, store),
+        resting=[(one, rest) for one, rest in zip(found, rests, strict=True) if rest is not None],
+        passed=passed,
+    )
