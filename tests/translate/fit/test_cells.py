@@ -124,6 +124,14 @@ CASES: list[tuple[str, Model, Any, Any, Dialect, Request]] = [
         CHAT,
         asked(tools=(TOOL,), tool_choice=ToolChoice(parallel=False)),
     ),
+    (
+        "tools_need_responses",
+        Model(efforts=("none", "low"), default_effort="low"),
+        True,
+        False,
+        CHAT,
+        asked(tools=(TOOL,)),
+    ),
     ("takes_n", Model(), True, False, GEMINI, settings(n=2)),
     (
         "takes_developer",
@@ -154,8 +162,8 @@ CASES: list[tuple[str, Model, Any, Any, Dialect, Request]] = [
         asked(user("q"), assistant(Reasoning(text="why"), call()), *LOOP[2:]),
     ),
 ]
-WHERE_IT_GOES = {"tools_need_responses", "is_responses_only"}
-"""They choose the dialect, before anything is translated."""
+WHERE_IT_GOES = {"is_responses_only"}
+"""It chooses the dialect, before anything is translated."""
 NO_CELL = {"family"}
 
 

@@ -372,3 +372,39 @@ def test_a_forced_tool_ends_thinking_where_not_both_can_be(
     assert "adjusted:reasoning-off-by-forced-tool at tool_choice" in said
     made, said = fitted(replace(both, thinking=Thinking(effort="none")), target(dialect, model))
     assert (made.tool_choice, said) == (ONE, [])
+
+
+UNASKED = [
+    (
+        "none is said where it would think unasked",
+        "gpt-6-sol",
+        None,
+        Thinking(effort="none"),
+        ["adjusted:reasoning at tools from medium to none"],
+    ),
+    ("not where it does not", "gpt-5.4", None, None, []),
+    ("nor where the client said so", "gpt-6-sol", Thinking(effort="none"), Thinking(effort="none"), []),
+    ("nor at models that take both", "gpt-5", Thinking(effort="low"), Thinking(effort="low"), []),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "expected", "warned"), [row[1:] for row in UNASKED], ids=[row[0] for row in UNASKED]
+)
+def test_tools_over_chat_of_models_that_take_none_while_they_reason(
+    model: str, thinking: Thinking | None, expected: Thinking | None, warned: list[str]
+) -> None:
+    made, said = fitted(asked(tools=(F,), thinking=thinking), target(CHAT, model))
+    assert (made.thinking, said) == (expected, warned)
+    without, said = fitted(asked(thinking=thinking), target(CHAT, model))
+    assert (without.thinking, said) == (thinking, [])
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "param"),
+    [("gpt-6-sol", Thinking(effort="low"), "thinking"), ("gpt-6-astra", None, "tools")],
+)
+def test_such_a_model_is_not_asked_for_both(model: str, thinking: Thinking | None, param: str) -> None:
+    with pytest.raises(Refused) as caught:
+        fitted(asked(tools=(F,), thinking=thinking), target(CHAT, model))
+    assert (caught.value.code, caught.value.param) == ("unsupported_by_target", param)

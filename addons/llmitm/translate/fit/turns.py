@@ -215,7 +215,7 @@ def _part(part: Part, turn: Turn, target: Target, calls: _Calls, notes: Notes) -
             return (part,)
         case Hosted():
             return _hosted(part, notes)
-        case Opaque():
+        case _:
             return _opaque(part, notes)
 
 
