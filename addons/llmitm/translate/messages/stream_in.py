@@ -69,9 +69,9 @@ class StreamReader:
             return []
         out: list[StreamEvent] = []
         match told.get("type"):
-            case "content_block_delta":
+            case "content_block_delta" if not self._stop:
                 self._delta(told.get("delta"), out)
-            case "content_block_start":
+            case "content_block_start" if not self._stop:
                 self._open(told, event.data, out)
             case "content_block_stop":
                 self._close(out)
