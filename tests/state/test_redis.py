@@ -211,6 +211,18 @@ async def test_who_gives_up_gets_nobody_elses_answer(server: RedisServer) -> Non
     await store.close()
 
 
+async def test_a_process_that_stood_still_does_not_take_the_server_for_away(server: RedisServer) -> None:
+    store = redis_store(server, timeout_s=TIMEOUT_S)
+    await store.apply([Count(key="a")])
+    for number in range(2, 5):
+        asking = asyncio.create_task(value_of(store, Count(key="a")))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        time.sleep(2 * TIMEOUT_S - 0.1)  # noqa: ASYNC251
+        assert await asking == (number,)
+    await store.close()
+
+
 @pytest.mark.parametrize(
     ("options", "user_and_password", "told"),
     [

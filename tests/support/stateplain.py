@@ -42,7 +42,8 @@ class Plain:
                 looks = [self.look(one) for one in steps]
                 return self.outcome(looks, at, self.wait_s(step, tried))
             looks.append(self.look(step))
-        self.state.counts = {k: c for k, c in self.state.counts.items() if c != (0, NEVER_US)}
+        counts = self.state.counts
+        self.state.counts = {k: one for k, one in counts.items() if one[0] or one[1] < NEVER_US}
         return self.outcome(looks, None, None)
 
     def outcome(self, looks: list[tuple[int, int]], refused: int | None, wait_s: float | None) -> Outcome:

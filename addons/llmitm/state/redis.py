@@ -34,10 +34,13 @@ from llmitm.state.place import Place
 from llmitm.state.store import Count, Lease, Mark, Outcome, Step, StoreUnavailable, Window
 
 TIMEOUT_S: Final = 0.25
+MOMENT_S: Final = 0.05
 LANES: Final = 4
 """Calls under way at once. What comes while all are taken goes together in the next one: one round trip for
 many costs a third of one for each."""
 MOST_TOGETHER: Final = 64
+_LANE_TIMES: Final = 2
+"""A connection is given up later than the callers whose answers it owes have gone."""
 IDLE_S: Final = 30 * 86_400
 """Counts and marks without an end go when nobody has used them for so long."""
 
@@ -100,10 +103,23 @@ class RedisStore:
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return _outcome(await call.answer)
+            await self._wait(call.answer)
+            return _outcome(call.answer.result())
         except (TimeoutError, RedisError, OSError) as error:
             raise StoreUnavailable(f"{self.name} {self._reason(error)}") from None
+        finally:
+            call.answer.cancel()
+
+    async def _wait(self, answer: asyncio.Future[list[int]]) -> None:
+        """Raises TimeoutError. Where the process itself stood still meanwhile, the answer may lie there
+        unread: then a moment more is given, so that a server is not taken for away when it is not."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._timeout_s
+        done, _ = await asyncio.wait((answer,), timeout=self._timeout_s)
+        if not done and loop.time() > until_s + MOMENT_S:
+            done, _ = await asyncio.wait((answer,), timeout=MOMENT_S)
+        if not done:
+            raise TimeoutError
 
     async def _send_waiting(self) -> None:
         """One lane: sends until nobody waits. What fails, fails all that went together."""
@@ -112,7 +128,7 @@ class RedisStore:
             calls = [call for call in self._waiting[:MOST_TOGETHER] if not call.answer.done()]
             del self._waiting[:MOST_TOGETHER]
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(_LANE_TIMES * self._timeout_s):
                     await self._send(calls)
             except Exception as error:
                 for call in calls:
@@ -175,9 +191,9 @@ def _client(place: Place, timeout_s: float) -> Redis:
         username=place.user,
         password=None if place.password is None else place.password.reveal(),
         max_connections=LANES,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        timeout=None,
+        socket_timeout=_LANE_TIMES * timeout_s,
+        socket_connect_timeout=_LANE_TIMES * timeout_s,
         retry=Retry(NoBackoff(), 0),
         client_name="llmitm",
         driver_info=None,
