@@ -54,7 +54,7 @@ def write_request(request: Request, target: Target) -> bytes:
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "top_k": settings.top_k,
-        "tool_choice": _choice(choice) if choice is not None and choice.mode is not None else None,
+        "tool_choice": _choice(choice, request) if choice is not None and choice.mode is not None else None,
         "tools": tools or None,
         "user": identity.user,
         "verbosity": settings.verbosity,
@@ -205,18 +205,15 @@ def _tool(tool: Tool, target: Target) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: ToolChoice) -> Any:
-    name = choice.name
-    match choice.mode:
-        case "one" if choice.kind == "custom":
-            return {"type": "custom", "custom": {"name": name}}
-        case "one":
-            return {"type": "function", "function": {"name": name}}
-        case mode:
-            word = "required" if mode == "any" else mode
+def _choice(choice: ToolChoice, request: Request) -> Any:
+    if choice.mode == "one":
+        return {"type": choice.kind, choice.kind: {"name": choice.name}}
+    word = "required" if choice.mode == "any" else choice.mode
     if choice.allowed is None:
         return word
-    tools = [{"type": "function", "function": {"name": one}} for one in choice.allowed]
+    kinds = {tool.name: tool.kind for tool in request.tools if isinstance(tool, Tool)}
+    named = ((kinds.get(name, "function"), name) for name in choice.allowed)
+    tools = [{"type": kind, kind: {"name": name}} for kind, name in named]
     return {"type": "allowed_tools", "allowed_tools": {"mode": word, "tools": tools}}
 
 

@@ -288,6 +288,8 @@ def _parallel(choice: ToolChoice, asked: Request, target: Target, notes: Notes) 
         return None
     if choice.parallel:
         return True if target.dialect in openai and asked.dialect in openai else None
+    if choice.mode == "none":  # a ban of all calls bans parallel ones
+        return False if target.dialect in openai and target.row.takes_parallel else None
     if target.dialect is Dialect.GEMINI or (target.dialect in openai and not target.row.takes_parallel):
         notes.lost("parallel-off", asked.paths.get("parallel", choice.at))
         return None
