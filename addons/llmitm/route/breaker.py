@@ -20,13 +20,18 @@ class Breaker:
 
     def __init__(self, clock: Clock, *, failures: int, window_s: float, open_s: float) -> None:
         self._clock = clock
-        self._failures = failures
-        self._window_s = window_s
-        self._open_s = open_s
-        self._failed_s: deque[float] = deque(maxlen=failures)
+        self._failed_s: deque[float] = deque()
+        self.keep_to(failures=failures, window_s=window_s, open_s=open_s)
         self._until_s: float | None = None
         """When it is half open; None: it is closed."""
         self._is_probed = False
+
+    def keep_to(self, *, failures: int, window_s: float, open_s: float) -> None:
+        """From now on. What is open stays so for as long as it was said when it opened."""
+        self._failures = failures
+        self._window_s = window_s
+        self._open_s = open_s
+        self._failed_s = deque(self._failed_s, maxlen=failures)
 
     @property
     def standing(self) -> Standing:

@@ -13,21 +13,25 @@ AT_LEAST: Final = 50
 
 
 class RetryBudget:
-    """Further tries are at most `ratio` of the requests of the last 10 seconds, or 50."""
+    """Within any 10 seconds, further tries are at most `ratio` of the requests that came, or 50.
 
-    __slots__ = ("_clock", "_ratio", "_slices")
+    Time is cut into seconds. A second is looked at until all of it is older than the window, so that no 10
+    seconds ever hold more.
+    """
+
+    __slots__ = ("_clock", "_slices", "ratio")
 
     def __init__(self, clock: Clock, ratio: float) -> None:
         self._clock = clock
-        self._ratio = ratio
-        self._slices: deque[list[int]] = deque(maxlen=WINDOW_S)
+        self.ratio = ratio
+        self._slices: deque[list[int]] = deque()
         """One a second: the second, requests, further tries."""
 
     def _slice(self) -> list[int]:
         now = int(self._clock.tick_s())
         if not self._slices or self._slices[-1][0] != now:
             self._slices.append([now, 0, 0])
-        while self._slices[0][0] <= now - WINDOW_S:
+        while self._slices[0][0] < now - WINDOW_S:
             self._slices.popleft()
         return self._slices[-1]
 
@@ -40,7 +44,7 @@ class RetryBudget:
         latest = self._slice()
         requests = sum(one[1] for one in self._slices)
         tries = sum(one[2] for one in self._slices)
-        if tries >= max(AT_LEAST, self._ratio * requests):
+        if tries >= max(AT_LEAST, int(self.ratio * requests)):
             return False
         latest[2] += 1
         return True

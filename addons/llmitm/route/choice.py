@@ -27,6 +27,11 @@ class Choice[T]:
         return f"{self.provider}/{self.credential or ''}"
 
     @property
+    def upstream(self) -> str:
+        """Who is to blame where no credential does: a provider, directly or by way of Cloudflare."""
+        return self.provider if self.gateway is None else f"cloudflare/{self.provider}"
+
+    @property
     def rests(self) -> tuple[str, ...]:
         """Marks in the store; while any of them stands, nothing is sent with this choice."""
         own = f"rest:{self.name}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from llmitm.clock import Clock
+from llmitm.config.schema import Breaker as BreakerSettings
 from llmitm.config.schema import Config
 from llmitm.route.breaker import Breaker
 from llmitm.route.budget import RetryBudget
@@ -24,7 +25,10 @@ log = logging.getLogger("llmitm")
 
 _SMOOTHING: Final = 0.2
 """Weight of the newest time to a first byte in the moving average."""
+_KNOWN_FOR_S: Final = 300.0
+"""A time to a first byte that is older is forgotten: who was slow once may be quick again."""
 _MOST_KNOWN: Final = 10_000
+"""Of anything: some names come from clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +46,40 @@ class Health:
     def __init__(self, config: Config, clock: Clock, store: Store) -> None:
         self._clock = clock
         self._store = store
-        self._strikes: dict[str, int] = {}
-        """Failures in a row of each rest mark."""
+        self._strikes: dict[str, tuple[int, float]] = {}
+        """Of each rest mark: failures in a row, and until when they let it rest."""
         self._breakers: dict[str, Breaker] = {}
-        self._latency_s: dict[str, float] = {}
+        self._latency_s: dict[str, tuple[float, float]] = {}
+        """The average, and when it was last taken."""
         self._in_flight: dict[str, int] = {}
+        self.budget = RetryBudget(clock, config.retry.budget_ratio)
         self.follow(config)
 
     def follow(self, config: Config) -> None:
         """Takes over a new configuration. What is known of those that are still in it is kept."""
         self._retry = config.retry
-        self.budget = RetryBudget(self._clock, config.retry.budget_ratio)
+        self.budget.ratio = config.retry.budget_ratio
+        for breaker in self._breakers.values():
+            breaker.keep_to(**_settings(config.retry.breaker))
         providers = {*config.providers, "cloudflare"}
-        for known in (self._strikes, self._breakers, self._latency_s, self._in_flight):
+        for known in (self._strikes, self._breakers, self._latency_s):
             for name in [one for one in known if one.removeprefix("rest:").split("/")[0] not in providers]:
                 del known[name]
 
     # -- rests
 
     async def rests(self, choices: Sequence[Choice[Any]]) -> list[Rest | None]:
-        """For each choice the rest that ends last; None where it may be used."""
-        if not self._retry.cooldowns:
-            return [None] * len(choices)
+        """For each choice the rest that ends last; None where it may be used. Without cooldowns, only what an
+        operator took out of service rests.
+        """
         marks = dict.fromkeys(mark for one in choices for mark in one.rests)
+        if not marks:
+            return []
         outcome = await self._store.apply([Mark(key=key) for key in marks])
         standing = {
             key: Rest(_why(value), left_s)
             for key, value, left_s in zip(marks, outcome.values, outcome.ends_s, strict=True)
-            if value
+            if value and (self._retry.cooldowns or _why(value) is Why.OPERATOR)
         }
         return [_longest(standing[key] for key in one.rests if key in standing) for one in choices]
 
@@ -85,23 +95,44 @@ class Health:
         becomes of a client's own key says nothing of others.
         """
         verdict = VERDICTS[ending]
-        has_account = is_gateways if choice.gateway and is_gateways else choice.has_credential
-        if verdict.rests == "nothing" or not self._retry.cooldowns or not has_account:
+        is_gateways = is_gateways and choice.gateway is not None
+        if verdict.rests == "nothing" or not self._retry.cooldowns:
             return
-        key = choice.rests[1] if verdict.rests == "model" and choice.model else choice.rests[0]
-        if is_gateways and choice.gateway is not None:
+        if not is_gateways and not choice.has_credential:
+            return
+        if is_gateways:
             key = choice.rests[-1]
-        strikes = self._strikes[key] = self._strikes.pop(key, 0) + 1
-        if len(self._strikes) > _MOST_KNOWN:
-            del self._strikes[next(iter(self._strikes))]
-        rest_s = self._rest_s(ending, verdict, strikes, retry_after_s)
+        else:
+            key = choice.rests[1 if verdict.rests == "model" and choice.model else 0]
+        rest_s = self._rest_s(ending, verdict, self._struck(key), retry_after_s)
         if rest_s is not None and rest_s <= 0:
             return
-        await self._store.apply([Mark(key=key, value=WHY[ending], ttl_s=rest_s)])
-        if verdict.is_alert:
-            how_long = "until it is revived" if rest_s is None else f"for {rest_s:.0f} s"
+        now_s = self._clock.tick_s()
+        self._strikes[key] = (self._strikes[key][0], now_s + (LONGEST_REST_S if rest_s is None else rest_s))
+        mark = Mark(key=key, value=WHY[ending], ttl_s=rest_s)
+        before = (await self._store.apply([Mark(key=key), mark])).values[0]
+        if verdict.is_alert and before != WHY[ending]:
             what = key.removeprefix("rest:")
-            log.error("credential %s is out of service %s: %s", what, how_long, ending)
+            how_long = "until it is revived" if rest_s is None else f"for {rest_s:.0f} s"
+            log.error(
+                "%s %s is out of service %s: %s",
+                "gateway" if is_gateways else "credential",
+                what,
+                how_long,
+                ending,
+            )
+
+    def _struck(self, key: str) -> int:
+        """How often in a row it has failed. What was under way when it began to rest counts with what came
+        before: many at once are one failure.
+        """
+        count, until_s = self._strikes.pop(key, (0, 0.0))
+        if not count or self._clock.tick_s() >= until_s:
+            count += 1
+        self._strikes[key] = (count, until_s)
+        if len(self._strikes) > _MOST_KNOWN:
+            del self._strikes[next(iter(self._strikes))]
+        return count
 
     def _rest_s(
         self, ending: Ending, verdict: Verdict, strikes: int, retry_after_s: float | None
@@ -123,13 +154,14 @@ class Health:
 
     # -- breakers
 
-    def breaker(self, provider: str) -> Breaker:
-        found = self._breakers.get(provider)
+    def breaker(self, choice: Choice[Any]) -> Breaker:
+        """Of whoever stands behind this choice."""
+        found = self._breakers.get(choice.upstream)
         if found is None:
-            settings = self._retry.breaker
-            found = self._breakers[provider] = Breaker(
-                self._clock, failures=settings.failures, window_s=settings.window_s, open_s=settings.open_s
-            )
+            found = Breaker(self._clock, **_settings(self._retry.breaker))
+            self._breakers[choice.upstream] = found
+            if len(self._breakers) > _MOST_KNOWN:
+                del self._breakers[next(iter(self._breakers))]
         return found
 
     # -- speed and load
@@ -152,18 +184,23 @@ class Health:
                 self._in_flight.pop(name, None)
 
     def latency_s(self, choice: Choice[Any]) -> float | None:
-        """Moving average of the time to the first byte; None where nothing is known yet."""
-        return self._latency_s.get(f"{choice.name}:{choice.model}")
+        """Moving average of the time to the first byte; None where nothing is known (any more)."""
+        known_s, at_s = self._latency_s.get(f"{choice.name}:{choice.model}", (None, 0.0))
+        return None if self._clock.tick_s() - at_s > _KNOWN_FOR_S else known_s
 
     def answered(self, choice: Choice[Any], after_s: float) -> None:
         """An attempt began to answer well, so many seconds after it was sent."""
         for key in choice.rests:
             self._strikes.pop(key, None)
-        name = f"{choice.name}:{choice.model}"
-        known_s = self._latency_s.get(name)
-        self._latency_s[name] = after_s if known_s is None else known_s + _SMOOTHING * (after_s - known_s)
-        if len(self._latency_s) > _MOST_KNOWN:  # names of models may come from clients
+        known_s = self.latency_s(choice)
+        average_s = after_s if known_s is None else known_s + _SMOOTHING * (after_s - known_s)
+        self._latency_s[f"{choice.name}:{choice.model}"] = (average_s, self._clock.tick_s())
+        if len(self._latency_s) > _MOST_KNOWN:
             del self._latency_s[next(iter(self._latency_s))]
+
+
+def _settings(breaker: BreakerSettings) -> dict[str, Any]:
+    return {"failures": breaker.failures, "window_s": breaker.window_s, "open_s": breaker.open_s}
 
 
 def _why(value: int) -> Why:

@@ -58,23 +58,44 @@ class Way:
     """None: the client's own key, or one that Cloudflare keeps."""
 
 
-def of_model(model: str, endpoint: str, config: Config) -> list[Choice[Candidate]]:
+def of_model(model: str, endpoint: str, config: Config) -> Sequence[Choice[Candidate]]:
     """Those that may be asked for this model on an endpoint of kind gateway.
 
     Raises:
         Refused: 404 where no provider serves the model, 503 where those that do are out of service.
     """
-    return [
-        Choice(
-            provider=one.provider,
-            credential=one.credential.name if one.credential else None,
-            model=one.model,
-            weight=one.options.weight,
-            value=one,
-            has_credential=one.credential is not None,
-        )
-        for one in providers.find(model, config, only=config.endpoints[endpoint].provider)
-    ]
+    only = config.endpoints[endpoint].provider
+    known = _known_of(config)
+    found = known.get((model, only))
+    if found is None:
+        found = [
+            Choice(
+                provider=one.provider,
+                credential=one.credential.name if one.credential else None,
+                model=one.model,
+                weight=one.options.weight,
+                value=one,
+                has_credential=one.credential is not None,
+            )
+            for one in providers.find(model, config, only=only)
+        ]
+        if len(known) < _MOST_KNOWN:  # names of models may come from clients
+            known[model, only] = found
+    return found
+
+
+type _Known = dict[tuple[str, str | None], list[Choice[Candidate]]]
+
+_MOST_KNOWN: Final = 1_000
+_latest: tuple[Config | None, _Known] = (None, {})
+
+
+def _known_of(config: Config) -> _Known:
+    """What was found in this configuration before: all but a few exchanges have the latest."""
+    global _latest
+    if _latest[0] is not config:
+        _latest = (config, {})
+    return _latest[1]
 
 
 def of_provider(provider: str, model: str, config: Config) -> list[Choice[Credential]]:

@@ -24,6 +24,9 @@ class Ending(StrEnum):
     CONFLICT = "conflict"
     """Try again, says the provider, and blames nobody (408, 409, 425)."""
     AUTH = "auth"
+    """The key is not known."""
+    PERMISSION = "permission"
+    """The key is known, and may not do this: this model, this file, this prompt."""
     BILLING = "billing"
     """Money, not pace: waiting a minute does not help."""
     RATE_LIMIT = "rate_limit"
@@ -74,6 +77,8 @@ VERDICTS: Final[Mapping[Ending, Verdict]] = {
     Ending.CONTEXT: Verdict(next=Next.LARGER_MODEL),
     Ending.CONFLICT: Verdict(next=Next.CREDENTIAL, backs_off=True),
     Ending.AUTH: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=None, is_alert=True),
+    # a client's file or prompt can bring this about, and must not take every key out of service for good
+    Ending.PERMISSION: Verdict(next=Next.CREDENTIAL, rests="model", rest_s=600, is_alert=True),
     Ending.BILLING: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=3_600, is_alert=True),
     Ending.RATE_LIMIT: Verdict(next=Next.CREDENTIAL, rests="model", rest_s=2, doubles=True),
     Ending.OVERLOADED: Verdict(
@@ -98,10 +103,12 @@ class Why(IntEnum):
     SERVER = 6
     NETWORK = 7
     TIMEOUT = 8
+    PERMISSION = 9
 
 
 WHY: Final[Mapping[Ending, Why]] = {
     Ending.AUTH: Why.AUTH,
+    Ending.PERMISSION: Why.PERMISSION,
     Ending.BILLING: Why.BILLING,
     Ending.RATE_LIMIT: Why.RATE_LIMIT,
     Ending.OVERLOADED: Why.OVERLOADED,
@@ -113,7 +120,7 @@ WHY: Final[Mapping[Ending, Why]] = {
 _OF_KIND: Final[Mapping[str, Ending]] = {
     "context_too_long": Ending.CONTEXT,
     "auth": Ending.AUTH,
-    "permission": Ending.AUTH,
+    "permission": Ending.PERMISSION,
     "billing": Ending.BILLING,
     "timeout_request": Ending.CONFLICT,
     "conflict": Ending.CONFLICT,
@@ -125,6 +132,8 @@ _OF_KIND: Final[Mapping[str, Ending]] = {
     "timeout": Ending.TIMEOUT,
 }
 """Kinds of error bodies. All others are the client's."""
+
+_OF_THE_KEY: Final = frozenset({Ending.AUTH, Ending.PERMISSION, Ending.BILLING, Ending.RATE_LIMIT})
 
 _OF_FAILURE: Final[Mapping[Failure, Ending]] = {
     Failure.FIRST_BYTE_TIMEOUT: Ending.TIMEOUT,
@@ -140,7 +149,7 @@ def of_kind(kind: str, status: int, *, has_credential: bool) -> Ending:
     `has_credential`: it was sent with a key of ours. What is said of a client's own key is the client's.
     """
     found = Ending.CONFLICT if status == 425 else _OF_KIND.get(kind, Ending.CLIENT)
-    if not has_credential and found in (Ending.AUTH, Ending.BILLING, Ending.RATE_LIMIT):
+    if not has_credential and found in _OF_THE_KEY:
         return Ending.CLIENT
     return found
 

@@ -36,6 +36,10 @@ class MemoryStore:
         """Counters held."""
         return sum(len(book.kept) for book in self._books)
 
+    @property
+    def has_marks(self) -> bool:
+        return bool(self._marks.kept)
+
     async def apply(self, steps: Sequence[Step]) -> Outcome:
         now_us = in_us(self._clock.tick_s())
         for book in self._books:

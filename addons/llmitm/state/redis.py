@@ -89,6 +89,10 @@ class RedisStore:
         self._is_known = False
         """Whether the server was seen to have the script."""
 
+    @property
+    def has_marks(self) -> bool:
+        return True  # others may have set one
+
     async def apply(self, steps: Sequence[Step]) -> Outcome:
         """Raises: StoreUnavailable"""
         if not steps:

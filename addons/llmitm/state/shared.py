@@ -46,6 +46,10 @@ class SharedStore:
         """Whether counters are this process's own for now."""
         return self._away_since_s is not None
 
+    @property
+    def has_marks(self) -> bool:
+        return True  # others may have set one
+
     async def apply(self, steps: Sequence[Step]) -> Outcome:
         if self.is_local:
             self._try_again_soon()

@@ -112,6 +112,10 @@ class StoreUnavailable(LlmitmError):
 
 
 class Store(Protocol):
+    @property
+    def has_marks(self) -> bool:
+        """False where it is known without asking that no mark stands."""
+
     async def apply(self, steps: Sequence[Step]) -> Outcome:
         """Does all steps in order, or none where one is over its limit. Atomic."""
 
