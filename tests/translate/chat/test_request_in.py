@@ -520,6 +520,11 @@ def test_the_form_of_the_answer(value: Any, output: Output | None) -> None:
     assert asked(response_format=value).output == output
 
 
+@pytest.mark.parametrize(("stop", "read"), [(None, ()), ("a", ("a",)), (["a", "b"], ("a", "b"))])
+def test_one_stop_stands_for_a_list_of_one(stop: Any, read: tuple[str, ...]) -> None:
+    assert asked(stop=stop).settings.stop == read
+
+
 def test_of_two_limits_the_newer_counts_and_the_other_is_noted() -> None:
     read = asked(max_tokens=1, max_completion_tokens=2, random_seed=3)
     assert read.settings == Settings(max_tokens=2, seed=3)
