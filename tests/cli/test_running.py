@@ -142,6 +142,14 @@ def test_what_goes_wrong_in_the_background_is_told_in_the_foreground(shell: Shel
     assert "not running" in shell("status", status=3)
 
 
+@pytest.mark.parametrize("option", ["--pid-file", "--log-file"])
+def test_a_place_that_cannot_be_used_is_named_with_the_way_out(shell: Shell, option: str) -> None:
+    place = shell.folder / "absent" / "file"
+    said = shell("run", "--daemon", option, str(place), status=1)
+    assert f"{place} cannot be" in said and f"{option} names another" in said
+    assert "not running" in shell("status", status=3)
+
+
 def test_options_are_handed_on(shell: Shell, tmp_path: Path) -> None:
     pid_file, log = tmp_path / "mine.pid", tmp_path / "mine.log"
     with socket.create_server(("127.0.0.1", 0)) as taken:

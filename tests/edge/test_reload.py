@@ -9,6 +9,8 @@ import pty
 import signal
 import ssl
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -110,6 +112,37 @@ def test_a_request_under_way_keeps_the_configuration_that_it_began_with(
             assert status(running, "/one/echo") == 404
             body += b"".join(pieces)
         assert body.count(b"\n\n") >= 60
+
+
+def test_no_request_fails_while_it_changes_and_changes(provider: Backstage, tmp_path: Path) -> None:
+    """Broken files, removed ones, and good ones in between: each request has a whole configuration."""
+    with Gateway(text(provider, "one"), tmp_path, host="serve") as running:
+        is_over = threading.Event()
+
+        def ask() -> list[int]:
+            found = []
+            with httpx.Client(base_url=running.url, trust_env=False, timeout=10) as client:
+                while not is_over.is_set():
+                    found.append(client.get("/one/bytes?n=1000").status_code)
+            return found
+
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(ask) for _ in range(4)]
+            try:
+                for number in range(5):
+                    replace(running.config_path, text(provider, "one") + "[")
+                    running.wait_for(rf"(?s)(stays as it is.*){{{2 * number + 1}}}")
+                    running.config_path.unlink()
+                    running.wait_for(rf"(?s)(stays as it is.*){{{2 * number + 2}}}")
+                    running.config_path.write_text(
+                        text(provider, "one") + f"[timeouts]\nidle_s = {number + 1}\n"
+                    )
+                    running.wait_for(rf"(?s)(changed timeouts.*){{{number + 1}}}")
+            finally:
+                is_over.set()
+            answers = [status for one in asking for status in one.result()]
+        assert len(answers) > 50
+        assert set(answers) == {200}
 
 
 def test_timeouts_follow(provider: Backstage, tmp_path: Path) -> None:

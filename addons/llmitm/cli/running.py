@@ -53,7 +53,8 @@ def run(
         who = f"runs already, pid {taken.pid}" if taken.pid else "is starting already"
         return _say(f"a gateway with this configuration {who} ({taken.path})", 1)
     except OSError as error:
-        return _say(f"the PID file {error.filename or pid_file or ''} cannot be used: {error.strerror}", 1)
+        place = error.filename or pid_file or places(path, os.environ)[0]
+        return _say(f"the PID file {place} cannot be used: {error.strerror}; --pid-file names another", 1)
     if daemon:
         log_path = log_file or loaded.log.file or source.path.parent / "llmitm.log"
         return _start(_arguments(source.path, host, port, held.path), held, log_path)
@@ -104,7 +105,7 @@ def _start(arguments: list[str], held: PidFile, log_path: Path) -> int:
         return _say(f"it did not start (see {log_path}):\n{error}", 1)
     except OSError as error:
         held.release()
-        return _say(f"the log {log_path} cannot be opened: {error.strerror}", 1)
+        return _say(f"the log {log_path} cannot be opened: {error.strerror}; --log-file names another", 1)
     held.leave()
     print(f"runs, pid {started.pid}, at {started.url}, log {log_path}")
     return 0
