@@ -19,7 +19,7 @@ from llmitm.translate.target import Target
 from support.corpus import Record, reply_of, stream_of, vendor_of
 from support.normal.clients import Failure, Unreadable, reply_form, stream_form
 from support.normal.form import Form, difference
-from support.normal.lawful import Unlawful, check_stream
+from support.normal.lawful import Unlawful, check_reply, check_stream
 from support.normal.unaided import reply_unaided, stream_unaided
 
 CHAT, RESPONSES = Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES
@@ -170,12 +170,28 @@ def _reply_fault(record: Record, client: Dialect, wire: Dialect, body: bytes, so
     except Exception as failure:
         return f"raised {type(failure).__name__}: {failure!s:.200}"
     try:
+        check_reply(client, made)
         target = reply_form(client, made)
-    except Unreadable as failure:
+    except (Unlawful, Unreadable) as failure:
         return f"{client} cannot read it: {failure}"
     if fault := difference(source, target, told(there), set()) or id_fault(source, target, client):
         return fault
-    return _back_fault(wire, client, made, source, there, is_stream=False)
+    return _simulated_fault(record, client, body, source) or _back_fault(
+        wire, client, made, source, there, is_stream=False
+    )
+
+
+def _simulated_fault(record: Record, client: Dialect, body: bytes, source: Form) -> str:
+    """The reply as a stream, for a client that asked for one."""
+    there = translation(record, client, is_stream=True)
+    try:
+        made = there.simulated(body)
+        check_stream(client, made)
+        target = stream_form(client, made)
+    except Exception as failure:
+        return f"simulated: {type(failure).__name__}: {failure!s:.200}"
+    fault = difference(source, target, told(there), set()) or id_fault(source, target, client)
+    return f"simulated: {fault}" if fault else ""
 
 
 def _is_no_reply(source: Form) -> bool:

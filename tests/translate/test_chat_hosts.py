@@ -9,8 +9,10 @@ import pytest
 
 from llmitm.exchange import Dialect
 from llmitm.translate.chat.reply_in import read_reply
+from llmitm.translate.chat.reply_out import write_reply
 from llmitm.translate.chat.request_in import read_request
 from llmitm.translate.chat.stream_in import StreamReader
+from llmitm.translate.chat.stream_out import StreamWriter
 from llmitm.translate.neutral import (
     Base64,
     Choice,
@@ -22,13 +24,15 @@ from llmitm.translate.neutral import (
     Reason,
     Reasoning,
     Refusal,
+    Reply,
+    Request,
     Sealed,
     Text,
     ToolCall,
     Url,
 )
 from llmitm.translate.sse import SseReader
-from llmitm.translate.stream import Collector
+from llmitm.translate.stream import Collector, simulate
 
 ENCRYPTED = {"type": "reasoning.encrypted", "id": "rs_1", "format": "xai-responses-v1", "index": 0}
 SPELLINGS: dict[str, tuple[dict[str, Any], list[Part]]] = {
@@ -182,3 +186,15 @@ def test_a_document_by_its_address_is_no_base64() -> None:
             kind="document", source=Url("https://a.example/b.pdf"), mime="application/pdf", filename="b.pdf"
         ),
     )
+
+
+@pytest.mark.parametrize(("tier", "told"), [("flex", "flex"), ("provisioned", None), (None, None)])
+def test_a_tier_that_this_api_has_not_is_not_told(tier: str | None, told: str | None) -> None:
+    asked = Request(model="m", turns=(), dialect=Dialect.OPENAI_CHAT)
+    reply = Reply(
+        id="c1", model="m", created=0, choices=(Choice(parts=(Text(text="a"),)),), service_tier=tier
+    )
+    assert orjson.loads(write_reply(reply, asked)).get("service_tier") == told
+    writer = StreamWriter(asked)
+    stream = b"".join(writer.write(event) for event in simulate(reply))
+    assert (b"service_tier" in stream) is (told is not None)

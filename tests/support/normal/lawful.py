@@ -7,10 +7,10 @@ from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 import orjson
-from anthropic.types import RawMessageStreamEvent
+from anthropic.types import Message, RawMessageStreamEvent
 from google.genai import types as google_types
-from openai.types.chat import ChatCompletionChunk
-from openai.types.responses import ResponseStreamEvent
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, ValidationError
 
 from llmitm.exchange import Dialect
@@ -67,6 +67,17 @@ def _models(dialect: Dialect) -> dict[str, type[BaseModel]]:
     union = getattr(kind, "__value__", kind)
     members = get_args(get_args(union)[0]) if get_origin(union) is Annotated else get_args(union)
     return {word: one for one in members for word in get_args(one.model_fields["type"].annotation)}
+
+
+def check_reply(dialect: Dialect, body: bytes) -> None:
+    """Raises `Unlawful` where a whole reply is none of its API's."""
+    kinds: dict[Dialect, type[BaseModel]] = {
+        Dialect.OPENAI_CHAT: ChatCompletion,
+        Dialect.OPENAI_RESPONSES: Response,
+        Dialect.ANTHROPIC_MESSAGES: Message,
+        Dialect.GEMINI: google_types.GenerateContentResponse,
+    }
+    _validated(kinds[dialect], orjson.loads(body))
 
 
 def check_stream(dialect: Dialect, body: bytes, *, wants_usage: bool = True) -> None:

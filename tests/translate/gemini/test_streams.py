@@ -321,6 +321,17 @@ def test_a_tier_that_changes_is_told_again() -> None:
     assert told == [Start(None, None, None, None, "flex"), ExtrasSeen({}, "priority")]
 
 
+def test_a_line_break_within_arguments_ends_no_event() -> None:
+    call = ToolCall(id="k", name="f", args='{\r\n  "a": 1.0,\n  "b": "x\\n"\n}')
+    reply = Reply(id=None, model=None, choices=(Choice(parts=(call,), stop=Stop(reason=Reason.STOP)),))
+    writer = StreamWriter(ASKED)
+    told = b"".join(writer.write(event) for event in simulate(reply))
+    lines = [line for line in told.splitlines() if line]
+    assert all(line.startswith(b"data: ") for line in lines)
+    (part,) = json.loads(lines[0][6:])["candidates"][0]["content"]["parts"]
+    assert part["functionCall"]["args"] == {"a": 1.0, "b": "x\n"} and b"1.0" in lines[0]
+
+
 def test_an_array_holds_chunks_alone() -> None:
     events = StreamReader().read(Event(data=json.dumps([1, chunk({"text": "a"})]).encode()))
     assert PartDelta(0, "text", "a") in events

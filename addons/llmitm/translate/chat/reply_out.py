@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llmitm.translate import jsontext
 from llmitm.translate.chat import details
@@ -23,6 +23,9 @@ from llmitm.translate.neutral import (
     ToolCall,
 )
 
+TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+"""The words that clients of this API know; hosts have others."""
+
 
 def write_reply(reply: Reply, asked: Request) -> bytes:
     """The completion that this client asked for."""
@@ -33,7 +36,7 @@ def write_reply(reply: Reply, asked: Request) -> bytes:
         "model": reply.model,
         "choices": [_choice(choice, asked) for choice in reply.choices],
     }
-    if reply.service_tier is not None:
+    if reply.service_tier in TIERS:
         body["service_tier"] = reply.service_tier
     if reply.usage is not None:
         body["usage"] = write_usage(reply.usage)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from llmitm.translate import jsontext
 from llmitm.translate.chat import details
 from llmitm.translate.chat.parts import write_call, write_image
-from llmitm.translate.chat.reply_out import shifted, write_citation
+from llmitm.translate.chat.reply_out import TIERS, shifted, write_citation
 from llmitm.translate.chat.stops import write_stop
 from llmitm.translate.chat.usage import write_usage
 from llmitm.translate.failures import write_failure_event
@@ -105,7 +105,7 @@ class StreamWriter:
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         chunk = {**self._head, "choices": choices}
-        if self._tier is not None:
+        if self._tier in TIERS:
             chunk["service_tier"] = self._tier
         if self._asked.want_usage:
             chunk["usage"] = None

@@ -99,7 +99,8 @@ class StreamWriter:
 
     def _chunk(self, text: bytes, *, is_last: bool = False) -> bytes:
         if not self._is_array:
-            return b"data: " + text + b"\n\n"
+            # arguments keep their spelling, but a line break within them would end the event
+            return b"data: " + text.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"
         before = b",\n" if self._has_written else b"["
         self._has_written = True
         return before + text + (b"]" if is_last else b"")
