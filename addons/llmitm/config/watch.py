@@ -56,6 +56,8 @@ class Source:
         self._port = port
         self._is_from_file = False
         self._digest = b""
+        self._named: tuple[bytes, frozenset[Path]] = b"", frozenset({self.path})
+        """What was last seen to stand there, and the files that it names: looks are many, changes few."""
 
     def read(self, *, host: str | None = None) -> Config:
         """Reads it anew. `host` wins over all that is said elsewhere.
@@ -94,6 +96,12 @@ class Source:
         text = _content(self.path)
         if text is None:
             return frozenset({self.path, self.path.parent / ".env"})
+        known = self._named
+        if text != known[0]:
+            known = self._named = text, self._files_in(text)
+        return known[1]
+
+    def _files_in(self, text: bytes) -> frozenset[Path]:
         try:
             raw = tomli.loads(text.decode("utf-8").removeprefix("\ufeff"))
         except ValueError:
