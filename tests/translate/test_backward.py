@@ -208,6 +208,14 @@ PARTS: list[tuple[str, Dialect, Target, Part, Part | None, list[str]]] = [
         BROKEN,
     ),
     (
+        "half a sign is none",
+        RESPONSES,
+        CLAUDE,
+        shell('{"input":"a\\ud83d"}'),
+        shell("a\ufffd", kind="custom"),
+        [],
+    ),
+    (
         "what is no such object is the text",
         RESPONSES,
         CLAUDE,

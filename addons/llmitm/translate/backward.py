@@ -369,8 +369,8 @@ class Backward:
 def unwrapped(args: str) -> tuple[str, bool]:
     """The text in `{"input": text}`, else the whole; and whether it was anything else."""
     try:
-        value = orjson.loads(args)
-    except orjson.JSONDecodeError:
+        value = jsontext.loads(args)
+    except ValueError:
         return args, True
     match value:
         case {"input": str(text)}:

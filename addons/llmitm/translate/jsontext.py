@@ -123,8 +123,6 @@ def _spell(value: Any) -> Any:
         return orjson.Fragment(value.text)
     if isinstance(value, Raw):
         return orjson.Fragment(str(value).encode())
-    if isinstance(value, str):  # words of an enumeration
-        return str.__str__(value)
     raise TypeError(type(value).__name__)
 
 

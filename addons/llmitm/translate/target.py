@@ -24,7 +24,7 @@ class Model:
     max_tokens_field: str = "max_tokens"
     """What chat calls it."""
     max_output_tokens: int | None = None
-    """The most that the model makes; None: unknown. A client's own limit beyond it is the upstream's matter."""
+    """The most that the model makes; None: unknown. A client's own limit may be beyond it."""
     default_max_tokens: int = 8_192
     """Sent to Anthropic's API where the client set no limit; never more than the model makes."""
     reasoning: Literal["unknown", "none", "effort", "adaptive", "budget", "level", "toggle"] = "unknown"

@@ -16,6 +16,7 @@ RESULT = ToolResult(call_id="call_1", at="result")
 GOOGLE = Sealed(vendor="google", kind="part", data="sig")
 ANTHROPIC = Sealed(vendor="anthropic", kind="thinking", data="sig")
 OPENAI = Sealed(vendor="openai", kind="encrypted", data="enc")
+XAI = replace(OPENAI, vendor="xai")
 UNSEALED = Sealed(vendor="anthropic", kind="thinking")
 DUMMY = Sealed(vendor="google", kind="part", data=SKIP_SIGNATURE)
 LOST = ["lost:foreign-reasoning at r"]
@@ -96,6 +97,13 @@ RUNNING: list[tuple[str, Target, list[Part], list[Part], list[str]]] = [
         target(RESPONSES, vendor="openai", is_openai=False, is_openrouter=True),
         [CALL, thought(OPENAI)],
         [CALL, thought(OPENAI)],
+        [],
+    ),
+    (
+        "another maker's may follow one another",
+        target(RESPONSES, vendor="xai"),
+        [thought(XAI), thought(XAI), CALL],
+        [thought(XAI), thought(XAI), CALL],
         [],
     ),
     (
