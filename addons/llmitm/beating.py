@@ -6,6 +6,7 @@ The first of them spends the status line: what fails after it is told in the bod
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +44,9 @@ class Beating:
         """Raises what `steps` raises."""
         interval_s, after_s = self._times_s()
         if interval_s <= 0:
-            async for step in steps:
-                yield step
+            async with aclosing(steps):
+                async for step in steps:
+                    yield step
             return
         pieces = with_heartbeat(
             self._pieces(steps), interval_s=interval_s, after_s=after_s, beat=self._beat, clock=self.clock
@@ -74,12 +76,13 @@ class Beating:
         return _COMMENT if self._head is None else _WITHIN.get(self.dialect, _COMMENT)
 
     async def _pieces(self, steps: Steps) -> AsyncIterator[bytes]:
-        async for step in steps:
-            if isinstance(step, bytes):
-                yield step
-                continue
-            self._head = step
-            yield step.whole or b"" if self.is_spent else b""
+        async with aclosing(steps):
+            async for step in steps:
+                if isinstance(step, bytes):
+                    yield step
+                    continue
+                self._head = step
+                yield step.whole or b"" if self.is_spent else b""
 
     def _spare_head(self) -> ResponseHead:
         headers = ((b"content-type", _TYPES[self.is_events]), (b"cache-control", b"no-cache"))

@@ -7,6 +7,7 @@ attempt is built: the request on its way out, and the answer on its way back.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -96,10 +97,10 @@ class Trip:
         def make(found: Found[Candidate], number: int) -> Steps:
             return self._by_candidate(found, number, call, body, wanted, asked)
 
-        async for step in self.tried(
-            search, make, call.dialect, is_events=wanted.is_stream and not call.is_json_array
-        ):
-            yield step
+        steps = self.tried(search, make, call.dialect, is_events=wanted.is_stream and not call.is_json_array)
+        async with aclosing(steps):
+            async for step in steps:
+                yield step
 
     def _by_candidate(
         self,
@@ -174,8 +175,9 @@ class Trip:
             sending = outgoing(self.request, planned, sent, decodable=is_chat)
             return self._passing(planned, sending)
 
-        async for step in self.tried(search, make, self.asked.dialect, is_events=None):
-            yield step
+        async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
+            async for step in steps:
+                yield step
 
     async def provider(self, provider: str) -> Steps:
         """An endpoint of kind forward that has a provider: its credentials in their turn."""
@@ -191,8 +193,9 @@ class Trip:
             planned = plan.forward(self.asked, found.choice.value, config, number)
             return self._passing(planned, outgoing(self.request, planned))
 
-        async for step in self.tried(search, make, self.asked.dialect, is_events=None):
-            yield step
+        async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
+            async for step in steps:
+                yield step
 
     def _passing(self, planned: plan.Planned, sending: UpstreamRequest) -> Steps:
         back = Untouched(
@@ -228,8 +231,9 @@ class Trip:
                 dialect=dialect, is_events=is_events, streaming=config.streaming, clock=world.clock
             )
             steps = beating.steps(steps)
-        async for step in steps:
-            yield step
+        async with aclosing(steps):
+            async for step in steps:
+                yield step
 
     def is_allowed(self, model: str) -> bool:
         """Whether endpoint and client's key let this model be asked for."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmitm.clock import Clock
@@ -19,7 +20,7 @@ from llmitm.errors import Refused
 from llmitm.exchange import ResponseHead
 from llmitm.missed import Missed
 from llmitm.route.health import Health
-from llmitm.route.search import Found, Search
+from llmitm.route.search import NEVER_AGAIN, PATIENCE_S, Found, Search
 from llmitm.route.verdict import VERDICTS, Ending, Next
 
 log = logging.getLogger("llmitm")
@@ -50,7 +51,9 @@ class Tries[T]:
     _number: int = 0
     _missed: Missed | None = None
     _unsayable: Refused | None = None
-    _last_provider: str | None = None
+    _last_upstream: str | None = None
+    _is_spent: bool = False
+    """Another try would have been one too many for the retry budget."""
 
     async def steps(self) -> Steps:
         """Those of the attempt that answers.
@@ -73,47 +76,78 @@ class Tries[T]:
             try:
                 return await self._first(one)
             except Missed as missed:
-                if not await self._goes_on(missed):
-                    raise
                 self._missed = missed
+                if not await self._goes_on(missed):
+                    break
         if self._missed is not None:
-            raise self._missed
-        raise self._unsayable or self.search.nobody()
+            raise await self._given_up(self._missed)
+        if self._unsayable is not None and not self.search.has_resting():
+            raise self._unsayable
+        raise self.search.nobody()
 
     async def _start(self) -> _Try[T] | None:
         """The next attempt, begun; None where there is nobody to ask."""
         while (found := await self.search.next()) is not None:
             try:
                 steps = self.make(found, self._number + 1)
-            except Refused as refused:
-                self.health.breaker(found.choice.provider).let_go(is_probe=found.is_probe)
-                self._unsayable = self._unsayable or refused
+            except BaseException as error:
+                self.health.breaker(found.choice).let_go(is_probe=found.is_probe)
+                if not isinstance(error, Refused):
+                    raise
+                self._unsayable = self._unsayable or error
                 continue
             self._number += 1
-            self._last_provider = found.choice.provider
-            return _Try(found, steps, self.health, self.clock)
+            self._last_upstream = found.choice.upstream
+            return _Try(found, self._number, steps, self.health, self.clock)
         return None
 
     async def _goes_on(self, missed: Missed) -> bool:
         """Whether another may be tried now; where it had better wait, it has waited."""
         verdict = VERDICTS[missed.ending]
-        match verdict.next:
-            case Next.DELIVER:
-                return False
-            case Next.LARGER_MODEL:
-                return self.search.to_larger()
-        most = self.retry.max_attempts
-        if (most is not None and self._number >= most) or self.clock.tick_s() >= self.deadline_s:
+        if verdict.next is Next.DELIVER or not self._has_room():
             return False
-        if not await self.search.has_more() or not self.health.budget.take():
+        if verdict.next is Next.LARGER_MODEL:
+            return self.search.to_larger()
+        upcoming = await self.search.upcoming()
+        if upcoming is None:
             return False
-        if verdict.backs_off and self._last_provider and self.search.left_of(self._last_provider):
-            wait_s = min(self.retry.base_ms / 1000 * 2 ** min(self._number - 1, 16), self.retry.cap_s)
-            wait_s *= self.clock.chance()
-            if self.clock.tick_s() + wait_s >= self.deadline_s:
-                return False
+        wait_s = self._backoff_s() if verdict.backs_off and upcoming.upstream == self._last_upstream else 0
+        if self.clock.tick_s() + wait_s >= self.deadline_s or not self._may_spend():
+            return False
+        if wait_s:
             await self.clock.sleep(wait_s)
+            self.search.waited()
         return True
+
+    def _has_room(self) -> bool:
+        most = self.retry.max_attempts
+        return (most is None or self._number < most) and self.clock.tick_s() < self.deadline_s
+
+    def _may_spend(self) -> bool:
+        self._is_spent = not self.health.budget.take()
+        return not self._is_spent
+
+    def _backoff_s(self) -> float:
+        """Full jitter."""
+        most_s = min(self.retry.base_ms / 1000 * 2.0 ** min(self._number - 1, 16), self.retry.cap_s)
+        return most_s * self.clock.chance()
+
+    async def _given_up(self, missed: Missed) -> Missed:
+        """With what the client is told of coming again."""
+        again = VERDICTS[missed.ending].again
+        if again == "as_told":
+            return missed
+        back_s = await self.search.back_in_s()
+        is_never = again == "never" or back_s is None or back_s > PATIENCE_S
+        if again == "alone" and (self._number > 1 or self._is_spent):
+            is_never = True
+        headers = dict(NEVER_AGAIN) if is_never else {}
+        if back_s:
+            headers[b"retry-after"] = b"%d" % math.ceil(back_s)
+        gone = {*headers, *((b"retry-after-ms",) if back_s else ())}
+        kept = (pair for pair in missed.told.headers if pair[0].lower() not in gone)
+        missed.told = replace(missed.told, headers=(*kept, *headers.items()))
+        return missed
 
     async def _first(self, one: _Try[T]) -> tuple[_Try[T], ResponseHead | bytes]:
         if self.hedge_s is None:
@@ -124,36 +158,37 @@ class Tries[T]:
         """The first step of an attempt; what it teaches is taken down, whatever comes of it."""
         try:
             first = await anext(one.steps)
-        except Missed as missed:
-            await self._learn(one.found, missed)
-            await one.close()
-            raise
-        except BaseException:
-            await one.close()
+        except BaseException as error:
+            try:
+                if isinstance(error, Missed):
+                    await self._learn(one, error)
+            finally:
+                await one.close()
             raise
         one.answered()
         return first
 
-    async def _learn(self, found: Found[T], missed: Missed) -> None:
-        choice, ending = found.choice, missed.ending
-        breaker = self.health.breaker(choice.provider)
-        await self.health.rest(choice, ending, missed.failure.retry_after_s, is_gateways=missed.is_gateways)
-        if ending in _SAYS_NOTHING:
-            breaker.let_go(is_probe=found.is_probe)
-        elif ending not in _HURTS:
-            breaker.succeeded(is_probe=found.is_probe)
-        elif self.search.left_of(choice.provider) or not self.retry.cooldowns:
-            breaker.let_go(is_probe=found.is_probe)
-        elif breaker.failed(is_probe=found.is_probe):
-            log.warning("provider %s is left alone: it failed again and again", choice.provider)
+    async def _learn(self, one: _Try[T], missed: Missed) -> None:
+        choice, ending, is_probe = one.found.choice, missed.ending, one.found.is_probe
         log.info(
             "exchange %s: attempt %d (%s) ended as %s: %s",
             self.exchange_id,
-            self._number,
+            one.number,
             choice.name,
             ending,
             missed,
         )
+        await self.health.rest(choice, ending, missed.failure.retry_after_s, is_gateways=missed.is_gateways)
+        has_other = ending in _HURTS and await self.search.has_other(choice.upstream)
+        breaker = self.health.breaker(choice)
+        if ending in _SAYS_NOTHING or missed.is_gateways:
+            breaker.let_go(is_probe=is_probe)
+        elif ending not in _HURTS:
+            breaker.succeeded(is_probe=is_probe)
+        elif has_other or not self.retry.cooldowns:
+            breaker.let_go(is_probe=is_probe)
+        elif breaker.failed(is_probe=is_probe):
+            log.warning("provider %s is left alone: it failed again and again", choice.upstream)
 
     async def _race(self, one: _Try[T], hedge_s: float) -> tuple[_Try[T], ResponseHead | bytes]:
         """The first of two that answers. The other one is cancelled.
@@ -171,7 +206,7 @@ class Tries[T]:
                 for task in sorted(done, key=lambda task: running[task] is None):
                     tried = running.pop(task)
                     if tried is None:
-                        if self.health.budget.take() and (second := await self._start()) is not None:
+                        if (second := await self._second()) is not None:
                             running[asyncio.create_task(self._begun(second))] = second
                     elif (error := task.exception()) is None:
                         return tried, task.result()
@@ -181,6 +216,15 @@ class Tries[T]:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            for loser in running.values():
+                if loser is not None:  # it may have answered in the same moment, or never have begun
+                    await loser.close()
+
+    async def _second(self) -> _Try[T] | None:
+        """The attempt beside a silent one; None where there is nobody to ask, or no more may be asked."""
+        if not self._has_room() or await self.search.upcoming() is None or not self._may_spend():
+            return None
+        return await self._start()
 
 
 def _is_last(missed: Missed) -> bool:
@@ -192,6 +236,7 @@ class _Try[T]:
     """One attempt under way."""
 
     found: Found[T]
+    number: int
     steps: Steps
     health: Health
     clock: Clock
@@ -207,7 +252,7 @@ class _Try[T]:
     def answered(self) -> None:
         self._has_answered = True
         self.health.answered(self.found.choice, self.clock.tick_s() - self.began_s)
-        self.health.breaker(self.found.choice.provider).succeeded(is_probe=self.found.is_probe)
+        self.health.breaker(self.found.choice).succeeded(is_probe=self.found.is_probe)
 
     async def close(self) -> None:
         """Idempotent."""
@@ -216,5 +261,5 @@ class _Try[T]:
         self._count.__exit__(None, None, None)
         self._count = None
         if not self._has_answered:
-            self.health.breaker(self.found.choice.provider).let_go(is_probe=self.found.is_probe)
+            self.health.breaker(self.found.choice).let_go(is_probe=self.found.is_probe)
         await self.steps.aclose()

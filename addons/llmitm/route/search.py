@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from llmitm.config.schema import Routing
 from llmitm.errors import Refused
@@ -13,6 +15,11 @@ from llmitm.route.health import Health, Rest
 from llmitm.route.strategy import turns
 from llmitm.route.verdict import Why
 from llmitm.state.store import Store
+
+NEVER_AGAIN: Final = ((b"x-should-retry", b"false"),)
+"""Tells the official clients that another try changes nothing."""
+PATIENCE_S: Final = 60
+"""The official clients wait no longer than this; told of more, some come back at once."""
 
 type Find[T] = Callable[[str], Sequence[Choice[T]]]
 """Those that serve a model. Raises `Refused` where there is none."""
@@ -47,30 +54,42 @@ class Search[T]:
     """Asked instead of all others once a prompt was too long."""
     _left: list[Choice[T]] = field(default_factory=list)
     _is_fresh: bool = False
-    """Nothing has happened since it was asked who rests."""
+    """Nothing has happened since it was asked whether the first of them rests."""
     _at: int = 0
     _model: str = ""
     _refused: Refused | None = None
     _rests: list[Rest] = field(default_factory=list)
     """Of those that could not be asked."""
     _broken_s: list[float] = field(default_factory=list)
-    _seen: set[tuple[str, str, str | None]] = field(default_factory=set)
+    _found: dict[tuple[str, str, str | None], Choice[T]] = field(default_factory=dict)
+    """All that were ever found."""
 
     async def next(self) -> Found[T] | None:
         """The next one; None where there is none (left)."""
+        while (choice := await self.upcoming()) is not None:
+            self._left.pop(0)
+            self._is_fresh = False
+            breaker = self.health.breaker(choice)
+            passes: Pass = breaker.passes()
+            if passes != "no":
+                return Found(choice, self._model, passes == "probe")
+            self._broken_s.append(breaker.waits_s())
+        return None
+
+    async def upcoming(self) -> Choice[T] | None:
+        """Who would be asked now; None where there is nobody. Those before it that rest are left out."""
         while True:
             while self._left:
-                choice = self._left.pop(0)
-                rest = None if self._is_fresh else (await self.health.rests([choice]))[0]
+                rest = None if self._is_fresh else (await self.health.rests(self._left[:1]))[0]
+                if rest is None and not (broken_s := self.health.breaker(self._left[0]).waits_s()):
+                    self._is_fresh = True
+                    return self._left[0]
+                self._left.pop(0)
                 self._is_fresh = False
                 if rest is not None:
                     self._rests.append(rest)
-                    continue
-                passes: Pass = self.health.breaker(choice.provider).passes()
-                if passes == "no":
-                    self._broken_s.append(self.health.breaker(choice.provider).waits_s())
-                    continue
-                return Found(choice, self._model, passes == "probe")
+                else:
+                    self._broken_s.append(broken_s)
             if self._at >= len(self.models):
                 return None
             self._model = self.models[self._at]
@@ -85,13 +104,14 @@ class Search[T]:
             return
         if self.keep is not None:
             found = await self.keep(found)
-        fresh = [one for one in found if (one.name, one.model, one.gateway) not in self._seen]
-        self._seen |= {(one.name, one.model, one.gateway) for one in fresh}
+        new = {key: one for one in found if (key := (one.name, one.model, one.gateway)) not in self._found}
+        self._found |= new
+        fresh = list(new.values())
         rests = await self.health.rests(fresh)
         self._rests += [rest for rest in rests if rest is not None]
         able = [one for one, rest in zip(fresh, rests, strict=True) if rest is None]
-        self._is_fresh = True
         self._left = await self.order(able)
+        self._is_fresh = True
 
     def to_larger(self) -> bool:
         """Goes on with the models that read more; False where none is named."""
@@ -101,29 +121,45 @@ class Search[T]:
         self._at, self._left = 0, []
         return True
 
-    async def has_more(self) -> bool:
-        """Whether another could be asked now."""
-        if self._left:
-            return any(rest is None for rest in await self.health.rests(self._left))
-        return self._at < len(self.models)
+    def waited(self) -> None:
+        """Time has passed since `upcoming`: who rests has to be asked again."""
+        self._is_fresh = False
 
-    def left_of(self, provider: str) -> bool:
-        """Whether another choice of this provider is left."""
-        return any(one.provider == provider for one in self._left)
+    async def has_other(self, upstream: str) -> bool:
+        """Whether another choice behind which this upstream stands could be asked."""
+        others = [one for one in self._left if one.upstream == upstream]
+        return any(rest is None for rest in await self.health.rests(others))
+
+    async def back_in_s(self) -> float | None:
+        """In how many seconds the first of all that were found may be asked; None: nobody knows."""
+        rests = await self.health.rests(list(self._found.values()))
+        waits = (
+            self.health.breaker(choice).waits_s() if rest is None else rest.left_s
+            for choice, rest in zip(self._found.values(), rests, strict=True)
+        )
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def has_resting(self) -> bool:
+        """Whether somebody was left out who will be back."""
+        return bool(self._rests or self._broken_s)
 
     def nobody(self) -> Refused:
         """Why no attempt could be made: 429 where all are at their limits, else 503, with the soonest
         moment at which another try makes sense."""
+        if not self.has_resting():
+            return self._refused or Refused(
+                503, "no_credential", "No provider of this model is in service.", headers=NEVER_AGAIN
+            )
         waits = [rest.left_s for rest in self._rests if rest.left_s is not None] + self._broken_s
-        if not self._rests and not self._broken_s:
-            return self._refused or Refused(503, "no_credential", "No provider of this model is in service.")
-        wait_s = min(waits, default=None)
         is_limit = all(rest.why is Why.RATE_LIMIT for rest in self._rests) and not self._broken_s
         status, code = (429, "rate_limit_exceeded") if is_limit else (503, "all_resting")
-        when = "" if wait_s is None else f" The first is back in {wait_s:.0f} s."
         what = "is at its limit" if is_limit else "rests after failures"
-        headers = () if wait_s is None else ((b"retry-after", b"%d" % max(1, -(-wait_s // 1))),)
-        return Refused(status, code, f"Every account that serves this model {what}.{when}", headers=headers)
+        said = f"Every account that serves this model {what}."
+        if not waits:
+            return Refused(status, code, said, headers=NEVER_AGAIN)
+        wait_s = max(1, math.ceil(min(waits)))
+        headers = ((b"retry-after", b"%d" % wait_s), *(NEVER_AGAIN if wait_s > PATIENCE_S else ()))
+        return Refused(status, code, f"{said} The first is back in {wait_s} s.", headers=headers)
 
 
 async def chain(

@@ -51,6 +51,12 @@ class Next(StrEnum):
     """A model with more context is asked where one is named for it; else the client is told."""
 
 
+type Again = Literal["as_told", "when_back", "alone", "never"]
+"""Whether the client's own retries make sense once it has been given up: the upstream decides; as soon as
+somebody is back; the same, but only where no second try was made here, since tries at two layers multiply;
+never."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One row."""
@@ -66,6 +72,7 @@ class Verdict:
     """An operator has to do something."""
     backs_off: bool = False
     """The next try waits a little where it goes to the same provider."""
+    again: Again = "alone"
 
 
 LONGEST_GUESS_S: Final = 60.0
@@ -73,22 +80,24 @@ LONGEST_REST_S: Final = 86_400.0
 """No upstream is believed that asks for more than a day."""
 
 VERDICTS: Final[Mapping[Ending, Verdict]] = {
-    Ending.CLIENT: Verdict(next=Next.DELIVER),
-    Ending.CONTEXT: Verdict(next=Next.LARGER_MODEL),
+    Ending.CLIENT: Verdict(next=Next.DELIVER, again="as_told"),
+    Ending.CONTEXT: Verdict(next=Next.LARGER_MODEL, again="as_told"),
     Ending.CONFLICT: Verdict(next=Next.CREDENTIAL, backs_off=True),
     Ending.AUTH: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=None, is_alert=True),
     # a client's file or prompt can bring this about, and must not take every key out of service for good
     Ending.PERMISSION: Verdict(next=Next.CREDENTIAL, rests="model", rest_s=600, is_alert=True),
     Ending.BILLING: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=3_600, is_alert=True),
-    Ending.RATE_LIMIT: Verdict(next=Next.CREDENTIAL, rests="model", rest_s=2, doubles=True),
+    Ending.RATE_LIMIT: Verdict(
+        next=Next.CREDENTIAL, rests="model", rest_s=2, doubles=True, again="when_back"
+    ),
     Ending.OVERLOADED: Verdict(
         next=Next.CREDENTIAL, rests="credential", rest_s=2, doubles=True, backs_off=True
     ),
     Ending.SERVER: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=2, doubles=True, backs_off=True),
     Ending.NETWORK: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=2, doubles=True, backs_off=True),
     Ending.TIMEOUT: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=2, doubles=True),
-    Ending.LATE: Verdict(next=Next.DELIVER),
-    Ending.KILLED: Verdict(next=Next.DELIVER),
+    Ending.LATE: Verdict(next=Next.DELIVER, again="never"),
+    Ending.KILLED: Verdict(next=Next.DELIVER, again="never"),
 }
 
 

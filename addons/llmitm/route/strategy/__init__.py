@@ -15,6 +15,9 @@ from llmitm.route.strategy import cost, fill_first, latency, least_in_flight, ro
 from llmitm.route.strategy.facts import Facts
 from llmitm.state.store import Count, Store
 
+TURNS_KEPT_S: Final = 86_400.0
+"""Names of models come from clients, and who rests makes other sets: counters of old ones go."""
+
 type Score = Callable[[Choice[Any], int, Facts], float]
 """Of a choice, and where it stands in the configuration."""
 
@@ -36,7 +39,9 @@ async def ordered[T](
         return list(choices)
     score = SCORES[strategy]
     scores = [score(one, at, facts) for at, one in enumerate(choices)]
-    turn = await turns(",".join(one.name for one in choices), [one.weight for one in choices], store)
+    # each model has a turn of its own: clients that ask for two in turn would else split them by account
+    name = ",".join(f"{one.name}:{one.model}" for one in choices)
+    turn = await turns(name, [one.weight for one in choices], store)
     return [choices[at] for at in sorted(turn, key=lambda at: scores[at])]
 
 
@@ -45,6 +50,6 @@ async def turns(name: str, weights: Sequence[int], store: Store) -> list[int]:
     if len(weights) < 2:
         return list(range(len(weights)))
     order = cycle(tuple(weights))
-    outcome = await store.apply((Count(key=f"rotation:{name}"),))
+    outcome = await store.apply((Count(key=f"rotation:{name}", ttl_s=TURNS_KEPT_S),))
     at = (outcome.values[0] - 1) % len(order)
     return list(dict.fromkeys((*order[at:], *order[:at])))
