@@ -86,12 +86,13 @@ async def test_a_window_that_is_used_all_the_time_is_kept_and_then_goes(
 
 async def test_places_that_come_and_go_leave_nothing(store: MemoryStore) -> None:
     """A place is noted with its end, long after it was given back: these notes must not pile up."""
+    await store.apply([Lease(key="l", holder="the first that ends", ttl_s=1)])
     for number in range(5000):
         await store.apply([Lease(key="l", holder=f"{number}")])
         if number >= 10:
             await store.apply([Lease(key="l", holder=f"{number - 10}", is_over=True)])
     places = store._leases.kept["l"]  # nothing else tells
-    assert len(places._until_us) == 10
+    assert len(places._until_us) == 11
     assert len(places._ends) < 100
 
 
@@ -101,6 +102,14 @@ async def test_counters_that_come_and_go_leave_nothing(store: MemoryStore) -> No
         await store.apply([Window(key=f"{number}", by=-1), Lease(key=f"{number}", holder="x", is_over=True)])
     assert len(store) == 0
     assert all(len(book._ends) < 100 for book in store._books)
+
+
+async def test_a_mark_that_is_made_shorter_goes_sooner(store: MemoryStore, clock: HandClock) -> None:
+    await store.apply([Mark(key="m", value=1, ttl_s=1000)])
+    await store.apply([Mark(key="m", is_over=True), Mark(key="m", value=1, ttl_s=5)])
+    clock.at_s += 5
+    await store.apply([])
+    assert len(store) == 0
 
 
 async def test_beyond_the_bound_those_go_that_would_be_over_soonest(clock: HandClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,8 @@ class Away:
         self.asked = 0
         self.is_closed = False
         self.hold: asyncio.Event | None = None
+        self.answers: int | None = None
+        """So many, and then it is away."""
 
     async def apply(self, steps: Sequence[Step]) -> Outcome:
         self.asked += 1
@@ -35,6 +38,9 @@ class Away:
             await self.hold.wait()
         if self.loses:
             await self.kept.apply(steps)
+        if self.answers is not None:
+            self.answers -= 1
+            self.is_away = self.answers < 0
         if self.is_away or self.loses:
             raise StoreUnavailable("redis://there:6379/0 gives no answer within 250 ms")
         return await self.kept.apply(steps)
@@ -216,27 +222,50 @@ async def test_marks_that_were_seen_still_stand(store: SharedStore, shared: Away
     assert await ask(store, *looks) == (1, 0, 0, 5)
 
 
-async def test_what_is_not_told_is_still_owed(store: SharedStore, shared: Away, clock: HandClock) -> None:
-    """It goes away again while it is told, and what happens then is told as well."""
-    await store.apply([TOOK, *(Lease(key=f"{n}", holder="x") for n in range(500))])
+@pytest.mark.parametrize("answers", range(1, 8))
+async def test_what_is_not_told_is_still_owed(
+    store: SharedStore, shared: Away, clock: HandClock, answers: int
+) -> None:
+    """It goes away again after some answers, while it is told, and is then told the rest."""
+    places = [Lease(key=f"{number}", holder="x") for number in range(500)]
+    back_again = [replace(place, is_over=True) for place in places]
+    await store.apply([*places, Mark(key="revived", value=1)])
     shared.is_away = True
-    await store.apply([BACK, *(Lease(key=f"{n}", holder="x", is_over=True) for n in range(500))])
-    await store.apply([Mark(key=f"{n}", value=n) for n in range(1, 500)])
-    shared.is_away = False
+    await store.apply([*back_again, Mark(key="revived", is_over=True)])
+    await store.apply([Mark(key=f"{number}", value=number) for number in range(1, 500)])
+    shared.is_away, shared.answers = False, answers
     clock.at_s += AGAIN_S
-    for turns in range(1, 6):
-        shared.asked = 0
-        away = asyncio.create_task(store.try_again())
-        while shared.asked < turns and not away.done():
-            await asyncio.sleep(0)
-        shared.is_away = turns < 5
-        await away
-        await store.apply([Mark(key=f"late {turns}", value=1)])
-        shared.is_away = False
-        clock.at_s += AGAIN_S
     await store.try_again()
-    assert await ask(shared.kept, LOOK, *(Mark(key=f"{n}") for n in range(1, 500))) == (0, *range(1, 500))
-    assert await ask(shared.kept, *(Mark(key=f"late {n}") for n in range(1, 6))) == (1,) * 5
+    shared.answers = None
+    shared.is_away = True
+    await store.apply([Mark(key="revived", value=2, ttl_s=60), Mark(key="late", value=1)])
+    await back(store, shared, clock)
+    assert set(await ask(shared.kept, *back_again)) == {0}
+    marks = [Mark(key=f"{number}") for number in range(1, 500)]
+    assert await ask(shared.kept, *marks) == tuple(range(1, 500))
+    outcome = await shared.kept.apply([Mark(key="revived"), Mark(key="late")])
+    assert (outcome.values, outcome.ends_s) == ((2, 1), (58, None))
+
+
+async def test_what_changes_while_it_is_told_is_told_as_well(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    await store.apply([TOOK])
+    shared.is_away = True
+    await store.apply([Mark(key="early", value=1)])
+    shared.is_away, shared.hold = False, asyncio.Event()
+    clock.at_s += AGAIN_S
+    telling = asyncio.create_task(store.try_again())
+    while shared.asked < 3:
+        await asyncio.sleep(0)
+        await store.apply([Mark(key="late", value=1), BACK])
+        if shared.asked == 2:
+            shared.hold.set()
+            await asyncio.sleep(0)
+            shared.hold = asyncio.Event()
+    shared.hold.set()
+    await telling
+    assert await ask(shared.kept, Mark(key="early"), Mark(key="late"), LOOK) == (1, 1, 0)
 
 
 async def test_a_refused_batch_owes_nothing(store: SharedStore, shared: Away, clock: HandClock) -> None:

@@ -126,6 +126,19 @@ HISTORIES: dict[str, list[Row]] = {
         (0, added(-3, age_s=61), {"values": (4,)}),
         (0, added(-3, age_s=5000), {"values": (4,)}),
     ],
+    "a window of any length is no shorter than it says": [
+        (0, Window(key="w", window_s=0.0001), {}),
+        (0.00009, Window(key="w", by=0, window_s=0.0001), {"values": (1,)}),
+        (0.00004, Window(key="w", by=0, window_s=0.0001), {"values": (0,)}),
+    ],
+    "many slices are in order": [
+        *((2.0, added(1), {"values": (number,)}) for number in range(1, 31)),
+        (0, added(10, limit=30), {"refused": 0, "wait_s": 21}),
+        (0, added(-20), {"values": (10,)}),
+        (0, added(29, limit=30), {"refused": 0, "wait_s": 59}),
+        (22, added(0), {"values": (10,)}),
+        (21, added(0), {"values": (9,)}),
+    ],
     "windows of different lengths are different": [
         (0, [added(5), Window(key="w", by=2, window_s=3600)], {"values": (5, 2)}),
         (61, [added(0), Window(key="w", by=0, window_s=3600)], {"values": (0, 2)}),
