@@ -356,7 +356,9 @@ class _Told:
             b"x-debug-credential": last.credential,
             b"x-debug-gateway": last.gateway,
             b"x-debug-attempts": str(len(self.kept.attempts)),
-            b"x-debug-path": f"{self.kept.endpoint}>{last.provider}",
+            b"x-debug-path": ">".join(
+                (self.kept.endpoint or "", *(one.provider for one in self.kept.attempts))
+            ),
         }
         return tuple((name, _header_value(value)) for name, value in named.items() if value)
 

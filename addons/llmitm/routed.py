@@ -32,7 +32,7 @@ from llmitm.route.providers import Candidate
 from llmitm.route.search import Found, Search, chain, larger
 from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
-from llmitm.translate import peek
+from llmitm.translate import peek, unasked
 from llmitm.translate.cut import without_envelopes
 from llmitm.tries import Make, Tries
 from llmitm.untouched import Untouched
@@ -140,8 +140,12 @@ class Trip:
         sent = without_envelopes(call.dialect, body)
         if call.model is None and chosen.model != wanted.models[0]:
             sent = peek.replace_member(sent, "model", chosen.model)
+        asking = None
+        if call.dialect is Dialect.OPENAI_CHAT and wanted.is_stream and config.streaming.ask_usage:
+            if chosen.has_stream_options and call.task == "generate":
+                asking = unasked.asking(sent)
         planned = translated.with_version(request, planned, call.dialect)
-        sending = outgoing(request, planned, sent, decodable=call.task == "generate")
+        sending = outgoing(request, planned, asking or sent, decodable=call.task == "generate")
         is_stateful = call.dialect is Dialect.OPENAI_RESPONSES  # its replies are kept by the account
         untouched = Untouched(
             dialect=call.dialect,
@@ -153,6 +157,7 @@ class Trip:
             is_json_array=call.is_json_array,
             is_held=config.streaming.bootstrap,
             headers=(translated.model_header(chosen.model),),
+            without=unasked.Without() if asking else None,
             learn_id=partial(world.pins.pin, choice=found.choice) if is_stateful else None,
         )
         return untouched.steps(attempt(planned.attempt, sending, world, self.watch, kept))

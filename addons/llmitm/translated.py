@@ -202,7 +202,7 @@ def target_of(chosen: Candidate, dialect: Dialect, config: Config, *, is_strict:
         is_mistral=known is not None and known.vendor == "mistral",
         is_openrouter=known is not None and known.name.startswith("openrouter"),
         scope=hashlib.sha256(key.encode()).hexdigest()[:8] if key else None,
-        has_stream_options=known is None or known.has_stream_options,
+        has_stream_options=chosen.has_stream_options,
         map_hosted=frozenset(chosen.options.map_hosted),
         auto_cache=chosen.options.auto_cache,
         is_strict=is_strict,

@@ -17,6 +17,7 @@ from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.translate.beside import Beside
+from llmitm.translate.unasked import Without
 from llmitm.translated import body_of, decoded, is_events
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
@@ -44,6 +45,8 @@ class Untouched:
     """What the client is told beside the upstream's own headers."""
     learn_id: Callable[[str], Awaitable[None]] | None = None
     """Told the reply's id before the client is."""
+    without: Without | None = None
+    """Takes out of a stream what the client did not ask for."""
     _beside: Beside | None = None
 
     async def steps(self, steps: Steps) -> Steps:
@@ -61,13 +64,16 @@ class Untouched:
             if self.learn_id is not None and self._beside is not None and self._beside.reply_id:
                 await self.learn_id(self._beside.reply_id)
             yield head
-            if held:
-                yield held
+            if shown := self._shown(held):
+                yield shown
             if head.whole is None:
                 async for piece in steps:
                     assert isinstance(piece, bytes)
-                    yield piece
+                    if shown := self._shown(piece):
+                        yield shown
                     self._feed(piece)
+                if self.without is not None and (shown := self.without.finish()):
+                    yield shown
                 if self._beside is not None and self._beside.finish():
                     raise _cut()
         except BaseException:
@@ -100,14 +106,22 @@ class Untouched:
         self._check(beside)
         if is_cut:
             raise _cut()
-        return replace(head, whole=bytes(held)), b""
+        whole = bytes(held)
+        if self.without is not None:
+            whole = self.without.feed(whole) + self.without.finish()
+        return replace(head, whole=whole), b""
 
     def _reader(self, head: ResponseHead) -> Beside | None:
         is_plain = head.header(b"content-encoding") in (None, b"", b"identity")
         is_stream = is_events(head)
+        if not is_plain or not is_stream:
+            self.without = None
         if head.status != 200 or not is_plain or not self.is_read or (self.is_json_array and not is_stream):
             return None
         return Beside(self.dialect, is_events=is_stream)
+
+    def _shown(self, piece: bytes) -> bytes:
+        return piece if self.without is None else self.without.feed(piece)
 
     def _feed(self, piece: bytes) -> None:
         if self._beside is not None and piece:

@@ -131,7 +131,8 @@ async def test_a_client_of_the_providers_own_dialect_is_not_touched(
 
 @pytest.mark.parametrize("name", ["stream", "whole"])
 async def test_the_same_answer_as_without_a_gateway(provider: Provider, world: World, name: str) -> None:
-    body = orjson.dumps({"model": "chat-a", "messages": USER, "stream": name == "stream"})
+    asked = {"stream": True, "stream_options": {"include_usage": True}} if name == "stream" else {}
+    body = orjson.dumps({"model": "chat-a", "messages": USER, **asked})
     headers = {"authorization": "Bearer sk-chat-key"}
     async with httpx.AsyncClient(trust_env=False) as client:
         direct = await client.post(f"{provider.url}/v1/chat/completions", content=body, headers=headers)
@@ -139,6 +140,17 @@ async def test_the_same_answer_as_without_a_gateway(provider: Provider, world: W
     assert content == direct.content
     assert head.header(b"content-type") == direct.headers["content-type"].encode()
     assert head.header(b"x-ratelimit-limit-requests") == b"10000"
+
+
+async def test_a_chat_stream_tells_us_its_tokens_and_not_the_client(provider: Provider, world: World) -> None:
+    entries: list[Entry] = []
+    world.sinks = (entries.append,)
+    _, content = await ask(
+        world, "/all/v1/chat/completions", {"model": "chat-a", "messages": USER, "stream": True}
+    )
+    assert orjson.loads(provider.requests[0].body)["stream_options"] == {"include_usage": True}
+    assert entries[0].usage.input_tokens == 3 and (entries[0].usage.output_tokens or 0) > 3
+    assert b'"prompt_tokens"' not in content and content.endswith(b"data: [DONE]\n\n")
 
 
 async def test_nothing_but_the_models_name_is_written_anew(provider: Provider, world: World) -> None:

@@ -52,6 +52,12 @@ class Candidate:
         """The client's own where the provider speaks it."""
         return client if client in self.dialects else self.options.dialect(self.provider)
 
+    @property
+    def has_stream_options(self) -> bool:
+        """Whether it takes `stream_options` in chat; whoever is not known is taken to."""
+        known = self.options.known(self.provider)
+        return known is None or known.has_stream_options
+
     def auth(self, dialect: Dialect) -> Auth:
         return auth_of(self.provider, self.options, dialect)
 

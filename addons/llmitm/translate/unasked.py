@@ -1,0 +1,72 @@
+"""A chat stream is asked for its usage though the client did not; the chunk that tells it is kept back. Pure.
+
+Every other byte passes. Providers put `"usage":null` into the other chunks then, which clients ignore.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import orjson
+
+from llmitm.translate import peek
+
+_SEAM: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_ASKED: Final = b'{"include_usage":true}'
+
+
+def asking(body: bytes) -> bytes | None:
+    """The request with its usage asked for; None where it streams nothing, or asks for it already.
+
+    The body is a JSON object.
+    """
+    seen = peek.peek(body)
+    if seen is None or not seen.stream or seen.include_usage:
+        return None
+    span = peek.top_level(body).get("stream_options")
+    options = body[span[0] : span[1]] if span is not None else b"null"
+    if options == b"null":
+        return peek.edit(body, {"stream_options": _ASKED})
+    try:
+        return peek.edit(body, {"stream_options": peek.edit(options, {"include_usage": b"true"})})
+    except peek.NotAnObject:
+        return None  # the provider says what is wrong with it
+
+
+class Without:
+    """Takes the chunk out of a stream, however that is cut into pieces."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        """What of the stream may go on: whole events."""
+        whole = self._held + piece
+        at = 0
+        kept: list[bytes] = []
+        for seam in _SEAM.finditer(whole):
+            event = whole[at : seam.end()]
+            at = seam.end()
+            if not _is_usage(event):
+                kept.append(event)
+        self._held = whole[at:]
+        return b"".join(kept)
+
+    def finish(self) -> bytes:
+        """What is left where the stream ends within an event."""
+        left, self._held = self._held, b""
+        return left
+
+
+def _is_usage(event: bytes) -> bool:
+    if b'"usage"' not in event or b'"choices"' not in event:
+        return False
+    lines = [line.removeprefix(b"data:") for line in event.splitlines() if line.startswith(b"data:")]
+    try:
+        chunk = orjson.loads(b"\n".join(lines))
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(chunk, dict) and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
