@@ -111,6 +111,23 @@ READ: dict[str, tuple[list[dict[str, Any]], list[Part]]] = {
         ],
         [ToolCall(id="k1", name="f", args='{"a":1}', sealed=OWN), ToolCall(id="", name="g", args="{}")],
     ),
+    "a call with members that are null": (
+        [
+            {
+                "functionCall": {
+                    "name": "g",
+                    "args": {"a": 1},
+                    "id": None,
+                    "partialArgs": None,
+                    "willContinue": None,
+                },
+                "text": None,
+                "thought": None,
+                "thoughtSignature": None,
+            }
+        ],
+        [ToolCall(id="", name="g", args='{"a":1}')],
+    ),
     "an image": (
         [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}],
         [Media(kind="image", source=Base64("AAAA"), mime="image/png")],

@@ -285,7 +285,7 @@ class _Candidate:
         if self._partial is None or call.get("name") is not None:
             self.close(out)
             self.parts.open(self._open_call(call, sealed), out)
-            self._partial = PartialArgs() if call.get("willContinue") or "partialArgs" in call else None
+            self._partial = PartialArgs() if call.get("willContinue") or call.get("partialArgs") else None
         if self._partial is None:
             args = call.get("args")
             self.parts.args("{}" if args is None else place.slice(n, "functionCall", "args"), out)
