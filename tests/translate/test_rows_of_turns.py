@@ -57,3 +57,15 @@ def test_of_two_results_the_later_one_counts_wherever_it_stands() -> None:
     user, call, result, answer, again = orjson.loads(made.body)["messages"]
     assert [block["content"][0]["text"] for block in result["content"]] == ["d"]
     assert {one.what for one in made.notes.told} == {"tool-result-moved", "tool-result-repeated"}
+
+
+@pytest.mark.parametrize(
+    "dialect", [Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.ANTHROPIC_MESSAGES]
+)
+def test_a_turn_of_the_model_without_parts_is_left_out(dialect: Dialect) -> None:
+    word = {"role": "user", "parts": [{"text": "a"}]}
+    body = orjson.dumps({"contents": [word, {"role": "model"}, word]})
+    asked = read_request(Dialect.GEMINI, body, model="m", is_stream=False)
+    vendor = "anthropic" if dialect is Dialect.ANTHROPIC_MESSAGES else "openai"
+    target = Target(dialect=dialect, model="m", row=models.find("m", dialect), vendor=vendor, is_openai=True)
+    assert b"assistant" not in Translation(asked, target).body

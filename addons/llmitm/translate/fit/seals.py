@@ -92,12 +92,13 @@ def _followed(parts: list[Part], target: Target) -> list[Part]:
         parts = parts[:-1]
     if target.vendor != "openai":
         return parts
-    after = (*parts[1:], None)
-    return [one for one, two in zip(parts, after, strict=True) if not _are_reasoning(one, two)]
+    return [
+        part for n, part in enumerate(parts) if not all(map(_is_reasoning, (part, *parts[n + 1 : n + 2])))
+    ]
 
 
-def _are_reasoning(one: Part, two: Part | None) -> bool:
-    return isinstance(one, Reasoning) and isinstance(two, Reasoning)
+def _is_reasoning(part: Part) -> bool:
+    return isinstance(part, Reasoning)
 
 
 def _is_torn(turn: Turn, target: Target) -> bool:
