@@ -56,7 +56,7 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         try:
             if request.path in (b"/health", b"/ready"):
                 kept.is_quiet = True
-                steps = _health(world, is_ready=request.path == b"/ready")
+                steps = _health(world, request, is_ready=request.path == b"/ready")
             else:
                 steps = _trip(request, world, watch, kept)
             async for step in steps:
@@ -270,10 +270,14 @@ def _with_query(rest: bytes, query: bytes) -> bytes:
     return path + b"?" + query if query or mark else path
 
 
-async def _health(world: World, *, is_ready: bool) -> Steps:
-    """`/health` says that it lives, `/ready` whether it takes requests: not while it drains."""
+async def _health(world: World, request: ClientRequest, *, is_ready: bool) -> Steps:
+    """`/health` says that it lives, `/ready` whether it takes requests: not while it drains. What runs on
+    this machine also learns how much is under way."""
     status = 503 if is_ready and world.is_draining else 200
-    body = orjson.dumps({"status": "draining" if world.is_draining else "ok", "version": __version__})
+    told: dict[str, object] = {"status": "draining" if world.is_draining else "ok", "version": __version__}
+    if request.client.startswith(("127.", "[::1]", "::1")):
+        told |= {"in_flight": world.in_flight - 1}  # not counting this one
+    body = orjson.dumps(told)
     yield ResponseHead(
         status=status,
         reason=reason(status),
