@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from llmitm.clock import Clock
 from llmitm.state.store import Lease, Mark, Step, Store
 
 MOST_DEBTS: Final = 50_000
@@ -18,10 +17,9 @@ _TOGETHER: Final = 200
 class Debts:
     """Places that it may still count, and marks that changed."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._places: dict[tuple[str, str], float] = {}
-        """By key and holder: the tick from which on the place is free anyway."""
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], Lease] = {}
+        """By key and holder: what gives the place back."""
         self._marks: dict[str, bool] = {}
         """By key: whether it was taken away at some time, and perhaps set again. How it stands is looked
         up when it is told."""
@@ -31,9 +29,9 @@ class Debts:
 
     def owe_places(self, steps: Iterable[Lease]) -> None:
         """Places that were taken there and given back here."""
-        now_s = self._clock.tick_s()
         for step in steps:
-            _put(self._places, (step.key, step.holder), now_s + step.ttl_s)
+            back = Lease(key=step.key, holder=step.holder, is_over=True)
+            _put(self._places, (step.key, step.holder), back)
 
     def owe_perhaps(self, steps: Sequence[Step]) -> None:
         """After a batch of which nobody knows whether it was done."""
@@ -53,7 +51,7 @@ class Debts:
         owed = len(self)
         for _ in range(0, owed, _TOGETHER):
             places, marks = _some(self._places, _TOGETHER), _some(self._marks, _TOGETHER)
-            steps = self._back(places) + await _as_they_stand(marks, local)
+            steps = [*places.values(), *await _as_they_stand(marks, local)]
             try:
                 await shared.apply(steps)
             except BaseException:
@@ -63,14 +61,6 @@ class Debts:
                 }
                 raise
         return owed
-
-    def _back(self, places: dict[tuple[str, str], float]) -> list[Step]:
-        now_s = self._clock.tick_s()
-        return [
-            Lease(key=key, holder=holder, is_over=True)
-            for (key, holder), free_s in places.items()
-            if free_s > now_s
-        ]
 
 
 async def _as_they_stand(marks: dict[str, bool], local: Store) -> list[Step]:

@@ -36,7 +36,7 @@ class SharedStore:
         self._local = MemoryStore(clock)
         self._clock = clock
         self._name = name
-        self._debts = Debts(clock)
+        self._debts = Debts()
         self._away_since_s: float | None = None
         self._again_s = 0.0
         self._trial: asyncio.Task[None] | None = None
