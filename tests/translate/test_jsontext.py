@@ -124,3 +124,9 @@ def test_only_json_is_written_and_words_as_what_they_say() -> None:
     assert jsontext.dumps([Word.A, jsontext.Raw("1.50"), jsontext.Spelled("1e3")]) == b'["a",1.50,1e3]'
     with pytest.raises(TypeError):
         jsontext.dumps([object()])
+
+
+def test_what_is_too_deep_to_look_through_is_told_as_such() -> None:
+    deep = '{"a":' * 900 + '"\\ud83d"' + "}" * 900
+    with pytest.raises(ValueError, match="deep"):
+        jsontext.loads(deep)

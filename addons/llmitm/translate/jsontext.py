@@ -66,10 +66,10 @@ def loads(text: bytes | str) -> Any:
     try:
         whole = text if isinstance(text, str) else text.decode("utf-8-sig")
         value = _decoder.decode(whole)
+        if "\\ud" in whole or "\\uD" in whole:
+            value = _without_surrogates(value)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if "\\ud" in whole or "\\uD" in whole:
-        value = _without_surrogates(value)
     return value
 
 
