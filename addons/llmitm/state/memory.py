@@ -11,7 +11,7 @@ from llmitm.state.kinds import Kept, Number, Places, Slices, Standing, Undo, in_
 from llmitm.state.store import Count, Lease, Mark, Outcome, Step, Window
 
 MOST_COUNTERS: Final = 200_000
-"""Of each kind. About 50 MB of counts or marks; a window takes up to 5 kB, a held place 200 bytes."""
+"""Of each kind. About 50 MB of counts or marks; a window takes up to 7 kB, a held place 200 bytes."""
 
 
 class MemoryStore:
