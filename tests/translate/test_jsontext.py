@@ -126,7 +126,8 @@ def test_only_json_is_written_and_words_as_what_they_say() -> None:
         jsontext.dumps([object()])
 
 
-def test_what_is_too_deep_to_look_through_is_told_as_such() -> None:
-    deep = '{"a":' * 900 + '"\\ud83d"' + "}" * 900
+@pytest.mark.parametrize("depth", [995, 2_000, 100_000])
+def test_what_is_too_deep_to_look_through_is_told_as_such(depth: int) -> None:
+    deep = '{"a":' * depth + '"\\ud83d"' + "}" * depth
     with pytest.raises(ValueError, match="deep"):
         jsontext.loads(deep)
