@@ -175,6 +175,8 @@ OTHERWISE = [
     ({"allOf": [of({"minimum": 1}), of(STRING)]}, ANTHROPIC_STRICT, None, True),
     ({"allOf": [{"type": "number"}, {"type": "integer"}]}, GEMINI, {"type": "integer"}, False),
     ({"allOf": [{"maximum": 3}, {"maximum": 2}]}, GEMINI, {"maximum": 2}, True),
+    ({"allOf": [STRING, True]}, GEMINI, STRING, False),
+    ({"allOf": [STRING, False]}, GEMINI, STRING, True),
     (
         {"allOf": [{"items": STRING}, {"items": {"title": "t"}}]},
         GEMINI,
