@@ -11,7 +11,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
 
 import orjson
 
@@ -24,7 +23,6 @@ from llmitm.exchange import ClientRequest, Dialect, ResponseHead, UpstreamReques
 from llmitm.record.entry import Entry
 from llmitm.route import plan
 from llmitm.route.calls import Call
-from llmitm.route.choice import Choice
 from llmitm.route.conversation import conversation_of
 from llmitm.route.pins import named_in
 from llmitm.route.plan import Asked, Way
@@ -64,7 +62,7 @@ class Trip:
         facts = Facts(
             in_flight=world.health.in_flight,
             latency_s=world.health.latency_s,
-            usd_per_mtok=partial(usd_per_mtok, self.config),
+            usd_per_mtok=lambda choice: world.prices.usd_per_mtok(choice.provider, choice.model),
             conversation=conversation,
         )
         return Search(
@@ -251,11 +249,3 @@ def is_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Con
         not globs or any(fnmatchcase(model, glob) for glob in globs)
         for globs in (endpoint.allowed_models, key.allowed_models if key else ())
     )
-
-
-def usd_per_mtok(config: Config, choice: Choice[Any]) -> float | None:
-    """What a million tokens cost about, input and output alike; None: nobody knows."""
-    price = config.model_prices.get(choice.model)
-    if price is None or "input" not in price or "output" not in price:
-        return None
-    return (price["input"] + price["output"]) / 2

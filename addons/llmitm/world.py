@@ -11,6 +11,7 @@ from llmitm.config.watch import Source
 from llmitm.exchange import Sender
 from llmitm.record.entry import Sink
 from llmitm.record.log import request_line
+from llmitm.record.prices import Prices
 from llmitm.route.health import Health
 from llmitm.route.pins import Pins
 from llmitm.secret import Redactor
@@ -28,6 +29,7 @@ class World:
     sender: Sender
     health: Health
     pins: Pins
+    prices: Prices
     redact: Redactor
     sinks: tuple[Sink, ...] = (request_line,)
     is_shared: bool = False
@@ -80,15 +82,17 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
     store = open_store(config.state.url, clock)
     is_shared = not Place.of(config.state.url).is_memory
     health = Health(config, clock, store)
+    prices = Prices(config, clock)
     return World(
         config=config,
         health=health,
         pins=Pins(store if is_shared else None),
+        prices=prices,
         clock=clock,
         store=store,
         is_shared=is_shared,
         sender=sender,
         redact=redact,
         started_s=clock.now_s(),
-        followers=[health.follow, lambda config: sender.keep_to(timeouts(config))],
+        followers=[health.follow, prices.follow, lambda config: sender.keep_to(timeouts(config))],
     )

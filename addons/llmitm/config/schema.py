@@ -20,7 +20,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     field_validator,
@@ -28,6 +27,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from llmitm.config.prices import ModelPrice
+from llmitm.config.table import Table
 from llmitm.exchange import Dialect
 from llmitm.route.known import KNOWN, Known
 from llmitm.route.verdict import WHY
@@ -175,14 +176,6 @@ def _as_secret(value: Any) -> Any:
     if isinstance(value, Secret):
         return value
     raise _wrong("a string is expected")
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys are errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=False, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
 
 
 class Server(Table):
@@ -569,7 +562,8 @@ class Config(Table):
     payload: Payload = Payload()
     passthrough_headers: tuple[str, ...] = ()
     hooks: Hooks = Hooks()
-    model_prices: Mapping[str, Mapping[str, Money]] = {}
+    model_prices: Mapping[Glob, ModelPrice] = {}
+    """By model, or `PROVIDER/MODEL`, exact or as a glob."""
     model_capabilities: Mapping[Glob, Mapping[str, Any]] = {}
     """A glob of models to cells of their rows in `translate.models`."""
     ledger: Ledger = Ledger()
