@@ -63,3 +63,7 @@ score *args:
 # a million broken inputs for every reader
 fuzz *args:
     PYTHONPATH=addons:tests {{python}} tests/fuzz/fuzz.py "$@"
+
+# a hundred thousand exchanges over accounts that fail at random, in simulated time: every rule of the retries
+retrymath *args:
+    PYTHONPATH=addons:tests {{python}} -m support.retrymath "$@"

@@ -112,12 +112,12 @@ class Tries[T]:
         if upcoming is None:
             return False
         wait_s = self._backoff_s() if verdict.backs_off and upcoming.upstream == self._last_upstream else 0
-        if self.clock.tick_s() + wait_s >= self.deadline_s or not self._may_spend():
+        if self.clock.tick_s() + wait_s >= self.deadline_s:
             return False
-        if wait_s:
+        if wait_s and self.health.budget.has_room():
             await self.clock.sleep(wait_s)
             self.search.waited()
-        return True
+        return self._may_spend()
 
     def _has_room(self) -> bool:
         most = self.retry.max_attempts

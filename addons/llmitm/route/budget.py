@@ -39,12 +39,16 @@ class RetryBudget:
         """A request came in."""
         self._slice()[1] += 1
 
-    def take(self) -> bool:
-        """Whether there may be one more try; it is counted then."""
-        latest = self._slice()
+    def has_room(self) -> bool:
+        """Whether there might be one more try now."""
+        self._slice()
         requests = sum(one[1] for one in self._slices)
         tries = sum(one[2] for one in self._slices)
-        if tries >= max(AT_LEAST, int(self.ratio * requests)):
+        return tries < max(AT_LEAST, int(self.ratio * requests))
+
+    def take(self) -> bool:
+        """Whether there may be one more try; it is counted then."""
+        if not self.has_room():
             return False
-        latest[2] += 1
+        self._slice()[2] += 1
         return True

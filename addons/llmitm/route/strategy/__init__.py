@@ -6,6 +6,7 @@ to tell its candidates apart still shares the load by weight.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -41,15 +42,18 @@ async def ordered[T](
     scores = [score(one, at, facts) for at, one in enumerate(choices)]
     # each model has a turn of its own: clients that ask for two in turn would else split them by account
     name = ",".join(f"{one.name}:{one.model}" for one in choices)
-    turn = await turns(name, [one.weight for one in choices], store)
+    # and each set of those that do not rest; where many sets come and go, they must not all begin alike
+    turn = await turns(name, [one.weight for one in choices], store, zlib.crc32(name.encode()))
     return [choices[at] for at in sorted(turn, key=lambda at: scores[at])]
 
 
-async def turns(name: str, weights: Sequence[int], store: Store) -> list[int]:
-    """All indexes, in the order in which their turns come next in the smooth weighted rotation `name`."""
+async def turns(name: str, weights: Sequence[int], store: Store, first: int = 0) -> list[int]:
+    """All indexes, in the order in which their turns come next in the smooth weighted rotation `name`, whose
+    round begins with turn number `first`.
+    """
     if len(weights) < 2:
         return list(range(len(weights)))
     order = cycle(tuple(weights))
     outcome = await store.apply((Count(key=f"rotation:{name}", ttl_s=TURNS_KEPT_S),))
-    at = (outcome.values[0] - 1) % len(order)
+    at = (outcome.values[0] - 1 + first) % len(order)
     return list(dict.fromkeys((*order[at:], *order[:at])))
