@@ -67,3 +67,7 @@ fuzz *args:
 # a hundred thousand exchanges over accounts that fail at random, in simulated time: every rule of the retries
 retrymath *args:
     PYTHONPATH=addons:tests {{python}} -m support.retrymath "$@"
+
+# ten thousand requests of 32 clients in four dialects, while 30 % of what is sent upstream fails
+storm *args:
+    PYTHONPATH=addons:tests {{python}} -m support.storm "$@"
