@@ -131,6 +131,7 @@ def test_all_rest(
         assert (refused.status, refused.code) == (status, code)
         told = dict(refused.headers)
         assert told.get(b"retry-after") == retry_after
+        assert (b"retry-after-ms" in told) == (retry_after is not None)
         assert told.get(b"x-should-retry") == again
         if retry_after:
             assert f"back in {retry_after.decode()} s" in refused.message
@@ -147,7 +148,8 @@ def test_a_broken_provider_is_told_with_the_moment_of_its_next_chance() -> None:
         await asyncio.sleep(18.5)
         with pytest.raises(Refused) as caught:
             await stage.ask()
-        assert (caught.value.status, dict(caught.value.headers)) == (503, {b"retry-after": b"12"})
+        told = {b"retry-after": b"12", b"retry-after-ms": b"11500"}
+        assert (caught.value.status, dict(caught.value.headers)) == (503, told)
 
     simulate(main())
 
@@ -218,6 +220,10 @@ def test_what_is_told_of_coming_again(
         expected = dict(last.headers) if told is None else {b"content": b"kept"} | told
         if told is None and last.ending is Ending.SERVER:
             expected |= {b"retry-after": b"2"}
+        for name, wait in tuple(expected.items()):
+            if name == b"retry-after" and last.ending is not Ending.CLIENT:
+                wait_s = last.retry_after_s or float(wait)
+                expected[b"retry-after-ms"] = b"%d" % (wait_s * 1000)
         assert {b"content": b"kept"} | dict(caught.value.told.headers) == {b"content": b"kept"} | expected
 
     simulate(main())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from llmitm.errors import Refused
 from llmitm.exchange import ResponseHead
 from llmitm.missed import Missed
 from llmitm.route.health import Health
-from llmitm.route.search import NEVER_AGAIN, PATIENCE_S, Found, Search
+from llmitm.route.search import NEVER_AGAIN, Found, Search, back_in
 from llmitm.route.verdict import VERDICTS, Ending, Next
 
 log = logging.getLogger("llmitm")
@@ -138,14 +137,11 @@ class Tries[T]:
         if again == "as_told":
             return missed
         back_s = await self.search.back_in_s()
-        is_never = again == "never" or back_s is None or back_s > PATIENCE_S
+        is_never = again == "never" or back_s is None
         if again == "alone" and (self._number > 1 or self._is_spent):
             is_never = True
-        headers = dict(NEVER_AGAIN) if is_never else {}
-        if back_s:
-            headers[b"retry-after"] = b"%d" % math.ceil(back_s)
-        gone = {*headers, *((b"retry-after-ms",) if back_s else ())}
-        kept = (pair for pair in missed.told.headers if pair[0].lower() not in gone)
+        headers = dict(back_in(back_s) if back_s else ()) | dict(NEVER_AGAIN if is_never else ())
+        kept = (pair for pair in missed.told.headers if pair[0].lower() not in headers)
         missed.told = replace(missed.told, headers=(*kept, *headers.items()))
         return missed
 

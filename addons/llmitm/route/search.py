@@ -9,6 +9,7 @@ from typing import Final
 
 from llmitm.config.schema import Routing
 from llmitm.errors import Refused
+from llmitm.exchange import Headers
 from llmitm.route.breaker import Pass
 from llmitm.route.choice import Choice
 from llmitm.route.health import Health, Rest
@@ -157,9 +158,18 @@ class Search[T]:
         said = f"Every account that serves this model {what}."
         if not waits:
             return Refused(status, code, said, headers=NEVER_AGAIN)
-        wait_s = max(1, math.ceil(min(waits)))
-        headers = ((b"retry-after", b"%d" % wait_s), *(NEVER_AGAIN if wait_s > PATIENCE_S else ()))
-        return Refused(status, code, f"{said} The first is back in {wait_s} s.", headers=headers)
+        headers = back_in(min(waits))
+        when = f"{said} The first is back in {headers[0][1].decode()} s."
+        return Refused(status, code, when, headers=headers)
+
+
+def back_in(wait_s: float) -> Headers:
+    """When another try makes sense: seconds for all, milliseconds for clients that look there first, and
+    whether that is too late for those that wait by themselves.
+    """
+    again = NEVER_AGAIN if wait_s > PATIENCE_S else ()
+    wait_ms = max(1, math.ceil(round(wait_s * 1000, 3)))
+    return (b"retry-after", b"%d" % math.ceil(wait_ms / 1000)), (b"retry-after-ms", b"%d" % wait_ms), *again
 
 
 async def chain(
