@@ -178,12 +178,22 @@ class Usage:
     audio_in_tokens: int | None = None
     audio_out_tokens: int | None = None
     image_in_tokens: int | None = None
+    image_out_tokens: int | None = None
+    cached_audio_tokens: int | None = None
+    """Part of the audio and of what was read from the cache; so is the next, of images."""
+    cached_image_tokens: int | None = None
     predicted_ok_tokens: int | None = None
     predicted_rejected_tokens: int | None = None
     server_tools: tuple[tuple[str, int], ...] = ()
     """Uses of hosted tools that are billed apart, such as `("web_search_requests", 2)`."""
     is_final: bool = True
     """False: the stream was cut; this is what had been told by then."""
+    tier: str | None = None
+    """That it was served in, where it is not the standard one: flex, priority, fast, batch..."""
+    geo: str | None = None
+    """Where it was served, where that costs more."""
+    reported_usd_nano: int | None = None
+    """What the answer itself says that it cost."""
 
 
 class Killed(Exception):

@@ -67,10 +67,19 @@ class Contradiction(Exception):
 
 
 def priced(
-    usage: Usage, prices: PriceList, version: str, *, model: str | None = None, lacks: tuple[str, ...] = ()
+    usage: Usage,
+    prices: PriceList,
+    version: str,
+    *,
+    model: str | None = None,
+    lacks: tuple[str, ...] = (),
+    once: frozenset[str] = frozenset(),
 ) -> Cost:
-    """The bill. An unknown count of something that has a price is named in `lacks`; with neither input nor
-    output told, or counts that contradict one another, the amount is None."""
+    """The bill; calls of kinds in `once` cost the same however many an answer took.
+
+    An unknown count of something that has a price is named in `lacks`; with neither input nor output told,
+    or counts that contradict one another, the amount is None.
+    """
     if usage.input_tokens is None and usage.output_tokens is None:
         return Cost(usd_nano=None, version=version, model=model, why="no tokens were told")
     rates = prices.at(usage.input_tokens or 0)
@@ -84,7 +93,7 @@ def priced(
     for tool, uses in usage.server_tools:
         kind = _TOOLS.get(tool, tool)
         if uses and tool not in _FREE:
-            counts.append((kind, uses))
+            counts.append((kind, 1 if kind in once else uses))
     total, parts = 0, []
     for kind, count in counts:
         rate = rates.get(kind)
@@ -134,8 +143,13 @@ def _input(usage: Usage, rates: Rates) -> Counts:
         raise Contradiction(f"{long} tokens written for an hour, of {written} written")
     text = total - audio - image
     beyond = max(0, read + written - text)
-    read_audio = min(beyond, audio, read)
-    read_image = min(beyond - read_audio, image, read - read_audio)
+    read_audio, read_image = usage.cached_audio_tokens, usage.cached_image_tokens
+    if read_audio is None:
+        read_audio = min(max(0, beyond - (read_image or 0)), audio, read)
+    if read_image is None:
+        read_image = min(max(0, beyond - read_audio), image, read - read_audio)
+    if read_audio > audio or read_image > image or read_audio + read_image > read:
+        raise Contradiction(f"{read_audio} tokens of audio and {read_image} of images from the cache")
     fresh = [text - (read - read_audio - read_image) - written, audio - read_audio, image - read_image]
     for at in (1, 2):  # more was written than there is text: that was audio or images
         if fresh[0] < 0:
@@ -163,11 +177,16 @@ def _output(usage: Usage, rates: Rates) -> Counts:
     """
     if usage.output_tokens is None:
         return []
-    total, audio = usage.output_tokens, usage.audio_out_tokens or 0
-    if audio > total:
-        raise Contradiction(f"{audio} tokens of audio, of {total} made in all")
-    rest = total - audio
+    total, audio, image = usage.output_tokens, usage.audio_out_tokens or 0, usage.image_out_tokens or 0
+    if audio + image > total:
+        raise Contradiction(f"{audio} tokens of audio and {image} of images, of {total} made in all")
+    rest = total - audio - image
     # hosts whose sums do not add up: the whole is what is paid
     reasoning = min(usage.reasoning_tokens or 0, rest) if "reasoning" in rates else 0
-    found = (("output", rest - reasoning), ("reasoning", reasoning), ("audio_output", audio))
+    found = (
+        ("output", rest - reasoning),
+        ("reasoning", reasoning),
+        ("audio_output", audio),
+        ("image_output", image),
+    )
     return [(kind, count) for kind, count in found if count]

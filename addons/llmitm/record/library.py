@@ -41,9 +41,6 @@ KEYS: Final[Mapping[str, str]] = {
 }
 """Its names of prices to ours. What it sells by the hour, page or letter is not counted here."""
 
-STANDARD: Final = frozenset({"default", "standard", "auto", "standard_only", "on_demand"})
-"""What tiers are called that cost what the list says."""
-
 TIERS: Final[Mapping[tuple[str, str], Decimal]] = {
     ("openai", "batch"): Decimal("0.5"),
     ("openai", "flex"): Decimal("0.5"),
@@ -84,21 +81,15 @@ class Terms:
     """What is agreed on beside the model. All as the answer tells it: what was asked for may not be given."""
 
     tier: str | None = None
-    """In neutral words: default, flex, priority, batch..."""
+    """Flex, priority, fast, batch...; None: the standard one."""
     is_batch: bool = False
-    is_fast: bool = False
-    """A speed that is paid for."""
     geo: str | None = None
-    """Where the model ran, as Anthropic says it."""
+    """Where the model ran, where that costs more, as Anthropic says it."""
 
     @property
     def special(self) -> str | None:
         """The tier's name, where it is not the standard one."""
-        if self.is_batch:
-            return "batch"
-        if self.is_fast:
-            return "fast"
-        return None if self.tier is None or self.tier.lower() in STANDARD else self.tier.lower()
+        return "batch" if self.is_batch else self.tier
 
 
 PLAIN: Final = Terms()
@@ -112,6 +103,8 @@ class Listed:
     version: str
     model: str
     lacks: tuple[str, ...] = ()
+    once: frozenset[str] = frozenset()
+    """Kinds of calls that are billed by the answer, not by the call."""
 
 
 @cache
@@ -172,7 +165,8 @@ def listed(name: str, model: str, at_s: float, terms: Terms = PLAIN) -> Listed |
         lacks = () if factor is not None else (f"the price of tier {special}",)
     if name == "anthropic" and terms.geo == "us":
         prices, used = prices.laid_over({}, factor=Decimal("1.1")), completed_version()
-    return Listed(prices=prices, version=used, model=found.id, lacks=lacks)
+    once = frozenset({"web_search"} if name == "google" and found.id.startswith("gemini-2") else ())
+    return Listed(prices=prices, version=used, model=found.id, lacks=lacks, once=once)
 
 
 def _context(special: str | None) -> dict[str, str]:

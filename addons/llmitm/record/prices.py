@@ -50,26 +50,29 @@ class Prices:
         at_s: float,
         answered: str | None = None,
         host: str | None = None,
-        terms: Terms = PLAIN,
-        reported_usd_nano: int | None = None,
+        is_batch: bool = False,
     ) -> Cost:
         """What one attempt cost.
 
         `provider` is an attempt's, `model` as it was sent, `answered` as the answer spells it, `host` the one
-        that was asked, `at_s` when it was asked (seconds since the epoch). `reported_usd_nano` is what the
-        answer says that it cost: it counts where the vendor is one whose word that is.
+        that was asked, `at_s` when it was asked (seconds since the epoch). What the answer itself says that
+        it cost counts where the vendor is one whose word that is.
         """
-        book = self._book
+        book, terms = self._book, PLAIN
+        if is_batch or usage.tier is not None or usage.geo is not None:
+            terms = Terms(tier=usage.tier, is_batch=is_batch, geo=usage.geo)
         found = book.found(provider, model, answered, host, int(at_s // _GRAIN_S), terms)
         if found is None:
             cost = Cost(usd_nano=None, version="none", why=f"no price is known of {model} at {provider}")
         else:
-            cost = priced(usage, found.prices, found.version, model=found.model, lacks=found.lacks)
-        if reported_usd_nano is None or not book.reports(provider, host):
+            cost = priced(
+                usage, found.prices, found.version, model=found.model, lacks=found.lacks, once=found.once
+            )
+        if usage.reported_usd_nano is None or not book.reports(provider, host):
             return cost
         return replace(
             cost,
-            usd_nano=reported_usd_nano,
+            usd_nano=usage.reported_usd_nano,
             version="reported",
             parts=(),
             lacks=(),

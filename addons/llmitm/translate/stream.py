@@ -97,7 +97,7 @@ def merged(known: Usage | None, more: Usage | None) -> Usage | None:
     changes: dict[str, Any] = {}
     for name in Usage.__slots__:
         value, had = getattr(more, name), getattr(known, name)
-        is_input = name not in ("output_tokens", "reasoning_tokens", "audio_out_tokens")
+        is_input = name not in ("output_tokens", "reasoning_tokens", "audio_out_tokens", "image_out_tokens")
         if value is None or value == () or (is_input and not value and had):
             continue
         changes[name] = value

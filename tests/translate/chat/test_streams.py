@@ -332,8 +332,8 @@ def test_counts_and_the_tier_are_told_once_they_are_known() -> None:
     )
     assert [event for event in told if isinstance(event, ExtrasSeen | UsageSeen)] == [
         ExtrasSeen({}, "flex"),
-        UsageSeen(Usage(input_tokens=1)),
-        UsageSeen(Usage(input_tokens=1, output_tokens=2)),
+        UsageSeen(Usage(input_tokens=1, tier="flex")),
+        UsageSeen(Usage(input_tokens=1, output_tokens=2, tier="flex")),
     ]
 
 

@@ -119,6 +119,7 @@ def test_counts_include_the_cache_and_what_hosted_tools_did() -> None:
         cache_write_1h_tokens=3,
         reasoning_tokens=1,
         server_tools=(("web_search_requests", 2),),
+        tier="priority",
     )
 
 

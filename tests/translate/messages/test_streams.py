@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -200,8 +201,9 @@ def test_counts_add_up_over_the_stream_and_zeros_at_the_end_change_nothing() -> 
         {"type": "message_delta", "delta": None, "usage": counts},
         {"type": "message_delta", "usage": {"service_tier": "priority"}},
     ]
-    usage = UsageSeen(Usage(input_tokens=3, output_tokens=5))
-    assert read(start, *deltas, ENDED)[1:4] == [usage, usage, ExtrasSeen({}, "priority")]
+    usage = Usage(input_tokens=3, output_tokens=5)
+    told = [UsageSeen(usage), UsageSeen(replace(usage, tier="priority")), ExtrasSeen({}, "priority")]
+    assert read(start, *deltas, ENDED)[1:4] == told
 
 
 SINGLE: dict[str, tuple[bytes | None, bytes | None, list[StreamEvent]]] = {

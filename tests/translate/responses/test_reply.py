@@ -168,6 +168,7 @@ def test_the_head_of_a_reply_and_its_counts() -> None:
         cache_write_tokens=1,
         reasoning_tokens=3,
         server_tools=(("web_search_requests", 2),),
+        tier="flex",
     )
 
 

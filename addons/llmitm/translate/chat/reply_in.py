@@ -67,14 +67,14 @@ def read_reply(body: bytes) -> Reply:
         model=text_if(told.get("model")),
         created=seconds_if(told.get("created")),
         choices=tuple(choices),
-        usage=read_usage(told.get("usage")) or _groq_usage(told),
+        usage=read_usage(told.get("usage"), told.get("service_tier")) or _groq_usage(told),
         service_tier=text_if(told.get("service_tier")),
     )
 
 
 def _groq_usage(told: dict[str, Any]) -> Any:
     groq = told.get("x_groq")
-    return read_usage(groq.get("usage")) if isinstance(groq, dict) else None
+    return read_usage(groq.get("usage"), told.get("service_tier")) if isinstance(groq, dict) else None
 
 
 def _choice(choice: dict[str, Any], place: int) -> Choice:

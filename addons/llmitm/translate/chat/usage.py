@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llmitm.exchange import Usage
+from llmitm.translate.billed import reported_usd_nano, special_tier
 from llmitm.translate.reading import count_in
 
+TOOLS: Final = ("web_search_requests", "web_fetch_requests")
+"""What OpenRouter counts of the tools that it runs."""
 
-def read_usage(counts: Any) -> Usage | None:
-    """None where there are none. Two repairs, both on what the numbers themselves say: hosts that count
-    reasoning beside the output, and hosts that count the cache beside the input."""
+
+def read_usage(counts: Any, tier: Any = None) -> Usage | None:
+    """None where there are none; `tier` is what stands beside them.
+
+    Two repairs, both on what the numbers themselves say: hosts that count reasoning beside the output, and
+    hosts that count the cache beside the input.
+    """
     if not isinstance(counts, dict):
         return None
     into, out = count_in(counts, "prompt_tokens"), count_in(counts, "completion_tokens")
@@ -28,6 +35,7 @@ def read_usage(counts: Any) -> Usage | None:
         cached = count_in(counts, "cached_tokens")
     if cached is not None and into is not None and cached > into:
         into += cached
+    tools = counts.get("server_tool_use_details")
     return Usage(
         input_tokens=into,
         output_tokens=out,
@@ -37,8 +45,12 @@ def read_usage(counts: Any) -> Usage | None:
         audio_in_tokens=count_in(read, "audio_tokens"),
         audio_out_tokens=count_in(made, "audio_tokens"),
         image_in_tokens=count_in(read, "image_tokens"),
+        image_out_tokens=count_in(made, "image_tokens"),
         predicted_ok_tokens=count_in(made, "accepted_prediction_tokens"),
         predicted_rejected_tokens=count_in(made, "rejected_prediction_tokens"),
+        server_tools=tuple((tool, used) for tool in TOOLS if (used := count_in(tools, tool))),
+        tier=special_tier(tier),
+        reported_usd_nano=reported_usd_nano(counts),
     )
 
 

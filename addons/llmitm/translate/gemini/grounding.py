@@ -23,6 +23,12 @@ def _number(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def searches_in(told: Any) -> int:
+    """How many searches `groundingMetadata` names: each that asked for something is billed."""
+    queries = told.get("webSearchQueries") if isinstance(told, dict) else None
+    return sum(1 for query in queries if isinstance(query, str) and query) if isinstance(queries, list) else 0
+
+
 class Grounding:
     """What a candidate has told of its sources so far; each support is given away once."""
 

@@ -16,7 +16,7 @@ from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Usage
 from llmitm.translate import jsontext, media, stream
 from llmitm.translate.failures import failure_of
-from llmitm.translate.gemini.grounding import Grounding
+from llmitm.translate.gemini.grounding import Grounding, searches_in
 from llmitm.translate.gemini.partial import PartialArgs
 from llmitm.translate.gemini.parts import VENDOR, read_inline
 from llmitm.translate.gemini.stops import finish_word, read_stop
@@ -68,6 +68,7 @@ class Chunks:
         "_counts",
         "_entry_point",
         "_has_begun",
+        "_searches",
         "_tier",
         "is_over",
         "usage",
@@ -79,6 +80,8 @@ class Chunks:
         self._counts: dict[str, Any] = {}
         self._entry_point: Any = None
         self._has_begun = False
+        self._searches: dict[int, int] = {}
+        """By candidate."""
         self._tier: str | None = None
         self.usage: Usage | None = None
         self.is_over = False
@@ -108,6 +111,9 @@ class Chunks:
         if isinstance(feedback, dict) and (feedback.get("blockReason") or feedback.get("blockReasonMessage")):
             self._blocked = str(feedback.get("blockReason") or "BLOCK_REASON_UNSPECIFIED")
         self._take_candidates(chunk.get("candidates"), text, place, out)
+        if self._searches and self.usage is not None:
+            searched = (("web_search_requests", sum(self._searches.values())),)
+            self.usage = replace(self.usage, server_tools=searched)
         return out
 
     def _take_candidates(
@@ -121,6 +127,8 @@ class Chunks:
             state = self._candidates.get(index) or self._candidates.setdefault(index, _Candidate(index))
             state.take(candidate, _Place(text, (*place, "candidates", n, "content", "parts")), out)
             told = candidate.get("groundingMetadata")
+            if searches := searches_in(told):
+                self._searches[index] = searches
             entry_point = told.get("searchEntryPoint") if isinstance(told, dict) else None
             if isinstance(entry_point, dict) and self._entry_point is None:
                 self._entry_point = entry_point

@@ -9,9 +9,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llmitm.exchange import Usage
+from llmitm.translate.billed import special_tier
 
 TIERS: Final = {"STANDARD": "default", "FLEX": "flex", "PRIORITY": "priority"}
 """Gemini's words for tiers by the neutral ones."""
+_TRAFFIC: Final = {
+    "ON_DEMAND_FLEX": "flex",
+    "ON_DEMAND_PRIORITY": "priority",
+    "PROVISIONED_THROUGHPUT": "provisioned",
+}
+"""Vertex's words for them; what is provisioned was paid for beforehand."""
 _SIDES: Final = (
     "promptTokenCount",
     "toolUsePromptTokenCount",
@@ -58,6 +65,10 @@ def read_usage(told: dict[str, Any]) -> Usage | None:
         audio_in_tokens=_by_modality(told.get("promptTokensDetails"), "AUDIO"),
         audio_out_tokens=_by_modality(told.get("candidatesTokensDetails"), "AUDIO"),
         image_in_tokens=_by_modality(told.get("promptTokensDetails"), "IMAGE"),
+        image_out_tokens=_by_modality(told.get("candidatesTokensDetails"), "IMAGE"),
+        cached_audio_tokens=_by_modality(told.get("cacheTokensDetails"), "AUDIO"),
+        cached_image_tokens=_by_modality(told.get("cacheTokensDetails"), "IMAGE"),
+        tier=_paid_tier(told),
     )
 
 
@@ -81,6 +92,12 @@ def write_usage(usage: Usage) -> dict[str, int]:
         "totalTokenCount": None if into is None and out is None else (into or 0) + (out or 0),
     }
     return {name: count for name, count in counts.items() if count is not None}
+
+
+def _paid_tier(told: dict[str, Any]) -> str | None:
+    traffic = told.get("trafficType")
+    known = _TRAFFIC.get(traffic) if isinstance(traffic, str) else None
+    return special_tier(told.get("serviceTier")) or known
 
 
 def read_tier(told: dict[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmitm.exchange import Usage
+from llmitm.translate.billed import special_tier
 from llmitm.translate.reading import count_in
 
 
@@ -16,10 +17,13 @@ def read_usage(counts: Any) -> Usage | None:
 class Counted:
     """Adds up what the events of one stream tell: counts are cumulative and replace one another."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_geo", "_known", "_speed", "_tier")
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
+        self._tier: Any = None
+        self._speed: Any = None
+        self._geo: Any = None
 
     def add(self, counts: dict[str, Any]) -> Usage:
         """What is known after these counts. A later 0 never replaces a known count of the input side."""
@@ -41,6 +45,9 @@ class Counted:
             value = count_in(counts.get("server_tool_use"), name)
             if value:
                 self._known[name] = value
+        self._tier = counts.get("service_tier") or self._tier
+        self._speed = counts.get("speed") or self._speed
+        self._geo = counts.get("inference_geo") or self._geo
         known = self._known
         sides = (
             known.get("input_tokens"),
@@ -56,6 +63,8 @@ class Counted:
             cache_write_1h_tokens=known.get("1h"),
             reasoning_tokens=known.get("thinking_tokens"),
             server_tools=tuple((name, known[name]) for name in tools if name in known),
+            tier="fast" if self._speed == "fast" else special_tier(self._tier),
+            geo="us" if self._geo == "us" else None,
         )
 
 

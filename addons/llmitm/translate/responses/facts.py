@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from llmitm.exchange import Usage
 from llmitm.translate import failures, jsontext
+from llmitm.translate.billed import reported_usd_nano, special_tier
 from llmitm.translate.neutral import Citation, Failure, Part, Reason, Stop, ToolCall
 from llmitm.translate.reading import count_in, text_if
 
@@ -28,6 +29,14 @@ _FAILURES: Final = {
     "misalignment_policy_violation": _INVALID,
 }
 """Codes of failed responses that mean more here than in the body of an error."""
+_HOSTED: Final = {
+    "web_search_call": "web_search_requests",
+    "x_search_call": "x_search_requests",
+    "file_search_call": "file_search_requests",
+    "code_interpreter_call": "code_interpreter_calls",
+    "image_generation_call": "image_generation_calls",
+}
+"""Items of tools that the provider runs and bills apart, and what their uses are called."""
 _INCOMPLETE: Final = {"max_output_tokens": Reason.LENGTH, "content_filter": Reason.FILTER}
 
 
@@ -97,6 +106,7 @@ def read_usage(response: dict[str, Any]) -> Usage | None:
     cached = count_in(read, "cached_tokens")
     if cached is not None and into is not None and cached > into:  # a host that counts it beside the input
         into += cached
+    split = read.get("cached_tokens_details") if isinstance(read, dict) else None
     return Usage(
         input_tokens=into,
         output_tokens=out,
@@ -106,13 +116,31 @@ def read_usage(response: dict[str, Any]) -> Usage | None:
         audio_in_tokens=count_in(read, "audio_tokens"),
         audio_out_tokens=count_in(made, "audio_tokens"),
         image_in_tokens=count_in(read, "image_tokens"),
-        server_tools=_server_tools(response.get("tool_usage")),
+        image_out_tokens=count_in(made, "image_tokens"),
+        cached_audio_tokens=count_in(split, "audio_tokens"),
+        cached_image_tokens=count_in(split, "image_tokens"),
+        server_tools=_server_tools(response),
+        tier=special_tier(response.get("service_tier")),
+        reported_usd_nano=reported_usd_nano(counts),
     )
 
 
-def _server_tools(used: Any) -> tuple[tuple[str, int], ...]:
-    searched = count_in(used.get("web_search"), "num_requests") if isinstance(used, dict) else None
-    return (("web_search_requests", searched),) if searched else ()
+def _server_tools(response: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    """By the items of the reply, but for searches that the API counts itself: of a search's actions only the
+    search is one."""
+    used = dict.fromkeys(_HOSTED.values(), 0)
+    output = response.get("output")
+    for item in output if isinstance(output, list) else ():
+        kind = item.get("type") if isinstance(item, dict) else None
+        if isinstance(kind, str) and kind in _HOSTED:
+            action = item.get("action")
+            if not isinstance(action, dict) or action.get("type", "search") == "search":
+                used[_HOSTED[kind]] += 1
+    told = response.get("tool_usage")
+    searched = count_in(told.get("web_search"), "num_requests") if isinstance(told, dict) else None
+    if searched is not None:
+        used["web_search_requests"] = searched
+    return tuple((tool, times) for tool, times in used.items() if times)
 
 
 def write_usage(usage: Usage | None) -> dict[str, Any]:
