@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from llmitm import __version__, listed, paced, routed, translated
+from llmitm import __version__, listed, measured, paced, routed, translated
 from llmitm.accept import endpoints, keys, limit_headers, limits
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
@@ -57,6 +57,9 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
             if request.path in (b"/health", b"/ready"):
                 kept.is_quiet = True
                 steps = _health(world, request, is_ready=request.path == b"/ready")
+            elif request.path == b"/metrics":
+                kept.is_quiet = True
+                steps = measured.answer(world, request)
             else:
                 steps = _trip(request, world, watch, kept)
             async for step in steps:

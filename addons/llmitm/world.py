@@ -11,6 +11,7 @@ from llmitm.config.watch import Source
 from llmitm.exchange import Sender
 from llmitm.record.entry import Sink
 from llmitm.record.log import request_line
+from llmitm.record.metrics import Metrics
 from llmitm.record.prices import Prices
 from llmitm.route.health import Health
 from llmitm.route.pins import Pins
@@ -31,6 +32,7 @@ class World:
     pins: Pins
     prices: Prices
     redact: Redactor
+    metrics: Metrics
     sinks: tuple[Sink, ...] = (request_line,)
     is_shared: bool = False
     """Whether other processes may use the same store."""
@@ -83,6 +85,7 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
     is_shared = not Place.of(config.state.url).is_memory
     health = Health(config, clock, store)
     prices = Prices(config, clock)
+    metrics = Metrics(config, clock, redact)
     return World(
         config=config,
         health=health,
@@ -93,6 +96,13 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
         is_shared=is_shared,
         sender=sender,
         redact=redact,
+        metrics=metrics,
+        sinks=(request_line, metrics),
         started_s=clock.now_s(),
-        followers=[health.follow, prices.follow, lambda config: sender.keep_to(timeouts(config))],
+        followers=[
+            health.follow,
+            prices.follow,
+            metrics.follow,
+            lambda config: sender.keep_to(timeouts(config)),
+        ],
     )

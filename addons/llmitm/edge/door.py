@@ -125,6 +125,7 @@ class Door:
                 pass
         terminal.on_hangup(loop, reload=lambda: self._spawn(self._reload()), stop=self.stop)
         self._spawn(self._watch())
+        self._spawn(self.world.metrics.loop.watch())
         self._spawn(self._announce())
 
     async def _announce(self) -> None:

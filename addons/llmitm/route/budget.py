@@ -41,10 +41,14 @@ class RetryBudget:
 
     def has_room(self) -> bool:
         """Whether there might be one more try now."""
+        return self.left() > 0
+
+    def left(self) -> int:
+        """How many more tries there may be now."""
         self._slice()
         requests = sum(one[1] for one in self._slices)
         tries = sum(one[2] for one in self._slices)
-        return tries < max(AT_LEAST, int(self.ratio * requests))
+        return max(0, max(AT_LEAST, int(self.ratio * requests)) - tries)
 
     def take(self) -> bool:
         """Whether there may be one more try; it is counted then."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from llmitm.clock import Clock
 from llmitm.config.schema import Breaker as BreakerSettings
 from llmitm.config.schema import Config
-from llmitm.route.breaker import Breaker
+from llmitm.route.breaker import Breaker, Standing
 from llmitm.route.budget import RetryBudget
 from llmitm.route.choice import Choice
 from llmitm.route.verdict import LONGEST_GUESS_S, LONGEST_REST_S, VERDICTS, WHY, Ending, Verdict, Why
@@ -152,7 +152,16 @@ class Health:
             self._strikes.pop(key, None)
         await self._store.apply([Mark(key=key, is_over=True) for key in choice.rests])
 
+    def resting_here(self) -> list[str]:
+        """Keys of the marks that attempts of this process set, and whose time is not over."""
+        now_s = self._clock.tick_s()
+        return [key for key, (_, until_s) in self._strikes.items() if now_s < until_s]
+
     # -- breakers
+
+    def standings(self) -> dict[str, Standing]:
+        """Of each breaker that there is, by who stands behind it."""
+        return {upstream: breaker.standing for upstream, breaker in self._breakers.items()}
 
     def breaker(self, choice: Choice[Any]) -> Breaker:
         """Of whoever stands behind this choice."""

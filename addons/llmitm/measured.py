@@ -1,0 +1,196 @@
+"""`/metrics`: what was counted, and how the gateway stands at this moment.
+
+Text for Prometheus, a snapshot in JSON for who asks for it. Each process answers for itself alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import orjson
+
+from llmitm import __version__
+from llmitm.exchange import ClientRequest, ResponseHead
+from llmitm.record import exposition
+from llmitm.record.series import Family, Point, gauge, gauge_of
+from llmitm.route.choice import Choice
+from llmitm.route.verdict import Why
+from llmitm.state.store import Mark
+from llmitm.world import World
+
+log = logging.getLogger("llmitm")
+
+type Steps = AsyncGenerator[ResponseHead | bytes]
+
+MOST_NAMED: Final = 50
+"""Credentials of a provider that are told one by one; of more, how many are in each state."""
+MOST_MARKS: Final = 2_000
+"""Rests that are asked for: a store may be far away."""
+STATES: Final = ("ok", "cooling", "exhausted", "dead", "stopped")
+_STATE_OF: Final = {Why.OPERATOR: "stopped", Why.AUTH: "dead", Why.BILLING: "exhausted"}
+"""All others cool."""
+_JSON: Final = "application/json"
+_TEXTS: Final = ("text/plain", "application/openmetrics-text")
+
+
+async def answer(world: World, request: ClientRequest) -> Steps:
+    """The whole answer."""
+    accept = (request.header(b"accept") or b"").decode("latin-1").lower()
+    async with world.metrics.turn:  # one at a time: anybody may ask
+        if wants_json(accept):
+            told = world.metrics.snapshot() | {"in_flight": world.in_flight - 1, "version": __version__}
+            kind, body = _JSON, orjson.dumps(told)
+        else:
+            families = [*world.metrics.read(), *await standing(world)]
+            kind, body = await asyncio.to_thread(exposition.write, families, accept=accept)
+    yield ResponseHead(
+        status=200,
+        reason=b"OK",
+        headers=((b"content-type", kind.encode()), (b"cache-control", b"no-store")),
+        whole=body,
+    )
+
+
+def wants_json(accept: str) -> bool:
+    """Whether JSON is asked for by name, and Prometheus's own formats are not wanted more. `accept` is in
+    lower case."""
+    wanted = {name: weight for name, weight in map(_weighed, accept.split(","))}
+    of_text = max((wanted.get(name, 0.0) for name in _TEXTS), default=0.0)
+    return wanted.get(_JSON, 0.0) > 0 and wanted[_JSON] >= of_text
+
+
+def _weighed(part: str) -> tuple[str, float]:
+    name, *parameters = (one.strip() for one in part.split(";"))
+    for one in parameters:
+        if one.startswith("q="):
+            try:
+                return name, float(one[2:])
+            except ValueError:
+                return name, 0.0
+    return name, 1.0
+
+
+async def standing(world: World) -> list[Family]:
+    """How the gateway stands now. What cannot be told is left out, and the log says so."""
+    health = world.health
+    families = [
+        # not counting the one that asks
+        gauge_of("llmitm_in_flight_requests", "Client requests under way.", world.in_flight - 1),
+        gauge_of(
+            "llmitm_draining", "1 while the gateway waits for its last exchanges to end.", world.is_draining
+        ),
+        gauge_of(
+            "llmitm_retry_budget_left",
+            "Further tries that the retry budget allows at this moment.",
+            health.budget.left(),
+        ),
+        gauge(
+            "llmitm_provider_state",
+            "Circuit breakers: 1 for the state that a provider is in.",
+            ("provider", "state"),
+            list(_breakers(world)),
+        ),
+        gauge("llmitm_build_info", "What runs here.", *_build()),
+    ]
+    try:
+        families += await _credentials(world)
+    except Exception as error:  # a recorder fails open, loudly
+        log.error("which credentials rest could not be told: %s: %s", type(error).__name__, error)
+    return families
+
+
+def _breakers(world: World) -> Iterator[Point]:
+    found: dict[tuple[str, str], float] = {}
+    for upstream, now in world.health.standings().items():
+        name = world.metrics.upstream(upstream)
+        for state in ("closed", "open", "half-open"):
+            key = (name, state)
+            found[key] = max(found.get(key, 0), float(state == now))
+    yield from found.items()
+
+
+@cache
+def _build() -> tuple[tuple[str, ...], list[Point]]:
+    def of(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return ""
+
+    labels = ("version", "python", "mitmproxy", "prices")
+    return labels, [((__version__, platform.python_version(), of("mitmproxy"), of("genai-prices")), 1.0)]
+
+
+async def _credentials(world: World) -> Iterator[Family]:
+    """In which state each credential is, and for how many models it rests beside that."""
+    choices = [*_choices(world)]
+    rests = await world.health.rests(choices)
+    states: Counter[tuple[str, str, str]] = Counter()
+    sizes = Counter(one.provider for one in choices)
+    for choice, rest in zip(choices, rests, strict=True):
+        state = "ok" if rest is None else _STATE_OF.get(rest.why, "cooling")
+        name = _shown(choice, sizes)
+        for one in STATES:
+            states[choice.provider, name, one] += one == state
+    models = await _models(world, choices, sizes)
+    return iter(
+        (
+            gauge(
+                "llmitm_credential_state",
+                "1 for the state that a credential is in; of a provider with many, how many are in each.",
+                ("provider", "credential", "state"),
+                list(states.items()),
+            ),
+            gauge(
+                "llmitm_credential_resting_models",
+                "For how many models a credential rests that is in service otherwise.",
+                ("provider", "credential"),
+                list(models.items()),
+            ),
+        )
+    )
+
+
+def _choices(world: World) -> Iterator[Choice[None]]:
+    config = world.config
+    for provider, options in config.providers.items():
+        for one in options.credentials:
+            if not (options.disabled or one.disabled):
+                yield Choice(provider=provider, credential=one.name, model="", weight=1, value=None)
+    for gateway in config.gateways:
+        name = f"{gateway.account_id}/{gateway.gateway_id}"
+        yield Choice(provider="cloudflare", credential=name, model="", weight=1, value=None)
+
+
+def _shown(choice: Choice[None], sizes: Counter[str]) -> str:
+    return "all" if sizes[choice.provider] > MOST_NAMED else choice.credential or ""
+
+
+async def _models(world: World, choices: list[Choice[None]], sizes: Counter[str]) -> Counter[tuple[str, str]]:
+    """Those that this process knows of: names of models come from clients, and nobody lists them."""
+    owners = {f"{one.rests[0]}:": one for one in choices}
+    found = [
+        (key, owner)
+        for key in world.health.resting_here()[-MOST_MARKS:]
+        if (owner := next((owners[head] for head in _heads(key) if head in owners), None)) is not None
+    ]
+    counts = Counter({(one.provider, _shown(one, sizes)): 0 for one in choices})
+    if found and world.config.retry.cooldowns:
+        outcome = await world.store.apply([Mark(key=key) for key, _ in found])
+        for (_, owner), value in zip(found, outcome.values, strict=True):
+            counts[owner.provider, _shown(owner, sizes)] += bool(value)
+    return counts
+
+
+def _heads(key: str) -> Iterator[str]:
+    """What stands before each colon, and the colon; the first one, of `rest:`, aside."""
+    at = key.find(":")
+    while (at := key.find(":", at + 1)) > 0:
+        yield key[: at + 1]
