@@ -29,18 +29,20 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from redis.maint_notifications import MaintNotificationsConfig
 
 from llmitm.secret import MASK
+from llmitm.state.attention import Attention
 from llmitm.state.kinds import SECOND_US, in_us, slice_us
 from llmitm.state.place import Place
 from llmitm.state.store import Count, Lease, Mark, Outcome, Step, StoreUnavailable, Window
 
 TIMEOUT_S: Final = 0.25
-MOMENT_S: Final = 0.05
 LANES: Final = 4
 """Calls under way at once. What comes while all are taken goes together in the next one: one round trip for
 many costs a third of one for each."""
 MOST_TOGETHER: Final = 64
 _LANE_TIMES: Final = 2
 """A connection is given up later than the callers whose answers it owes have gone."""
+_CONNECT_S: Final = 10.0
+"""Of the driver alone: calls end sooner."""
 IDLE_S: Final = 30 * 86_400
 """Counts and marks without an end go when nobody has used them for so long."""
 
@@ -63,16 +65,19 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A batch that waits for its turn."""
+    """A batch that waits for its turn, or for its answer."""
 
     arguments: tuple[object, ...]
     answer: asyncio.Future[list[int]]
+    since_s: float
+    """What `Attention` said when it came."""
 
 
 class RedisStore:
     """A `Store` on a Redis server, version 5 or later. Needs no clock: time is the server's.
 
-    No call takes longer than `timeout_s`, its wait for a turn included, and none is tried twice.
+    No call takes longer than `timeout_s`, its wait for a turn included, and none is tried twice. Of that
+    time only what this process listened in is counted: where it is too busy to look, the server is not away.
     """
 
     def __init__(
@@ -83,8 +88,13 @@ class RedisStore:
         self._password = place.password
         self._timeout_s = timeout_s
         self._now_us = now_us
-        self._client = _client(place, timeout_s)
+        self._client = _client(place)
         self._waiting: list[_Call] = []
+        self._open: dict[asyncio.Future[list[int]], _Call] = {}
+        """All that have no answer yet, the oldest first."""
+        self._trips: dict[asyncio.Timeout, float] = {}
+        """What the lanes are at, and since when."""
+        self._attention = Attention(self._end_overdue)
         self._lanes: set[asyncio.Task[None]] = set()
         self._is_known = False
         """Whether the server was seen to have the script."""
@@ -100,30 +110,33 @@ class RedisStore:
         now = "" if self._now_us is None else str(self._now_us())
         fields = orjson.dumps([_fields(step) for step in steps])
         arguments = (len(steps), *map(_key, steps), now, IDLE_S, fields)
-        call = _Call(arguments, asyncio.get_running_loop().create_future())
+        call = _Call(arguments, asyncio.get_running_loop().create_future(), self._attention.paid_s)
         self._waiting.append(call)
+        self._open[call.answer] = call
+        self._attention.pay()
         if len(self._lanes) < LANES:
             lane = asyncio.create_task(self._send_waiting())
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)
         try:
-            await self._wait(call.answer)
-            return _outcome(call.answer.result())
+            return _outcome(await call.answer)
         except (TimeoutError, RedisError, OSError) as error:
             raise StoreUnavailable(f"{self.name} {self._reason(error)}") from None
         finally:
-            call.answer.cancel()
+            del self._open[call.answer]
 
-    async def _wait(self, answer: asyncio.Future[list[int]]) -> None:
-        """Raises TimeoutError. Where the process itself stood still meanwhile, the answer may lie there
-        unread: then a moment more is given, so that a server is not taken for away when it is not."""
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + self._timeout_s
-        done, _ = await asyncio.wait((answer,), timeout=self._timeout_s)
-        if not done and loop.time() > until_s + MOMENT_S:
-            done, _ = await asyncio.wait((answer,), timeout=MOMENT_S)
-        if not done:
-            raise TimeoutError
+    def _end_overdue(self, paid_s: float) -> bool:
+        """Whether anything is still under way."""
+        for call in self._open.values():
+            if paid_s - call.since_s < self._timeout_s:
+                break
+            if not call.answer.done():
+                call.answer.set_exception(TimeoutError())
+        late_s = _LANE_TIMES * self._timeout_s
+        for trip in [trip for trip, since_s in self._trips.items() if paid_s - since_s >= late_s]:
+            del self._trips[trip]
+            trip.reschedule(0)
+        return bool(self._open or self._trips)
 
     async def _send_waiting(self) -> None:
         """One lane: sends until nobody waits. What fails, fails all that went together."""
@@ -132,8 +145,12 @@ class RedisStore:
             calls = [call for call in self._waiting[:MOST_TOGETHER] if not call.answer.done()]
             del self._waiting[:MOST_TOGETHER]
             try:
-                async with asyncio.timeout(_LANE_TIMES * self._timeout_s):
-                    await self._send(calls)
+                async with asyncio.timeout(None) as trip:
+                    self._trips[trip] = self._attention.paid_s
+                    try:
+                        await self._send(calls)
+                    finally:
+                        self._trips.pop(trip, None)
             except Exception as error:
                 for call in calls:
                     if not call.answer.done():
@@ -180,12 +197,13 @@ class RedisStore:
         for lane in list(self._lanes):
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
+        self._attention.close()
         for call in self._waiting:
             call.answer.cancel()
         await self._client.aclose(close_connection_pool=True)
 
 
-def _client(place: Place, timeout_s: float) -> Redis:
+def _client(place: Place) -> Redis:
     options: dict[str, Any] = dict(place.files)
     pool = BlockingConnectionPool(
         connection_class=SSLConnection if place.scheme == "rediss" else Connection,
@@ -196,8 +214,8 @@ def _client(place: Place, timeout_s: float) -> Redis:
         password=None if place.password is None else place.password.reveal(),
         max_connections=LANES,
         timeout=None,
-        socket_timeout=_LANE_TIMES * timeout_s,
-        socket_connect_timeout=_LANE_TIMES * timeout_s,
+        socket_timeout=None,
+        socket_connect_timeout=_CONNECT_S,
         retry=Retry(NoBackoff(), 0),
         client_name="llmitm",
         driver_info=None,
