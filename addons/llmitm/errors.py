@@ -3,6 +3,7 @@
     LlmitmError
     ├── ConfigError      the operator: file, path and what was expected, all problems at once
     ├── Refused          the client: what it asked for is not done (400, 401, 404, 413, ...)
+    │   ├── Limited      it asked for more than it may (429)
     │   └── ClientGone   the client left: there is nobody to answer
     └── UpstreamFailed   the upstream: no answer, a broken one, or too late (502, 504)
 
@@ -70,6 +71,19 @@ class Refused(LlmitmError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Limited(Refused):
+    """A limit of ours was hit. `limit` says whose it is (`all`, `key:NAME`, `model:GLOB`), `kind` what it
+    counts; both from the configuration.
+    """
+
+    def __init__(
+        self, limit: str, kind: str, code: str, message: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(429, code, message, headers=headers)
+        self.limit = limit
+        self.kind = kind
 
 
 class ClientGone(Refused):

@@ -21,7 +21,7 @@ import orjson
 from llmitm import __version__, listed, measured, paced, routed, translated
 from llmitm.accept import endpoints, keys, limit_headers, limits
 from llmitm.attempt import attempt, outgoing
-from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
+from llmitm.errors import ClientGone, Failure, Limited, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHead, Usage, Watch
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry, entry
@@ -202,9 +202,12 @@ async def _limited(
         body=body,
         max_output_tokens=max_output_tokens,
     )
-    async with await limits.admit(
-        asked, trip.config, world.store, world.clock, is_shared=world.is_shared
-    ) as ticket:
+    try:
+        admitted = await limits.admit(asked, trip.config, world.store, world.clock, is_shared=world.is_shared)
+    except Limited as hit:
+        world.metrics.hit(hit)
+        raise
+    async with admitted as ticket:
         try:
             async with aclosing(steps):  # it must have ended before what was used is read
                 async for step in steps:

@@ -30,7 +30,7 @@ from llmitm.accept.limit_headers import Room
 from llmitm.accept.wanted import WINDOW_S, Asked, Counted, Limit, Wanted, find_key, wanted
 from llmitm.clock import Clock
 from llmitm.config.schema import Config
-from llmitm.errors import Refused
+from llmitm.errors import Limited, Refused
 from llmitm.exchange import Headers, Usage
 from llmitm.state.store import Count, Lease, Outcome, Step, Store, Window
 
@@ -55,7 +55,8 @@ async def admit(
     Where the store is shared, a key that was revoked elsewhere is refused too.
 
     Raises:
-        Refused: 429 `rate_limit_exceeded` with the headers of its limits, 401 `invalid_api_key`.
+        Limited: 429 `rate_limit_exceeded` with the headers of its limits.
+        Refused: 401 `invalid_api_key`.
     """
     found = wanted(asked, config)
     key = find_key(asked.auth_key, config) if is_shared and asked.auth_key is not None else None
@@ -239,22 +240,24 @@ def _words(limit: Limit) -> str:
     return f"{limit.whose} {may}"
 
 
-def _over(limit: Limit, wait_s: float, headers: Headers) -> Refused:
+def _over(limit: Limit, wait_s: float, headers: Headers) -> Limited:
     if limit.counted is Counted.CONCURRENCY:
         when = "Try again when one of them is over."
     else:
         when = f"Try again in {limit_headers.duration(wait_s)}."
-    return Refused(
-        429,
+    return Limited(
+        limit.name,
+        limit.counted,
         "rate_limit_exceeded",
         f"{_words(limit)}. {when}",
         headers=(*limit_headers.retry_after(wait_s), (b"x-should-retry", b"true"), *headers),
     )
 
 
-def _too_large(limit: Limit, tokens: int) -> Refused:
-    return Refused(
-        429,
+def _too_large(limit: Limit, tokens: int) -> Limited:
+    return Limited(
+        limit.name,
+        limit.counted,
         "rate_limit_exceeded",
         f"{_words(limit)}, and this prompt alone has about {tokens:,}: it can never pass. Send less, or "
         f"have tpm in {limit.place} raised.",

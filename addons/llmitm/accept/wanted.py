@@ -56,6 +56,11 @@ class Limit:
     place: str
     """Where an operator may raise it."""
 
+    @property
+    def name(self) -> str:
+        """Whose it is, for who counts: `all`, `key:NAME`, `model:GLOB`."""
+        return self.key.split(":", 2)[2]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:

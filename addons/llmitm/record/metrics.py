@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from llmitm.clock import Clock
 from llmitm.config.schema import Config
+from llmitm.errors import Limited
 from llmitm.exchange import Noted, Usage
 from llmitm.record.entry import Entry
 from llmitm.record.names import NONE, Names
@@ -87,6 +88,11 @@ class Metrics:
         self.sent = Counter(
             "llmitm_response_body_bytes", "Bytes of the bodies that clients were sent.", ("endpoint",)
         )
+        self.limited = Counter(
+            "llmitm_limit_rejections",
+            "Exchanges that were refused because of a limit: whose it is, and what it counts.",
+            ("limit", "kind"),
+        )
         self._recent = Durations()
         self._recent_first = Durations()
         self._rate = Rate()
@@ -135,6 +141,10 @@ class Metrics:
         if entry.usage.reasoning_tokens:
             self.reasoning.add(provider, model, by=entry.usage.reasoning_tokens)
 
+    def hit(self, hit: Limited) -> None:
+        """A limit was hit. Its names are the configuration's."""
+        self.limited.add(hit.limit, hit.kind)
+
     def _attempt(self, noted: Noted) -> None:
         status = status_class(noted.status)
         is_ok = status == "2xx" and noted.error is None
@@ -156,6 +166,7 @@ class Metrics:
         """All that was counted."""
         for one in (self.requests, self.durations, self.first, self.attempts, self.tokens, self.reasoning):
             yield one.read()
+        yield self.limited.read()
         yield self.received.read()
         yield self.sent.read()
         yield from self.loop.read()
@@ -184,6 +195,7 @@ class Metrics:
             "time_to_first_token_percentiles_ms": _percentiles(self._recent_first, now_s),
             "avg_latency_ms": round(self.durations.sum() / total * 1000, 1) if total else 0.0,
             "by_outcome": outcomes,
+            "limited_requests": int(self.limited.total()),
             "by_model": _whole(self._by_model, "model"),
             "by_provider": _whole(self._by_provider, "provider"),
             "active_providers": len(self._by_provider.by("provider")),
