@@ -84,16 +84,10 @@ def priced(
         return Cost(usd_nano=None, version=version, model=model, why="no tokens were told")
     rates = prices.at(usage.input_tokens or 0)
     try:
-        counts = [*_input(usage, rates), *_output(usage, rates)]
+        counts = [*_input(usage), *_output(usage, rates), *_calls(usage, rates, once)]
     except Contradiction as error:
         return Cost(usd_nano=None, version=version, model=model, why=str(error))
-    if "request" in rates:
-        counts.append(("request", 1))
     missing = [*lacks, *_untold(usage, rates)]
-    for tool, uses in usage.server_tools:
-        kind = _TOOLS.get(tool, tool)
-        if uses and tool not in _FREE:
-            counts.append((kind, 1 if kind in once else uses))
     total, parts = 0, []
     for kind, count in counts:
         rate = rates.get(kind)
@@ -122,19 +116,17 @@ def _untold(usage: Usage, rates: Rates) -> Iterator[str]:
         yield "what followed the cut"
 
 
-def _input(usage: Usage, rates: Rates) -> Counts:
-    """Fresh, read and written tokens of each medium. Where nobody says of which medium the cached ones were,
-    they were text as far as there is any.
+def _input(usage: Usage) -> Counts:
+    """Fresh, read and written tokens of each medium.
 
     Raises:
         Contradiction: parts are more than their whole.
     """
-    total = usage.input_tokens or 0
-    read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-    long = usage.cache_write_1h_tokens or 0
-    audio, image = usage.audio_in_tokens or 0, usage.image_in_tokens or 0
     if usage.input_tokens is None:
         return []
+    total, long = usage.input_tokens, usage.cache_write_1h_tokens or 0
+    read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    audio, image = usage.audio_in_tokens or 0, usage.image_in_tokens or 0
     if read + written > total:
         raise Contradiction(f"{read} tokens read from and {written} written to the cache, of {total} in all")
     if audio + image > total:
@@ -142,20 +134,12 @@ def _input(usage: Usage, rates: Rates) -> Counts:
     if long > written:
         raise Contradiction(f"{long} tokens written for an hour, of {written} written")
     text = total - audio - image
-    beyond = max(0, read + written - text)
-    read_audio, read_image = usage.cached_audio_tokens, usage.cached_image_tokens
-    if read_audio is None:
-        read_audio = min(max(0, beyond - (read_image or 0)), audio, read)
-    if read_image is None:
-        read_image = min(max(0, beyond - read_audio), image, read - read_audio)
-    if read_audio > audio or read_image > image or read_audio + read_image > read:
-        raise Contradiction(f"{read_audio} tokens of audio and {read_image} of images from the cache")
+    read_audio, read_image = _cached_media(usage, read + written - text)
     fresh = [text - (read - read_audio - read_image) - written, audio - read_audio, image - read_image]
     for at in (1, 2):  # more was written than there is text: that was audio or images
-        if fresh[0] < 0:
-            taken = min(-fresh[0], fresh[at])
-            fresh[0] += taken
-            fresh[at] -= taken
+        taken = max(0, min(-fresh[0], fresh[at]))
+        fresh[0] += taken
+        fresh[at] -= taken
     found = (
         ("input", fresh[0]),
         ("audio_input", fresh[1]),
@@ -167,6 +151,24 @@ def _input(usage: Usage, rates: Rates) -> Counts:
         ("cache_write_1h", long),
     )
     return [(kind, count) for kind, count in found if count]
+
+
+def _cached_media(usage: Usage, beyond: int) -> tuple[int, int]:
+    """Audio and images that the cache gave. Where nobody says, what it gave was text as far as there is any:
+    of media is what goes `beyond` it.
+
+    Raises:
+        Contradiction: there is not so much of them.
+    """
+    read, audio, image = usage.cache_read_tokens or 0, usage.audio_in_tokens or 0, usage.image_in_tokens or 0
+    read_audio, read_image = usage.cached_audio_tokens, usage.cached_image_tokens
+    if read_audio is None:
+        read_audio = max(0, min(beyond - (read_image or 0), audio, read))
+    if read_image is None:
+        read_image = max(0, min(beyond - read_audio, image, read - read_audio))
+    if read_audio > audio or read_image > image or read_audio + read_image > read:
+        raise Contradiction(f"{read_audio} tokens of audio and {read_image} of images from the cache")
+    return read_audio, read_image
 
 
 def _output(usage: Usage, rates: Rates) -> Counts:
@@ -190,3 +192,12 @@ def _output(usage: Usage, rates: Rates) -> Counts:
         ("image_output", image),
     )
     return [(kind, count) for kind, count in found if count]
+
+
+def _calls(usage: Usage, rates: Rates, once: frozenset[str]) -> Counts:
+    found = [("request", 1)] if "request" in rates else []
+    for tool, uses in usage.server_tools:
+        kind = _TOOLS.get(tool, tool)
+        if uses and tool not in _FREE:
+            found.append((kind, 1 if kind in once else uses))
+    return found

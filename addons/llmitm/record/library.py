@@ -62,18 +62,20 @@ TIERS: Final[Mapping[tuple[str, str], Decimal]] = {
 }
 """By list and tier: what the vendor says of tiers that the library does not price for a model."""
 
-_SEARCHES: Final[tuple[tuple[tuple[str, ...], str, Cells], ...]] = (
-    (
-        ("anthropic", "google", "azure"),
-        "claude",
-        {"web_search": Decimal(10)},
-    ),
+_CALLS: Final[tuple[tuple[tuple[str, ...], str, Cells], ...]] = (
+    (("anthropic", "google", "azure"), "claude", {"web_search": Decimal(10)}),
     (("openai", "azure"), "gpt", {"web_search": Decimal(10), "file_search": Decimal("2.5")}),
     (("google",), "gemini-2", {"web_search": Decimal(35)}),
     (("google",), "gemini", {"web_search": Decimal(14)}),
     (("x-ai",), "grok", {"web_search": Decimal(5)}),
 )
 """By lists and a word of the model's name: calls that the vendor bills apart and the library leaves out."""
+
+_MEDIA: Final[Mapping[str, Cells]] = {
+    "gpt-4o-audio-preview": {"audio_input": Decimal(40), "audio_output": Decimal(80)},
+    "gpt-4o-mini-audio-preview": {"audio_input": Decimal(10), "audio_output": Decimal(20)},
+}
+"""By model: media that the library would count as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ def listed(name: str, model: str, at_s: float, terms: Terms = PLAIN) -> Listed |
     if found is None:
         return None
     special = terms.special
-    told = found.get_prices(datetime.fromtimestamp(at_s, UTC), _context(special))
+    at = datetime.fromtimestamp(at_s, UTC)
+    told = found.get_prices(at, _context(special))
     prices = _price_list(told)
     if prices is None:
         if not found.id.endswith(":free"):
@@ -158,7 +161,7 @@ def listed(name: str, model: str, at_s: float, terms: Terms = PLAIN) -> Listed |
     added = _left_out(name, found.id, prices)
     if added is not prices:
         prices, used = added, completed_version()
-    if special is not None and not _has_tier(found, special):
+    if special is not None and not _has_tier(found, special, at):
         factor = TIERS.get((name, special))
         prices = prices if factor is None else prices.laid_over({}, factor=factor)
         used = used if factor is None else completed_version()
@@ -181,10 +184,12 @@ def _context(special: str | None) -> dict[str, str]:
     return {"service_tier": special}
 
 
-def _has_tier(model: ModelInfo, special: str) -> bool:
+def _has_tier(model: ModelInfo, special: str, at: datetime) -> bool:
+    """Whether the library prices that tier at that moment: of most, only since October 2026."""
     context = _context(special)
     return any(
-        all(context.get(key) == value for key, value in variant.when.items())
+        (variant.constraint is None or variant.constraint.active(at))
+        and all(context.get(key) == value for key, value in variant.when.items())
         for variant in model.price_variants or ()
     )
 
@@ -210,19 +215,17 @@ def _price_list(told: ModelPrice) -> PriceList | None:
 def _left_out(name: str, model: str, prices: PriceList) -> PriceList:
     """With what vendors publish and the library leaves out; the same list where that is nothing."""
     first = prices.bands[0]
-    calls: dict[str, Decimal] = {}
-    for lists, word, cells in _SEARCHES:
+    more: dict[str, Decimal] = dict(_MEDIA.get(model, {}))
+    for lists, word, cells in _CALLS:
         if name in lists and word in model and "output" in first:
             for kind, price in cells.items():
-                if kind not in first:
-                    calls.setdefault(kind, price)
+                more.setdefault(kind, price)
+    more = {kind: price for kind, price in more.items() if kind not in first}
     is_short = "claude" in model and "cache_write" in first and "cache_write_1h" not in first
-    if not calls and not is_short:
+    if not more and not is_short:
         return prices
-    return PriceList(
-        bands=tuple(
-            {**band, **calls, **({"cache_write_1h": band["input"] * 2} if is_short else {})}
-            for band in prices.bands
-        ),
-        starts=prices.starts,
+    bands = (
+        {**band, **more, **({"cache_write_1h": band["input"] * 2} if is_short else {})}
+        for band in prices.bands
     )
+    return PriceList(bands=tuple(bands), starts=prices.starts)
