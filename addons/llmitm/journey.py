@@ -26,6 +26,7 @@ from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHea
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry, entry
 from llmitm.route import calls, plan, providers
+from llmitm.route.search import NEVER_AGAIN
 from llmitm.translate import peek
 from llmitm.translate.failures import reason, write_error, write_error_event
 from llmitm.world import World
@@ -345,7 +346,8 @@ class _Told:
             )
             return
         kind = self.head.header(b"content-type") or b""
-        if not self.has_said and kind.startswith(b"application/json"):  # blanks have spent the status line
+        has_blanks = self.kept.response_bytes > 0 and not self.has_said
+        if has_blanks and kind.startswith(b"application/json"):  # they have spent the status line
             yield self.step(write_error(dialect, status, code, message, self.request.id))
             return
         is_events = kind.startswith(b"text/event-stream")
@@ -388,7 +390,7 @@ def _words(error: Exception) -> tuple[int, str, str, Headers]:
             failure = error.failure
             return failure.status, failure.code or failure.kind, failure.message, ()
         case _:
-            return 502, "stopped", "The request was stopped by an operator.", ()
+            return 502, "stopped", "The request was stopped by an operator.", NEVER_AGAIN
 
 
 def refusal(

@@ -21,7 +21,7 @@ from llmitm.config.schema import Config, Credential, Endpoint
 from llmitm.errors import Refused
 from llmitm.exchange import ClientRequest, Dialect, ResponseHead, UpstreamRequest, Watch
 from llmitm.record.entry import Entry
-from llmitm.route import plan
+from llmitm.route import calls, plan
 from llmitm.route.calls import Call
 from llmitm.route.conversation import conversation_of
 from llmitm.route.pins import named_in
@@ -152,7 +152,7 @@ class Trip:
             kept=kept,
             clock=world.clock,
             is_read=call.task == "generate",
-            is_json_array=call.is_json_array,
+            is_events_only=call.is_json_array,
             is_held=config.streaming.bootstrap,
             headers=(translated.model_header(chosen.model),),
             without=unasked.Without() if asking else None,
@@ -176,7 +176,7 @@ class Trip:
             if planned.model is not None:
                 sent = peek.replace_member(body, "model", planned.model)
             sending = outgoing(self.request, planned, sent, decodable=is_chat)
-            return self._passing(planned, sending)
+            return self._passing(planned, sending, is_read=is_chat)
 
         async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
             async for step in steps:
@@ -192,22 +192,30 @@ class Trip:
             health=world.health,
         )
 
+        call = calls.find(self.asked.rest) if self.request.method == "POST" else None
+        is_read = call is not None and call.task == "generate"
+
         def make(found: Found[Credential], number: int) -> Steps:
             planned = plan.forward(self.asked, found.choice.value, config, number)
-            return self._passing(planned, outgoing(self.request, planned))
+            sending = outgoing(self.request, planned)
+            return self._passing(planned, sending, is_read=is_read, is_events_only=True)
 
         async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
             async for step in steps:
                 yield step
 
-    def _passing(self, planned: plan.Planned, sending: UpstreamRequest) -> Steps:
+    def _passing(
+        self, planned: plan.Planned, sending: UpstreamRequest, *, is_read: bool, is_events_only: bool = False
+    ) -> Steps:
         back = Untouched(
             dialect=self.asked.dialect,
             attempt=planned.attempt,
             request_id=self.request.id,
             kept=self.kept,
             clock=self.world.clock,
-            is_read=False,
+            is_read=is_read,
+            is_events_only=is_events_only,
+            is_held=self.config.streaming.bootstrap,
         )
         return back.steps(attempt(planned.attempt, sending, self.world, self.watch, self.kept))
 

@@ -37,8 +37,9 @@ class Untouched:
     clock: Clock
     is_read: bool
     """Whether the answer is a reply or a stream of this dialect."""
-    is_json_array: bool = False
-    """Gemini's streams for those that ask for no events: they are not read."""
+    is_events_only: bool = False
+    """Whether what is no event stream is not read: Gemini's streams for those that ask for no events, and
+    answers that need be no replies."""
     is_held: bool = True
     """Whether it is held back until something meaningful was said."""
     headers: Headers = ()
@@ -116,7 +117,7 @@ class Untouched:
         is_stream = is_events(head)
         if not is_plain or not is_stream:
             self.without = None
-        if head.status != 200 or not is_plain or not self.is_read or (self.is_json_array and not is_stream):
+        if head.status != 200 or not is_plain or not self.is_read or (self.is_events_only and not is_stream):
             return None
         return Beside(self.dialect, is_events=is_stream)
 

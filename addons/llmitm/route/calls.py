@@ -59,14 +59,19 @@ def read(method: str, rest: bytes) -> Call:
     Raises:
         Refused: 404 for a path that names no call, 405 for another method than POST.
     """
-    path, _, query = rest.partition(b"?")
-    query = _KEY.sub(b"", query).rstrip(b"&")
-    found = _plain(path, query) or _gemini(path, query)
+    found = find(rest)
     if found is None:
         raise Refused(404, "unknown_path", "This endpoint serves calls of models only; this path is none.")
     if method != "POST":
         raise Refused(405, "method_not_allowed", "Calls of models are POST requests.")
     return found
+
+
+def find(rest: bytes) -> Call | None:
+    """The call that a path names; None where it names none."""
+    path, _, query = rest.partition(b"?")
+    query = _KEY.sub(b"", query).rstrip(b"&")
+    return _plain(path, query) or _gemini(path, query)
 
 
 def read_models(method: str, rest: bytes) -> str | None:
