@@ -7,6 +7,7 @@ import pytest
 
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
+from llmitm.translate.beside import Beside
 from llmitm.translate.neutral import Failure, Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Target
@@ -203,3 +204,23 @@ def test_strictness_refuses_what_would_be_lost() -> None:
     with pytest.raises(Refused) as caught:
         to_messages(asked(seed=3), is_strict=True)
     assert (caught.value.code, caught.value.param) == ("unsupported_by_target", "seed")
+
+
+def test_depth_that_shows_at_the_end_alone_is_an_error_too() -> None:
+    support = b'{"segment":{"endIndex":1},"groundingChunkIndices":[0],"x":' + DEEP + b"}"
+    grounding = b'{"groundingChunks":[{"web":{"uri":"https://a"}}],"groundingSupports":[' + support + b"]}"
+    text = (
+        b'data: {"candidates":[{"content":{"parts":[{"text":"a"}]},"groundingMetadata":%b}]}\n\n' % grounding
+    )
+    made = Translation(asked(stream=True), Target(dialect=Dialect.GEMINI, model="m"))
+    going = made.stream()
+    going.feed(text)
+    going.finish()
+    assert going.failure is not None
+    collected = made.collector()
+    collected.feed(text)
+    with pytest.raises(UpstreamError):
+        collected.finish()
+    beside = Beside(Dialect.GEMINI, is_events=True)
+    beside.feed(text)
+    beside.finish()  # it never raises

@@ -78,7 +78,10 @@ class Beside:
         self._read(self._sse.finish)
         if self._is_blind or self.failure is not None:
             return False
-        self._take(self._reader.finish())
+        try:
+            self._take(self._reader.finish())
+        except RecursionError:
+            return False
         return self.failure is not None
 
     def broken_off(self) -> None:

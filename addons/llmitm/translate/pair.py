@@ -235,19 +235,24 @@ class StreamTranslation:
             out = self._events(self._sse.finish())
         except EventTooLong:
             return self._told(stream.malformed())
-        out += b"".join(self._told(event) for event in self._reader.finish())
+        out += self._all(self._end())
         self._is_over = True
         return out
+
+    def _end(self) -> Iterator[StreamEvent]:
+        yield from self._reader.finish()
 
     def fail(self, failure: Failure) -> bytes:
         """The connection broke: how this client is told, within its stream."""
         return self._told(Failed(failure))
 
     def _events(self, events: list[Event]) -> bytes:
+        return self._all(made for event in events for made in self._reader.read(event))
+
+    def _all(self, events: Iterator[StreamEvent]) -> bytes:
         out: list[bytes] = []
         try:
-            for event in events:
-                out += (self._told(made) for made in self._reader.read(event))
+            out += (self._told(event) for event in events)
         except RecursionError:
             out.append(self._told(Failed(_TOO_DEEP)))
         return b"".join(out)
@@ -310,19 +315,25 @@ class Collected:
             self._add(self._sse.feed, piece)
 
     def _add(self, read: Callable[..., list[Event]], *piece: bytes) -> None:
-        try:
+        def events() -> Iterator[StreamEvent]:
             for event in read(*piece):
-                for made in self._reader.read(event):
-                    self._tell(made)
+                yield from self._reader.read(event)
+
+        self._tell(events())
+
+    def _tell(self, events: Iterator[StreamEvent]) -> None:
+        try:
+            for made in events:
+                if self._collector.failure is None:
+                    for one in self._backward.event(made):
+                        self._collector.add(one)
         except EventTooLong:
             self._collector.add(stream.malformed())
         except RecursionError:
             self._collector.add(Failed(_TOO_DEEP))
 
-    def _tell(self, made: StreamEvent) -> None:
-        if self._collector.failure is None:
-            for one in self._backward.event(made):
-                self._collector.add(one)
+    def _end(self) -> Iterator[StreamEvent]:
+        yield from self._reader.finish()
 
     def finish(self) -> bytes:
         """The whole reply in the client's dialect.
@@ -331,8 +342,7 @@ class Collected:
             UpstreamError: the stream broke off, or told of an error.
         """
         self._add(self._sse.finish)
-        for made in self._reader.finish():
-            self._tell(made)
+        self._tell(self._end())
         self._translation.usage = self.usage
         if self._collector.failure is not None:
             raise UpstreamError(self._collector.failure)

@@ -115,6 +115,7 @@ SETTINGS: list[tuple[str, str, Any, Target, Any, list[str]]] = [
     ("a whole top_k is an integer", "top_k", 40.0, target(MESSAGES), 40, []),
     ("another is cut", "top_k", 40.7, target(GEMINI), 40, ["adjusted:top_k at top_k from 40.7 to 40"]),
     ("but one without end", "top_k", Spelled("1e999"), target(GEMINI), SAME, []),
+    ("or one that no integer of a computer holds", "top_k", Spelled("9" * 40), target(MESSAGES), SAME, []),
     (
         "a host gets its top_k as it is",
         "top_k",

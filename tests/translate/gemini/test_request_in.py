@@ -297,6 +297,21 @@ def test_results_that_are_but_text(response: Any, expected: tuple[str | None, bo
     assert (result.is_error, result.raw, result.call_id, result.name) == (is_error, raw, "k1", "f")
 
 
+def test_results_are_the_users_in_whosever_content_they_stand() -> None:
+    told = {"functionResponse": {"id": "k1", "name": "f", "response": {}}}
+    parts = [{"text": "before"}, told, told, {"text": "after"}]
+    body = json.dumps(
+        {"contents": [{"role": "model", "parts": parts}, {"role": "user", "parts": [told]}]}
+    ).encode()
+    turns = read_request(body, model="m").turns
+    assert [(turn.role, len(turn.parts)) for turn in turns] == [
+        (Role.ASSISTANT, 1),
+        (Role.USER, 2),
+        (Role.ASSISTANT, 1),
+        (Role.USER, 1),
+    ]
+
+
 def test_media_of_results() -> None:
     told = {
         "functionResponse": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from math import isfinite
 from typing import Any, Final
 
 from llmitm.errors import Refused
@@ -127,7 +126,10 @@ def _fit_range(told: Settings, target: Target, changes: dict[str, Any], notes: N
     if heat is not None and told.top_p is not None and not target.row.has_temperature_and_top_p:
         notes.lost("top_p", paths.get("top_p", "top_p"))
         changes["top_p"] = None
-    if isinstance(told.top_k, float) and isfinite(told.top_k) and target.dialect in (_MESSAGES, _GEMINI):
+    # beyond, it goes on as it was spelled, and the upstream says no
+    if not isinstance(told.top_k, float) or abs(told.top_k) >= 2**53:
+        return
+    if target.dialect in (_MESSAGES, _GEMINI):
         changes["top_k"] = whole = int(told.top_k)
         if whole != told.top_k:
             notes.adjusted("top_k", paths.get("top_k", "top_k"), float(told.top_k), whole)

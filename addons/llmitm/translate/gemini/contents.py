@@ -7,7 +7,9 @@ without an id answers the first call of its name that is still open.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, Final
 
 from llmitm.exchange import Dialect
@@ -64,6 +66,15 @@ _ANSWERED: Final = ("", "", False)
 _FILES_HOST: Final = "https://generativelanguage.googleapis.com/"
 
 
+def _by_speaker(turn: Turn) -> Iterator[Turn]:
+    """Results of functions are the user's side, in whosever content they stand."""
+    if turn.role is Role.USER or not any(isinstance(part, ToolResult) for part in turn.parts):
+        yield turn
+        return
+    for is_result, parts in groupby(turn.parts, key=lambda part: isinstance(part, ToolResult)):
+        yield replace(turn, role=Role.USER if is_result else turn.role, parts=tuple(parts))
+
+
 class Contents:
     """Reads the contents of one request, in order."""
 
@@ -86,7 +97,7 @@ class Contents:
     def turns(self, node: Node | None) -> tuple[Turn, ...]:
         if node is None:
             raise invalid("contents", "expected a list of contents")
-        return tuple(self._turn(one) for one in node.items())
+        return tuple(turn for one in node.items() for turn in _by_speaker(self._turn(one)))
 
     def _turn(self, node: Node) -> Turn:
         if isinstance(node.value, str):
