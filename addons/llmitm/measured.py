@@ -20,6 +20,7 @@ from llmitm import __version__
 from llmitm.exchange import ClientRequest, ResponseHead
 from llmitm.record import exposition
 from llmitm.record.series import Family, Point, gauge, gauge_of
+from llmitm.record.snapshot import snapshot
 from llmitm.route.choice import Choice
 from llmitm.route.verdict import Why
 from llmitm.state.store import Mark
@@ -45,7 +46,7 @@ async def answer(world: World, request: ClientRequest) -> Steps:
     accept = (request.header(b"accept") or b"").decode("latin-1").lower()
     async with world.metrics.turn:  # one at a time: anybody may ask
         if wants_json(accept):
-            told = world.metrics.snapshot() | {"in_flight": world.in_flight - 1, "version": __version__}
+            told = snapshot(world.metrics) | {"in_flight": world.in_flight - 1, "version": __version__}
             kind, body = _JSON, orjson.dumps(told)
         else:
             families = [*world.metrics.read(), *await standing(world)]

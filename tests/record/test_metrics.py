@@ -1,0 +1,233 @@
+"""What is counted equals what was sent, whatever became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from llmitm.demo.provider import Provider
+from llmitm.errors import UpstreamFailed
+from llmitm.exchange import Unwatched
+from llmitm.journey import carry
+from llmitm.measured import wants_json
+from llmitm.world import World
+from support.metering import (
+    CONFIG,
+    KEYS,
+    LAPTOP,
+    PAUSED,
+    SMALL,
+    answer,
+    asked,
+    chat,
+    samples,
+    snapshot_of,
+    summed,
+    text_of,
+    world_of,
+)
+
+CHAT = "/all/v1/chat/completions"
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with Provider(keys=KEYS) as running:
+        yield running
+
+
+@pytest.fixture
+async def world(provider: Provider, tmp_path: Path) -> AsyncIterator[World]:
+    made = world_of(provider.url, tmp_path)
+    yield made
+    await made.close()
+
+
+async def every_outcome(world: World, provider: Provider) -> None:
+    """2 good ones, 1 at the second try, 1 limited, 2 refused, 1 that failed for good, 1 cut, 1 left."""
+    await answer(world, asked(CHAT, chat()))
+    await answer(world, asked(CHAT, chat(stream=True)))
+    await answer(world, asked(CHAT, chat(), key=SMALL))
+    await answer(world, asked(CHAT, chat(), key=SMALL))
+    await answer(world, asked(CHAT, chat(), key=PAUSED))
+    await answer(world, asked("/nowhere/v1/chat/completions", chat()))
+    provider.script(["status:409", None])
+    await answer(world, asked(CHAT, chat()))
+    provider.script(["status:400"])
+    await answer(world, asked(CHAT, chat()))
+    provider.script(["truncate:3"])
+    with pytest.raises(UpstreamFailed):
+        await answer(world, asked(CHAT, chat(stream=True)))
+    leaving = carry(asked(CHAT, chat(stream=True)), world, Unwatched())
+    await anext(leaving)
+    await leaving.aclose()
+
+
+async def test_exchanges_are_counted_once_by_how_they_ended(world: World, provider: Provider) -> None:
+    await every_outcome(world, provider)
+    text = await text_of(world)
+    assert summed(text, "llmitm_requests_total", "outcome") == {
+        "ok": 4,
+        "refused": 4,
+        "truncated": 1,
+        "client_gone": 1,
+    }
+    assert summed(text, "llmitm_request_duration_seconds_count") == {"": 10}
+    assert summed(text, "llmitm_requests_total", "endpoint") == {"all": 9, "none": 1}
+
+
+async def test_attempts_are_what_the_provider_was_asked(world: World, provider: Provider) -> None:
+    await every_outcome(world, provider)
+    text = await text_of(world)
+    assert summed(text, "llmitm_attempts_total") == {"": provider.count}
+    assert summed(text, "llmitm_attempts_total", "status_class") == {"2xx": 6, "4xx": 2}
+    assert summed(text, "llmitm_attempts_total", "model") == {"gpt-known": 8}
+
+
+async def test_limits_that_were_hit(world: World, provider: Provider) -> None:
+    await every_outcome(world, provider)
+    text = await text_of(world)
+    assert summed(text, "llmitm_limit_rejections_total", "limit", kind="requests") == {"key:small": 1}
+
+
+async def test_tokens_are_those_of_the_answers(world: World, provider: Provider) -> None:
+    told = []
+    for stream in (False, True):
+        await answer(world, asked(CHAT, chat(stream=stream)))
+    world.sinks = (lambda entry: told.append(entry.usage), world.metrics)
+    await answer(world, asked(CHAT, chat()))
+    text = await text_of(world)
+    assert told[0].input_tokens and told[0].output_tokens
+    kinds = summed(text, "llmitm_tokens_total", "kind", model="gpt-known", provider="main")
+    assert kinds == {"input": 3 * told[0].input_tokens, "output": 3 * told[0].output_tokens}
+
+
+async def test_the_snapshot_counts_exchanges_and_never_more_errors_than_these(
+    world: World, provider: Provider
+) -> None:
+    await every_outcome(world, provider)
+    snapshot = await snapshot_of(world)
+    assert snapshot["total_requests"] == 10
+    assert snapshot["total_attempts"] == provider.count
+    assert snapshot["total_errors"] == 5, "who left is no error"
+    assert snapshot["error_rate"] == 0.5
+    assert snapshot["by_model"] == {"gpt-known": 7}
+    assert snapshot["by_provider"] == {"main": 7}
+    assert snapshot["active_providers"] == 1
+    assert snapshot["requests_per_minute"] == 10
+    assert sum(snapshot["latency_ms"].values()) == 10
+    assert snapshot["latency_percentiles_ms"]["count"] == 10
+    assert snapshot["limited_requests"] == 1
+    assert snapshot["total_tokens"] == snapshot["total_input_tokens"] + snapshot["total_output_tokens"]
+
+
+async def test_one_attempt_after_another_is_one_request(world: World, provider: Provider) -> None:
+    """The predecessor counted attempts as requests, and each of them again as an error."""
+    provider.script(["status:500", "status:500"])
+    await answer(world, asked(CHAT, chat()))
+    snapshot = await snapshot_of(world)
+    assert (snapshot["total_requests"], snapshot["total_errors"], snapshot["total_attempts"]) == (1, 1, 2)
+    assert snapshot["error_rate"] == 1
+
+
+async def test_nothing_has_happened_yet(world: World) -> None:
+    snapshot = await snapshot_of(world)
+    assert snapshot["error_rate"] == 0
+    assert snapshot["avg_latency_ms"] == 0
+    assert snapshot["latency_percentiles_ms"] == {"p50": None, "p90": None, "p99": None, "count": 0}
+    assert summed(await text_of(world), "llmitm_requests_total") == {}
+
+
+async def test_asking_for_metrics_is_no_exchange_and_needs_no_key(world: World) -> None:
+    for target in ("/metrics", "/metrics?x=1", "/health", "/ready"):
+        head, _ = await answer(world, asked(target, key=PAUSED))
+        assert head.status == 200
+    text = await text_of(world)
+    assert summed(text, "llmitm_requests_total") == {}
+    assert summed(text, "llmitm_in_flight_requests") == {"": 0}
+
+
+async def test_what_is_under_way(world: World, provider: Provider) -> None:
+    provider.script(["stall-stream:2"])
+    running = carry(asked(CHAT, chat(stream=True)), world, Unwatched())
+    await anext(running)
+    assert summed(await text_of(world), "llmitm_in_flight_requests") == {"": 1}
+    assert (await snapshot_of(world))["in_flight"] == 1
+    await running.aclose()
+    assert summed(await text_of(world), "llmitm_in_flight_requests") == {"": 0}
+
+
+async def test_many_ask_at_once(world: World) -> None:
+    texts = await asyncio.gather(*(text_of(world) for _ in range(20)))
+    assert all("llmitm_build_info" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"), [("status:401", "dead"), ("status:402", "exhausted"), ("status:500", "cooling")]
+)
+async def test_credentials_that_rest(world: World, provider: Provider, fault: str, state: str) -> None:
+    provider.script([fault, None])
+    await answer(world, asked(CHAT, chat()))
+    text = await text_of(world)
+    states = "llmitm_credential_state"
+    assert summed(text, states, "state") == {
+        one: float(one in ("ok", state)) for one in ("ok", "cooling", "exhausted", "dead", "stopped")
+    }
+    assert summed(text, states, "credential", state=state) in ({"one": 1, "two": 0}, {"one": 0, "two": 1})
+    assert summed(text, "llmitm_retry_budget_left") == {"": 49}
+
+
+async def test_a_credential_that_rests_for_one_model(world: World, provider: Provider) -> None:
+    provider.script(["status:429", None])
+    await answer(world, asked(CHAT, chat("gpt-not-configured")))
+    text = await text_of(world)
+    assert summed(text, "llmitm_credential_state", "state", state="ok") == {"ok": 2}
+    assert summed(text, "llmitm_credential_resting_models") == {"": 1}
+
+
+async def test_a_provider_that_is_left_alone(provider: Provider, tmp_path: Path) -> None:
+    world = world_of(provider.url, tmp_path, CONFIG + "breaker = {{failures = 1}}\nrest_s = {{server = 0}}\n")
+    provider.script(["status:500"] * 4)
+    await answer(world, asked(CHAT, chat()))
+    states = summed(await text_of(world), "llmitm_provider_state", "state", provider="main")
+    await world.close()
+    assert states == {"closed": 0, "open": 1, "half-open": 0}
+
+
+async def test_names_that_clients_make_up_make_no_series(world: World, provider: Provider) -> None:
+    """Where none of them is answered well, they all are `other`."""
+    provider.script(["status:404"])
+    await answer(world, asked(CHAT, chat()))
+    before = len(samples(await text_of(world)))
+    provider.script(["status:404"] * 300)
+    for number in range(300):
+        await answer(world, asked(CHAT, chat(f"gpt-made-up-{number}"), key=LAPTOP))
+        await answer(world, asked(CHAT, chat(f"nobodys-{number}"), key=f"sk-made-up-{number}"))
+        await answer(world, asked(f"/endpoint-{number}/v1/models"))
+    text = await text_of(world)
+    assert "made-up" not in text and "nobodys" not in text and "endpoint-" not in text
+    assert len(samples(text)) < before + 60
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_json"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("application/json", True),
+        ("application/json, text/plain, */*", True),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),
+        ("text/plain, application/json;q=0.5", False),
+        ("application/json;q=0", False),
+        ("application/json;q=much", False),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+            False,
+        ),
+    ],
+)
+def test_json_is_for_who_asks_for_it(accept: str, is_json: bool) -> None:
+    assert wants_json(accept) is is_json
