@@ -19,6 +19,12 @@ BIN = Path(sys.executable).parent
 _LISTENING = re.compile(r"listening on (https?)://[^\s,\"]*?:(\d+)")
 
 
+def times_over(words: str, times: int) -> str:
+    """A pattern of output that has these words so many times, or more often."""
+    words = re.escape(words)
+    return f"(?s)\\A(?:(?:(?!{words}).)*{words}){{{times}}}"
+
+
 class Gateway:
     """A running gateway. `url` is where it listens; `output()` what it printed on both streams."""
 

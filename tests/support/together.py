@@ -18,7 +18,7 @@ import orjson
 from llmitm.demo.received import Received
 from llmitm.exchange import Dialect
 from support.backstage import Backstage
-from support.gateway import Gateway
+from support.gateway import Gateway, times_over
 from support.redis_server import RedisServer
 
 _AWAY: Final = "local to this process for now"
@@ -87,11 +87,11 @@ class Together:
     def wait_away(self, times: int, timeout_s: float = 20.0) -> None:
         """Until each gateway has said `times` times that its counters are local."""
         for one in self.gateways:
-            one.wait_for(f"(?s)(?:{_AWAY}.*){{{times}}}", timeout_s)
+            one.wait_for(times_over(_AWAY, times), timeout_s)
 
     def wait_back(self, times: int, timeout_s: float = 20.0) -> None:
         for one in self.gateways:
-            one.wait_for(f"(?s)(?:{_BACK}.*){{{times}}}", timeout_s)
+            one.wait_for(times_over(_BACK, times), timeout_s)
 
     def said(self) -> list[tuple[int, int]]:
         """How often each gateway said that its counters are local, and that they are shared again."""
