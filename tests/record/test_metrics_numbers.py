@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
 
 from llmitm.record.names import MOST_CHARACTERS, NONE, Names
+from llmitm.record.process import LoopLag, memory_bytes
 from llmitm.record.recent import Durations, Rate
 from llmitm.record.series import OTHER, Counter, Distribution, Histogram
 from llmitm.secret import Redactor, Secret
+from support.clocks import HandClock
 
 
 def test_a_counter_adds_up_by_its_labels() -> None:
@@ -145,3 +148,39 @@ def test_names_of_a_new_configuration_take_the_place_of_the_old_ones() -> None:
     some.know(["gpt-new"])
     assert some.of("gpt-new") == "gpt-new"
     assert some.of("gpt-known") == OTHER
+
+
+class LateClock(HandClock):
+    """Wakes sleepers as late as a script says, and nobody any more when it is over."""
+
+    def __init__(self, *late_s: float) -> None:
+        super().__init__()
+        self._late_s = list(late_s)
+        self.slept_s: list[float] = []
+
+    async def sleep(self, duration_s: float) -> None:
+        self.slept_s.append(duration_s)
+        if not self._late_s:
+            raise asyncio.CancelledError
+        self.at_s += duration_s + self._late_s.pop(0)
+
+
+async def test_the_event_loop_is_as_late_as_who_sleeps_a_second() -> None:
+    clock = LateClock(0, 0.003, -0.01, 1.5)
+    lag = LoopLag(clock)
+    with pytest.raises(asyncio.CancelledError):
+        await lag.watch()
+    assert set(clock.slept_s) == {1.0}, "a gateway that does nothing wakes once a second"
+    histogram, worst = lag.read()
+    (_, late), (_, worst_s) = histogram.points[0], worst.points[0]
+    assert isinstance(late, Distribution)
+    assert late.up_to[-1] == 4
+    assert late.sum == pytest.approx(1.503)
+    assert worst_s == pytest.approx(1.5)
+    clock.at_s += 71
+    assert lag.worst_s() is None
+
+
+def test_memory_is_what_the_system_says() -> None:
+    found = memory_bytes()
+    assert found is None or 5_000_000 < found < 10_000_000_000
