@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from llmitm.config.table import Table
+from llmitm.record import vendors
 
 Price = Annotated[Decimal, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Factor = Annotated[Decimal, Field(gt=0, le=1000, allow_inf_nan=False)]
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    return PydanticCustomError("llmitm", "{message}", {"message": message})
+
+
+def _listed(value: str) -> str:
+    vendor = value.partition("/")[0]
+    if vendors.named(vendor) is None:
+        near = difflib.get_close_matches(vendor, vendors.NAMES, 1)
+        hint = f"; did you mean {near[0]}?" if near else ", such as openai/gpt-4o"
+        raise _wrong(f"{vendor or 'nobody'} has no price list that is known: VENDOR/MODEL is expected{hint}")
+    return value
 
 
 class UnitPrices(Table):
@@ -61,7 +76,7 @@ class ModelPrice(UnitPrices):
     """With `input` and without `like` it is the whole price list of a model. Else it is laid over what the
     price lists say of the model, or of `like`, times `multiplier`."""
 
-    like: Annotated[str, Field(min_length=1)] | None = None
+    like: Annotated[str, AfterValidator(_listed)] | None = None
     """`VENDOR/MODEL`, or a vendor alone for its model of the same name."""
     multiplier: Factor | None = None
     """Of prices of tokens that are taken over: a region's, a contract's."""
@@ -85,7 +100,3 @@ class ModelPrice(UnitPrices):
             if not self.cells() and not self.long and not self.tiers:
                 raise _wrong("prices are expected, such as input = 1.0 and output = 2.0")
         return self
-
-
-def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("llmitm", "{message}", {"message": message})

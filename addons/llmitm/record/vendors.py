@@ -78,6 +78,7 @@ NAMES: Final[Mapping[str, str]] = {
     "minimax-anthropic": "minimax",
     "workers-ai": "cloudflare",
     "cloudflare": "cloudflare",
+    "aws": "aws",
     "aws-bedrock": "aws",
     "arcee": "arcee",
     "avian": "avian",
