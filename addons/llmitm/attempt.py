@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from typing import Final
 
-from llmitm.errors import Failure, UpstreamFailed
-from llmitm.exchange import Attempt, ClientRequest, HeldBody, ResponseHead, UpstreamRequest, Watch
+from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
+from llmitm.exchange import (
+    Attempt,
+    ClientRequest,
+    HeldBody,
+    Killed,
+    Noted,
+    ResponseHead,
+    UpstreamRequest,
+    Watch,
+)
 from llmitm.record.entry import Entry
 from llmitm.route import plan
+from llmitm.route.verdict import Ending, of_failure, of_kind
 from llmitm.send.headers import forwardable_request
+from llmitm.translate.failures import kind_of_status
 from llmitm.world import World
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
+
+_IDS: Final = frozenset({b"x-request-id", b"request-id"})
 
 
 def outgoing(
@@ -44,36 +59,78 @@ async def attempt(
     Raises:
         UpstreamFailed, Killed: no answer, or a broken one.
     """
-    noted = kept.note(chosen)
+    noted = kept.note(chosen, world.clock)
     error: str | None = None
     try:
         sent = await watch.before_send(chosen, sending)
         if isinstance(sent, ResponseHead):
             noted.status = sent.status
             yield sent
+            _over(noted, chosen)
             return
+        held = sent.body.held
+        noted.request_bytes = sent.body.length if held is None else len(held)
         reply = await world.sender.send(chosen, sent)
+        noted.first_byte_s = world.clock.tick_s()
         try:
             head, wants_whole = await watch.on_head(chosen, reply.head)
             noted.status = head.status
+            noted.upstream_id = _id_of(head)
             if wants_whole and head.whole is None:
                 body = await _read_all(reply.read, world.config.server.body_limit_bytes)
+                noted.response_bytes = len(body)
                 head = await watch.on_whole(chosen, head, body)
             yield head
             if head.whole is None:
                 while piece := await reply.read():
+                    noted.response_bytes += len(piece)
                     watch.on_piece(chosen, piece)
                     yield piece
+            _over(noted, chosen)
         finally:
             await reply.close()
-    except GeneratorExit:
+    except (GeneratorExit, asyncio.CancelledError):
         error = "The client left."
+        noted.ending = "dropped"
         raise
     except BaseException as problem:
         error = noted.error = str(problem) or type(problem).__name__
+        noted.ending = _ending_of(problem, noted)
         raise
     finally:
+        noted.ended_s = world.clock.tick_s()
         await watch.on_end(chosen, error)
+
+
+def _over(noted: Noted, chosen: Attempt) -> None:
+    """The whole answer came, whatever it says."""
+    status = noted.status or 200
+    if status < 400:
+        noted.ending = "answered"
+    else:
+        has_key = chosen.credential is not None
+        noted.ending = of_kind(kind_of_status(status), status, has_credential=has_key)
+
+
+def _ending_of(problem: BaseException, noted: Noted) -> str | None:
+    match problem:
+        case UpstreamFailed():
+            return "truncated" if noted.status is not None else of_failure(problem.failure)
+        case Killed():
+            return Ending.KILLED
+        case ClientGone():
+            return "dropped"
+        case Refused():
+            return Ending.CLIENT
+        case _:
+            return None
+
+
+def _id_of(head: ResponseHead) -> str | None:
+    for name, value in head.headers:
+        if len(name) in (10, 12) and name.lower() in _IDS:
+            return value.decode("ascii", "replace")
+    return None
 
 
 async def _read_all(read, limit_bytes: int) -> bytes:  # type: ignore[no-untyped-def]

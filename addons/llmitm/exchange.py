@@ -281,7 +281,7 @@ class Sender(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Noted:
-    """What the record of an exchange says of one attempt."""
+    """What the record of an exchange says of one attempt. Times are monotonic seconds, but for `at_s`."""
 
     number: int
     provider: str
@@ -289,8 +289,38 @@ class Noted:
     gateway: str | None
     model: str | None = None
     """As the upstream spells it; None where it was not looked for."""
+    dialect: Dialect | None = None
+    """What the upstream was spoken to in."""
+    host: str | None = None
+    """That was asked."""
+    at_s: float = 0
+    """When it began, in seconds since the epoch."""
+    started_s: float = 0
+    first_byte_s: float | None = None
+    """When the head of its answer came."""
+    ended_s: float | None = None
     status: int | None = None
+    upstream_id: str | None = None
+    """What the upstream calls the request."""
+    answered: str | None = None
+    """The model as the answer names it; None where it was not read, or is not told."""
+    ending: str | None = None
+    """Why it ended: `answered`, `truncated` (its answer broke off), `dropped` (nobody waited for it any
+    more), or an `Ending` of the verdict table; None while it goes on."""
     error: str | None = None
+    request_bytes: int | None = None
+    """Of the body that was sent; None where that was not known beforehand."""
+    response_bytes: int = 0
+    """Of the body that came, before anything was made of it."""
+    warnings: tuple[str, ...] = ()
+    """What translation adjusted or lost, as codes with their places."""
+    usage: Usage | None = None
+    """None: nothing was told."""
+    cost_usd_nano: int | None = None
+    """None: unknown, which is not zero."""
+    price_version: str | None = None
+    is_cost_whole: bool | None = None
+    """False: it cost at least that."""
 
 
 __all__ = [

@@ -24,7 +24,8 @@ from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Limited, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHead, Usage, Watch
 from llmitm.missed import Missed
-from llmitm.record.entry import Entry, entry
+from llmitm.record.bodies import Seen, Watched
+from llmitm.record.entry import Entry, Outcome, entry
 from llmitm.route import calls, plan, providers
 from llmitm.route.search import NEVER_AGAIN
 from llmitm.translate import peek
@@ -50,9 +51,10 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
     Raises:
         UpstreamFailed: the answer broke off after its head had been yielded.
     """
-    with entry(request, world.clock, world.sinks) as kept:
+    with entry(request, world.clock, world.sinks, world.price) as kept:
         world.in_flight += 1
         world.exchanges += 1
+        request = _watched(request, kept, world)
         told = _Told(request, kept, world)
         try:
             if request.path in (b"/health", b"/ready"):
@@ -62,6 +64,7 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                 kept.is_quiet = True
                 steps = measured.answer(world, request)
             else:
+                kept.number = world.next_number()
                 steps = _trip(request, world, watch, kept)
             async for step in steps:
                 yield told.step(step)
@@ -74,6 +77,7 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
             # Ours. The client learns that, the log learns what; nothing more is sent upstream.
             log.exception("exchange %s broke", request.id)
             kept.error = f"{type(error).__name__}: {error}"
+            kept.outcome = Outcome.GATEWAY_ERROR
             async for step in told.failure(Refused(500, "internal_error", "The gateway failed.")):
                 yield step
         finally:
@@ -88,13 +92,14 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         request.headers, request.query, match.endpoint, match.name, config, world.clock.now_s()
     )
     kept.auth_key = admission.name
+    kept.dialect = endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers)
     if _is_upgrade(request):
         raise Refused(501, "not_supported", "WebSocket upgrades are not served yet.")
     asked = plan.Asked(
         id=request.id,
         endpoint=match.name,
         rest=_with_query(match.rest, admission.query),
-        dialect=endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers),
+        dialect=kept.dialect,
         drop_headers=admission.drop_headers,
         deadline_s=kept.started_s + config.timeouts.exchange_s,
     )
@@ -125,6 +130,7 @@ async def _forwarded(trip: routed.Trip) -> Steps:
     provider = trip.endpoint.provider
     if length is not None and length <= (PROMPT_BYTES if provider is None else HELD_BYTES):
         await request.body.whole(HELD_BYTES)
+        kept.body_s = trip.world.clock.tick_s()
     kept.request_bytes = length or 0
     if provider is not None:
         steps = trip.provider(provider)
@@ -139,7 +145,7 @@ async def _through_cloudflare(trip: routed.Trip) -> Steps:
     """By model to one of Cloudflare's gateways; a stream is simulated where they cannot stream."""
     request, kept, config = trip.request, trip.kept, trip.config
     body = await request.body.whole(config.server.body_limit_bytes)
-    kept.request_bytes = len(body)
+    kept.took(body, trip.world.clock)
     seen = peek.peek(body) if body else None
     kept.model = seen.model if seen else None
     trip = replace(trip, asked=replace(trip.asked, model=kept.model))
@@ -173,7 +179,7 @@ async def _by_model(trip: routed.Trip) -> Steps:
         return
     call = calls.read(request.method, trip.asked.rest)
     body = await request.body.whole(config.server.body_limit_bytes)
-    kept.request_bytes = len(body)
+    kept.took(body, trip.world.clock)
     wanted = translated.wanted(call, request, body)
     kept.model = wanted.models[0]
     steps = trip.gateway(call, body, wanted)
@@ -254,10 +260,12 @@ async def resend(
     """Plays an upstream leg again: straight to `origin` (scheme and host), through its endpoint's proxy,
     with the credential and gateway token that it had; None where the client's own key went through.
     """
-    with entry(request, world.clock, world.sinks) as kept:
+    with entry(request, world.clock, world.sinks, world.price) as kept:
         kept.endpoint = endpoint
+        kept.number = world.next_number()
+        request = _watched(request, kept, world)
         told = _Told(request, kept, world)
-        dialect = endpoints.dialect_of(request.path, request.headers)
+        dialect = kept.dialect = endpoints.dialect_of(request.path, request.headers)
         try:
             url = origin + request.target.decode("latin-1")
             chosen = plan.again(
@@ -293,6 +301,15 @@ async def _health(world: World, request: ClientRequest, *, is_ready: bool) -> St
     )
 
 
+def _watched(request: ClientRequest, kept: Entry, world: World) -> ClientRequest:
+    """The request, with a body that is counted where its length is not known, and kept where bodies are."""
+    if world.config.ledger.bodies and world.ledger is not None:
+        kept.sent, kept.given = Seen(), Seen()
+    elif request.body.length is None:
+        kept.sent = Seen(0)
+    return request if kept.sent is None else replace(request, body=Watched(request.body, kept.sent))
+
+
 def _is_upgrade(request: ClientRequest) -> bool:
     return (request.header(b"upgrade") or b"").lower() == b"websocket"
 
@@ -319,26 +336,29 @@ class _Told:
                 step = replace(step, headers=(*step.headers, *self._debug()))
             self.head = step
             kept.status = step.status
+            kept.is_stream = (step.header(b"content-type") or b"").startswith(b"text/event-stream")
             if step.whole is not None:
-                kept.first_byte_s = self.world.clock.tick_s()
-                kept.response_bytes += len(step.whole)
+                kept.gave(step.whole, self.world.clock)
         else:
-            if kept.first_byte_s is None:
-                kept.first_byte_s = self.world.clock.tick_s()
-            kept.response_bytes += len(step)
+            kept.gave(step, self.world.clock)
             self.has_said = self.has_said or not step.isspace()
             self.tail = step[-4:]
         return step
 
     async def failure(self, error: Exception) -> Steps:
         """The error as an answer; as an error event and a cut where the answer had begun."""
+        status, code, message, headers = _words(error)
+        kept = self.kept
+        kept.code = kept.code or code
+        kept.error = kept.error or str(error) or message
         if isinstance(error, Missed) and self.head is None:
-            self.kept.error = self.kept.error or str(error)
             yield self.step(error.told)
             return
-        status, code, message, headers = _words(error)
         param = error.param if isinstance(error, Refused) else None
-        self.kept.error = self.kept.error or str(error) or message
+        if isinstance(error, Killed):
+            kept.outcome = Outcome.KILLED
+        elif isinstance(error, UpstreamFailed):
+            kept.is_cut = self.head is not None
         dialect = endpoints.dialect_of(self.request.path, self.request.headers)
         if self.head is None:
             yield self.step(

@@ -79,7 +79,6 @@ def failed(
     failure: Failure, attempt: Attempt, dialect: Dialect, request_id: str, headers: Headers = ()
 ) -> Missed:
     """The same of an error that has been read, or that came with a good status."""
-    has_key = attempt.credential is not None
     mine = _ours(failure, attempt)
     status, body, more = write_failure(dialect, mine, request_id)
     answer = ResponseHead(
@@ -88,8 +87,12 @@ def failed(
         headers=((b"content-type", b"application/json"), *headers, *more),
         whole=body,
     )
-    ending = of_kind(failure.kind, failure.status, has_credential=has_key)
-    return Missed(ending, mine, answer, said=f"{failure.status} {failure.message}")
+    return Missed(ending_of(failure, attempt), mine, answer, said=f"{failure.status} {failure.message}")
+
+
+def ending_of(failure: Failure, attempt: Attempt) -> Ending:
+    """How an attempt ended that brought this error."""
+    return of_kind(failure.kind, failure.status, has_credential=attempt.credential is not None)
 
 
 def _ours(failure: Failure, attempt: Attempt) -> Failure:

@@ -17,14 +17,23 @@ from llmitm.clock import Clock
 from llmitm.config.schema import Config
 from llmitm.errors import Failure as Broken
 from llmitm.errors import Refused, UpstreamFailed
-from llmitm.exchange import Attempt, ClientRequest, Dialect, Headers, HeldBody, ResponseHead, UpstreamRequest
+from llmitm.exchange import (
+    Attempt,
+    ClientRequest,
+    Dialect,
+    Headers,
+    HeldBody,
+    ResponseHead,
+    UpstreamRequest,
+    Usage,
+)
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.route.calls import Call, generate
 from llmitm.route.plan import Planned
 from llmitm.route.providers import Candidate
 from llmitm.translate import failures, models, peek
-from llmitm.translate.neutral import Request, UpstreamError
+from llmitm.translate.neutral import Failure, Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Model, Target
 
@@ -265,6 +274,8 @@ class Back:
         except (UpstreamError, UpstreamFailed) as error:
             raise self._missed(error) from error
         finally:
+            if (noted := self.kept.of(self.attempt)) is not None:
+                noted.warnings = self.made.notes.codes()
             await made.aclose()
             await steps.aclose()
 
@@ -324,11 +335,11 @@ class Back:
                 if not going.has_begun:
                     raise
                 held += going.fail(mapped.failure_of(error))
-                self.kept.error = str(error)
+                self.kept.error, self.kept.is_cut = str(error), True
             if going.failure is not None:
                 if not going.has_begun:
                     raise UpstreamError(going.failure)
-                self.kept.error = self.kept.error or going.failure.message
+                self._failed(going.failure)
             if held:
                 yield held
         finally:
@@ -349,16 +360,32 @@ class Back:
         body = await _joined(pieces, self.limit_bytes)
         raise UpstreamError(failures.read_failure(head.status, head.headers, body, now_s=self.clock.now_s()))
 
-    def _note(self, usage: object) -> None:
+    def _note(self, usage: Usage | None) -> None:
         if usage is not None:
-            self.kept.usage = usage  # type: ignore[assignment]
+            self.kept.used(self.attempt, usage)
+        if (noted := self.kept.of(self.attempt)) is not None:
+            noted.answered = self.made.answered
+
+    def _failed(self, failure: Failure) -> None:
+        """The upstream told of an error, or fell silent, after the client had been told something."""
+        kept, noted = self.kept, self.kept.of(self.attempt)
+        kept.is_cut = kept.is_cut or failure.code == "upstream_truncated"
+        kept.error = kept.error or failure.message
+        kept.code = kept.code or failure.code or failure.kind
+        if noted is not None:
+            noted.error = noted.error or failure.message
+            noted.ending = "truncated" if kept.is_cut else mapped.ending_of(failure, self.attempt)
 
     def _missed(self, error: UpstreamError | UpstreamFailed) -> Missed:
         headers = tuple(pair for pair in self._headers(b"") if pair[0] != b"content-type")
         if isinstance(error, UpstreamFailed):
-            return mapped.broken(error, self.client, self.request_id, headers)
-        failure = self.made.blamed(error.failure)
-        return mapped.failed(failure, self.attempt, self.client, self.request_id, headers)
+            missed = mapped.broken(error, self.client, self.request_id, headers)
+        else:
+            failure = self.made.blamed(error.failure)
+            missed = mapped.failed(failure, self.attempt, self.client, self.request_id, headers)
+        if (noted := self.kept.of(self.attempt)) is not None:
+            noted.ending, noted.error = missed.ending, noted.error or str(missed)
+        return missed
 
     def _stream_head(self) -> ResponseHead:
         is_array = self.made.asked.is_json_array

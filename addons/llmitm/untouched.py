@@ -49,6 +49,8 @@ class Untouched:
     without: Without | None = None
     """Takes out of a stream what the client did not ask for."""
     _beside: Beside | None = None
+    _is_told: bool = False
+    """The client has the head, or will have it."""
 
     async def steps(self, steps: Steps) -> Steps:
         """What the client is told.
@@ -61,7 +63,13 @@ class Untouched:
             try:
                 head, held = await self._begun(steps)
             except UpstreamFailed as error:
-                raise mapped.broken(error, self.dialect, self.request_id, self.headers) from error
+                missed = mapped.broken(error, self.dialect, self.request_id, self.headers)
+                self._ended(missed.ending, str(error))
+                raise missed from error
+            except Missed as missed:
+                self._ended(missed.ending, str(missed))
+                raise
+            self._is_told = True
             if self.learn_id is not None and self._beside is not None and self._beside.reply_id:
                 await self.learn_id(self._beside.reply_id)
             yield head
@@ -77,9 +85,11 @@ class Untouched:
                     yield shown
                 if self._beside is not None and self._beside.finish():
                     raise _cut()
-        except BaseException:
+        except BaseException as error:
             if self._beside is not None:
                 self._beside.broken_off()
+            if isinstance(error, UpstreamFailed):
+                self._ended("truncated", str(error))
             raise
         finally:
             self._note()
@@ -148,10 +158,22 @@ class Untouched:
 
     def _note(self) -> None:
         beside = self._beside
-        if beside is not None:
-            self.kept.usage = beside.usage or self.kept.usage
-            if beside.failure is not None:
-                self.kept.error = self.kept.error or beside.failure.message
+        if beside is None:
+            return
+        if beside.usage is not None:
+            self.kept.used(self.attempt, beside.usage)
+        if (noted := self.kept.of(self.attempt)) is not None:
+            noted.answered = beside.answered
+        failure = beside.failure
+        if failure is not None and self._is_told:  # else something else may be tried
+            self.kept.error = self.kept.error or failure.message
+            self.kept.code = self.kept.code or failure.code or failure.kind
+            self.kept.is_cut = self.kept.is_cut or failure.code == "upstream_truncated"
+            self._ended(mapped.ending_of(failure, self.attempt), failure.message)
+
+    def _ended(self, ending: str, error: str) -> None:
+        if (noted := self.kept.of(self.attempt)) is not None:
+            noted.ending, noted.error = ending, error
 
 
 def _cut() -> UpstreamFailed:

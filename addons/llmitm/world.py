@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from llmitm.clock import Clock, SystemClock
 from llmitm.config.schema import Config
 from llmitm.config.watch import Source
-from llmitm.exchange import Sender
-from llmitm.record.entry import Sink
+from llmitm.exchange import Noted, Sender
+from llmitm.record.cost import Cost
+from llmitm.record.entry import Recorder, Sink
 from llmitm.record.log import request_line
 from llmitm.record.metrics import Metrics
 from llmitm.record.prices import Prices
@@ -39,6 +40,10 @@ class World:
     is_draining: bool = False
     in_flight: int = 0
     exchanges: int = 0
+    numbered: int = 0
+    """Exchanges that leave a record, so far: those that are over, and those under way."""
+    ledger: Recorder | None = None
+    """Where the record is kept for good; None: it is not."""
     is_watched: bool = False
     """True where somebody beside mitmproxy's own addons wants to see upstream legs."""
     is_fast: bool = True
@@ -52,6 +57,24 @@ class World:
     """Called with each new configuration just before it is in force: for what keeps a part of it. They do
     not fail."""
 
+    def next_number(self) -> int:
+        self.numbered += 1
+        return self.numbered
+
+    def price(self, noted: Noted) -> Cost | None:
+        """What an attempt cost; None where it told of no tokens, or nobody knows of which model."""
+        model = noted.model or noted.answered
+        if noted.usage is None or model is None:
+            return None
+        return self.prices.cost(
+            provider=noted.provider,
+            model=model,
+            usage=noted.usage,
+            at_s=noted.at_s,
+            answered=noted.answered,
+            host=noted.host,
+        )
+
     def follow(self, config: Config) -> None:
         """Puts a new configuration in force. Exchanges under way go on with the one that they began with."""
         self.redact.learn(*config.secrets())  # what was known stays known: exchanges may still hold it
@@ -60,6 +83,8 @@ class World:
         self.config = config
 
     async def close(self) -> None:
+        if self.ledger is not None:
+            await self.ledger.close()
         await self.sender.close()
         await self.store.close()
 

@@ -11,12 +11,37 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
 
 from llmitm.clock import Clock
 from llmitm.errors import ClientGone
-from llmitm.exchange import Attempt, ClientRequest, Noted, Usage
+from llmitm.exchange import Attempt, ClientRequest, Dialect, Noted, Usage
+
+if TYPE_CHECKING:
+    from llmitm.record.bodies import Seen
+    from llmitm.record.cost import Cost
 
 log = logging.getLogger("llmitm")
+
+
+class Outcome(StrEnum):
+    """What became of an exchange."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """With a status below 500: by the gateway where no attempt was made, else by the upstream."""
+    UNAVAILABLE = "unavailable"
+    """There was nobody to ask."""
+    UPSTREAM_ERROR = "upstream_error"
+    """Also one that was told of within a stream that had begun with status 200."""
+    TRUNCATED = "truncated"
+    """The answer broke off after it had begun."""
+    CLIENT_GONE = "client_gone"
+    KILLED = "killed"
+    """An operator stopped it."""
+    GATEWAY_ERROR = "gateway_error"
+    """The fault is ours."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,14 +56,29 @@ class Entry:
     at_s: float
     """When it began, in seconds since the epoch."""
     started_s: float
+    number: int = 0
+    """Of this process's exchanges, counted from 1; 0: not counted."""
     endpoint: str | None = None
     """None where no endpoint was found."""
     auth_key: str | None = None
     """Name of the client's key, never the key."""
+    dialect: Dialect | None = None
+    """The client's; None where no endpoint was found."""
     model: str | None = None
+    """As the client asked for it; None where it was not looked for."""
+    is_stream: bool | None = None
+    """Whether the answer was an event stream; None where there was none."""
     status: int | None = None
     """What the client was told; 499 where it left first; None where nothing was said."""
+    outcome: Outcome | None = None
+    """Set at the end at the latest."""
     error: str | None = None
+    code: str | None = None
+    """The error in one word, as the client's error body has it; None where that is not known."""
+    is_cut: bool = False
+    """The answer broke off after it had begun."""
+    body_s: float | None = None
+    """When the client's body was there whole; None where it was not waited for."""
     first_byte_s: float | None = None
     """When the first piece of the answer was handed over."""
     ended_s: float | None = None
@@ -46,26 +86,115 @@ class Entry:
     response_bytes: int = 0
     attempts: list[Noted] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    sent: Seen | None = None
+    """The client's body, where it is kept or has to be counted."""
+    given: Seen | None = None
+    """The answer's body, where bodies are kept."""
     is_quiet: bool = False
     """Health checks and the like leave no line."""
 
-    def note(self, attempt: Attempt) -> Noted:
+    def note(self, attempt: Attempt, clock: Clock) -> Noted:
         noted = Noted(
             number=attempt.number,
             provider=attempt.provider,
             credential=attempt.credential,
             gateway=attempt.gateway,
             model=attempt.model,
+            dialect=attempt.dialect,
+            host=_host_of(attempt.url),
+            at_s=clock.now_s(),
+            started_s=clock.tick_s(),
         )
         self.attempts.append(noted)
         return noted
+
+    def took(self, body: bytes, clock: Clock) -> None:
+        """The client's body is there whole."""
+        self.request_bytes = len(body)
+        self.body_s = clock.tick_s()
+
+    def gave(self, piece: bytes, clock: Clock) -> None:
+        """A piece of the answer's body goes to the client."""
+        if self.first_byte_s is None:
+            self.first_byte_s = clock.tick_s()
+        self.response_bytes += len(piece)
+        if self.given is not None:
+            self.given.add(piece)
+
+    def of(self, attempt: Attempt) -> Noted | None:
+        """What was noted of an attempt; None where it was never begun."""
+        for noted in reversed(self.attempts):
+            if noted.number == attempt.number:
+                return noted
+        return None
+
+    def used(self, attempt: Attempt, usage: Usage) -> None:
+        """Takes down what an attempt used, as far as its answer has told by now."""
+        self.usage = usage
+        if (noted := self.of(attempt)) is not None:
+            noted.usage = usage
+
+    @property
+    def cost_usd_nano(self) -> int | None:
+        """Of all attempts, as far as they are known; None: of none of them."""
+        known = [one.cost_usd_nano for one in self.attempts if one.cost_usd_nano is not None]
+        return sum(known) if known else None
+
+    @property
+    def own_s(self) -> float | None:
+        """What the gateway itself took before the first attempt and after the last one, apart from waiting
+        for the client's body; None before the end."""
+        if self.ended_s is None:
+            return None
+        begun_s = max(self.started_s, self.body_s or self.started_s)
+        if not self.attempts:
+            return self.ended_s - begun_s
+        first_s = self.attempts[0].started_s
+        last_s = max(one.ended_s or self.ended_s for one in self.attempts)
+        return max(0.0, first_s - begun_s) + max(0.0, self.ended_s - last_s)
+
+
+def _host_of(url: str) -> str:
+    """Without port and user information."""
+    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
+def outcome_of(kept: Entry) -> Outcome:
+    """What became of an exchange that is over, where nobody has said so."""
+    status = kept.status
+    if status is None:
+        return Outcome.GATEWAY_ERROR
+    if status < 400:
+        if kept.error is None:
+            return Outcome.OK
+        return Outcome.TRUNCATED if kept.is_cut else Outcome.UPSTREAM_ERROR
+    if status < 500:
+        return Outcome.REFUSED
+    return Outcome.UPSTREAM_ERROR if kept.attempts else Outcome.UNAVAILABLE
 
 
 type Sink = Callable[[Entry], None]
 
 
+class Recorder(Protocol):
+    """A sink that keeps what it is given for good."""
+
+    def __call__(self, entry: Entry) -> None:
+        """Quick: it stands on the request path."""
+
+    async def close(self) -> None:
+        """Writes what is left. Idempotent."""
+
+
+type Price = Callable[[Noted], Cost | None]
+"""What an attempt cost; None where it told of no tokens."""
+
+
 @contextmanager
-def entry(request: ClientRequest, clock: Clock, sinks: Sequence[Sink]) -> Iterator[Entry]:
+def entry(
+    request: ClientRequest, clock: Clock, sinks: Sequence[Sink], price: Price | None = None
+) -> Iterator[Entry]:
     """Opens an entry and writes it to `sinks` at the end, also when the exchange breaks or is cancelled."""
     kept = Entry(
         id=request.id,
@@ -79,6 +208,7 @@ def entry(request: ClientRequest, clock: Clock, sinks: Sequence[Sink]) -> Iterat
         yield kept
     except (asyncio.CancelledError, ClientGone, GeneratorExit):
         kept.status = 499
+        kept.outcome = Outcome.CLIENT_GONE
         kept.error = kept.error or "The client left before its answer was complete."
         raise
     except BaseException as error:
@@ -86,9 +216,30 @@ def entry(request: ClientRequest, clock: Clock, sinks: Sequence[Sink]) -> Iterat
         raise
     finally:
         kept.ended_s = clock.tick_s()
+        if kept.sent is not None:
+            kept.request_bytes = kept.sent.size_bytes
         if not kept.is_quiet:
+            kept.outcome = kept.outcome or outcome_of(kept)
+            _price(kept, price)
             for sink in sinks:
                 try:
                     sink(kept)
                 except Exception as error:  # a recorder fails open, loudly
                     log.error("an entry was lost: %s: %s", type(error).__name__, error)
+
+
+def _price(kept: Entry, price: Price | None) -> None:
+    if price is None:
+        return
+    for noted in kept.attempts:
+        if noted.usage is None:
+            continue
+        try:
+            cost = price(noted)
+        except Exception as error:
+            log.error("exchange %s: its cost is not known: %s: %s", kept.id, type(error).__name__, error)
+            continue
+        if cost is not None:
+            noted.cost_usd_nano = cost.usd_nano
+            noted.price_version = cost.version
+            noted.is_cost_whole = cost.is_whole

@@ -52,8 +52,13 @@ def fields_of(entry: Entry) -> dict[str, Any]:
         "response_bytes": entry.response_bytes,
         "input_tokens": entry.usage.input_tokens,
         "output_tokens": entry.usage.output_tokens,
+        "cost_usd": usd_of(entry.cost_usd_nano),
         "error": entry.error,
     }
+
+
+def usd_of(usd_nano: int | None) -> float | None:
+    return None if usd_nano is None else usd_nano / 1_000_000_000
 
 
 def _size(count: int) -> str:
@@ -81,6 +86,8 @@ def _human(entry: Entry) -> str:
     parts.append(f"{_size(entry.request_bytes)} in, {_size(entry.response_bytes)} out")
     if entry.usage.input_tokens is not None or entry.usage.output_tokens is not None:
         parts.append(f"{entry.usage.input_tokens or 0}+{entry.usage.output_tokens or 0} tokens")
+    if known["cost_usd"] is not None:
+        parts.append(f"${known['cost_usd']:.6f}")
     parts.append(entry.id)
     line = "  ".join(parts)
     return f"{line}  {entry.error}" if entry.error else line

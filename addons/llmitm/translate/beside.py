@@ -37,6 +37,7 @@ class Beside:
         "_reader",
         "_size_bytes",
         "_sse",
+        "answered",
         "failure",
         "has_begun",
         "reply_id",
@@ -55,6 +56,8 @@ class Beside:
         """What the upstream told of within its answer."""
         self.has_begun = False
         """Whether a stream has said anything meaningful, or cannot be read."""
+        self.answered: str | None = None
+        """The model as the answer names it."""
         self.reply_id = ""
         """Empty where it was not told, or not read yet."""
 
@@ -105,7 +108,7 @@ class Beside:
                     self.failure = self.failure or event.error
                 case Start():
                     self.usage = event.usage
-                    self.reply_id = event.id or ""
+                    self.reply_id, self.answered = event.id or "", event.model
                 case ExtrasSeen() | Ping():
                     pass
                 case _:
@@ -114,7 +117,7 @@ class Beside:
     def _read_whole(self) -> None:
         try:
             reply = self._codec.read_reply(b"".join(self._held))
-            self.usage, self.reply_id = reply.usage, reply.id or ""
+            self.usage, self.reply_id, self.answered = reply.usage, reply.id or "", reply.model
         except UpstreamError as error:
             self.failure = error.failure
         except RecursionError:

@@ -79,6 +79,10 @@ class Notes:
         """Without those of grade note."""
         return [one for one in self.told if one.grade is not Grade.NOTE]
 
+    def codes(self) -> tuple[str, ...]:
+        """The warnings as codes with their places, such as `lost:top_k at top_k`."""
+        return tuple(f"{one.code} at {one.at}" if one.at else one.code for one in self.warnings)
+
     def header(self) -> bytes | None:
         """The value of `x-llmitm-warnings`, an RFC 9651 list; None where there is nothing to say."""
         warnings = self.warnings

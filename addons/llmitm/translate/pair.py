@@ -104,6 +104,8 @@ class Translation:
             self.notes.refuse_strictly()
         self._now_s = now_s
         self._reply_id = reply_id or hashed(self.body.decode(), 32)
+        self.answered: str | None = None
+        """The model as the upstream names it, once it has."""
         self.usage: Usage | None = None
 
     def blamed(self, failure: Failure) -> Failure:
@@ -128,7 +130,7 @@ class Translation:
         """
         with _deep_as_error():
             read = CODECS[self.target.dialect].read_reply(body)
-        self.usage = read.usage
+        self.usage, self.answered = read.usage, read.model
         return self.backward().reply(read)
 
     def reply(self, body: bytes) -> bytes:
@@ -261,6 +263,8 @@ class StreamTranslation:
         """What the client's writer makes of one event; held back until there is something to tell."""
         if self._is_over:
             return b""
+        if isinstance(event, Start):
+            self._translation.answered = event.model
         made = b""
         for one in self._backward.event(event):
             match one:
@@ -347,6 +351,7 @@ class Collected:
         if self._collector.failure is not None:
             raise UpstreamError(self._collector.failure)
         reply, asked = self._collector.reply(), self._translation.asked
+        self._translation.answered = reply.model
         with _deep_as_error():
             return CODECS[asked.dialect].write_reply(reply, asked)
 
