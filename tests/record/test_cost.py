@@ -160,6 +160,8 @@ WRONG: dict[str, dict[str, int]] = {
     "more read than there is": {"cache_read_tokens": 11},
     "more read and written than there is": {"cache_read_tokens": 6, "cache_write_tokens": 5},
     "more for an hour than written": {"cache_write_tokens": 1, "cache_write_1h_tokens": 2},
+    "fewer than none": {"cache_read_tokens": -4},
+    "fewer audio than none": {"audio_out_tokens": -1},
     "more audio than there is": {"audio_in_tokens": 11},
     "more media than there is": {"audio_in_tokens": 6, "image_in_tokens": 5},
     "more audio made than there is": {"audio_out_tokens": 6},

@@ -145,6 +145,7 @@ class Door:
         self.world.port = bound[1]
         names = ", ".join(self.world.config.endpoints) or "none"
         log.info("listening on %s://%s:%s, endpoints: %s", scheme, server.host, bound[1], names)
+        asyncio.get_running_loop().run_in_executor(None, self.world.prices.warm)
         if self._board is not None:
             host = f"[{server.host}]" if ":" in server.host else server.host
             self._board.listening(f"{scheme}://{host}:{bound[1]}")

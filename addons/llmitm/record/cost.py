@@ -63,7 +63,7 @@ class Cost:
 
 
 class Contradiction(Exception):
-    """Counts of a part are greater than that of the whole."""
+    """Counts of a part are greater than that of the whole, or below zero."""
 
 
 def priced(
@@ -85,6 +85,8 @@ def priced(
     rates = prices.at(usage.input_tokens or 0)
     try:
         counts = [*_input(usage), *_output(usage, rates), *_calls(usage, rates, once)]
+        if any(count < 0 for _, count in counts):
+            raise Contradiction("fewer tokens than none")
     except Contradiction as error:
         return Cost(usd_nano=None, version=version, model=model, why=str(error))
     missing = [*lacks, *_untold(usage, rates)]
