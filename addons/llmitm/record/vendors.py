@@ -102,6 +102,7 @@ HOSTS: Final[tuple[tuple[str, Vendor], ...]] = (
     (r"([a-z0-9-]+\.)*googleapis\.com", Vendor("google")),
     (r"api\.groq\.com", Vendor("groq")),
     (r"(api|codestral)\.mistral\.ai", Vendor("mistral")),
+    (r"api\.(eu|us)\.mistral\.ai", Vendor("mistral", Decimal("1.1"))),
     (r"api\.cohere\.(ai|com)", Vendor("cohere")),
     (r"api\.x\.ai", Vendor("x-ai")),
     (r"us\.api\.x\.ai", Vendor("x-ai", Decimal("1.1"))),
