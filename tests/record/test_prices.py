@@ -169,6 +169,7 @@ def test_the_version_of_the_price_is_kept() -> None:
 def test_the_model_that_answered_is_priced_the_one_that_was_sent_is_found_in_the_configuration() -> None:
     assert usd(of(prices(), "my-deployment", "azure", answered="gpt-4o-mini-2024-07-18")) == 0.15
     assert usd(of(prices(), "gpt-4o", answered="a-name-of-nobody")) == 2.5
+    assert usd(of(prices(), "gpt-4o", answered="gpt-4o-mini" + "-" * 300)) == 2.5
     entries = {"my-deployment": {"input": 1, "output": 1}, "gpt-4o": {"input": 2, "output": 2}}
     found = prices(model_prices=entries)
     assert usd(of(found, "my-deployment", "azure", answered="gpt-4o")) == 1
@@ -236,6 +237,8 @@ def test_the_word_of_a_vendor_counts_where_it_is_one_whose_word_that_is() -> Non
     assert (cost.usd_nano, cost.version, cost.listed_usd_nano) == (42, "reported", 2_500_000_000)
     assert (of(prices(), "no-such", "openrouter", told).usd_nano, cost.is_whole) == (42, True)
     assert usd(of(prices(), usage=told)) == 2.5
+    entries = {"openrouter/*": {"input": 3, "output": 3}}
+    assert usd(of(prices(model_prices=entries), "openai/gpt-4o", "openrouter", told)) == 3
     assert of(prices(), "m", "ollama", told).usd_nano is None
 
 

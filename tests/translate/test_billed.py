@@ -23,6 +23,7 @@ TIERS: dict[str, tuple[Any, str | None]] = {
     "gemini's spelling": ("PRIORITY", "priority"),
     "a batch": ("batch", "batch"),
     "no word": (3, None),
+    "a book": ("x" * 10_000, "x" * 32),
 }
 
 

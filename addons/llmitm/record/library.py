@@ -107,6 +107,8 @@ class Listed:
     lacks: tuple[str, ...] = ()
     once: frozenset[str] = frozenset()
     """Kinds of calls that are billed by the answer, not by the call."""
+    is_ours: bool = False
+    """Whether the configuration has a word in it."""
 
 
 @cache

@@ -25,6 +25,8 @@ _GRAIN_S: Final = 60
 """Prices change at full minutes, where they change by the hour of the day."""
 _KEPT: Final = 1024
 """Price lists that are remembered. Names of models come from clients: there is no end of them."""
+_LONGEST: Final = 256
+"""Of names of models that answers may give."""
 
 
 class Prices:
@@ -56,9 +58,11 @@ class Prices:
 
         `provider` is an attempt's, `model` as it was sent, `answered` as the answer spells it, `host` the one
         that was asked, `at_s` when it was asked (seconds since the epoch). What the answer itself says that
-        it cost counts where the vendor is one whose word that is.
+        it cost counts where the vendor is one whose word that is, and the configuration says nothing.
         """
         book, terms = self._book, PLAIN
+        if answered is not None and len(answered) > _LONGEST:
+            answered = None
         if is_batch or usage.tier is not None or usage.geo is not None:
             terms = Terms(tier=usage.tier, is_batch=is_batch, geo=usage.geo)
         found = book.found(provider, model, answered, host, int(at_s // _GRAIN_S), terms)
@@ -68,7 +72,8 @@ class Prices:
             cost = priced(
                 usage, found.prices, found.version, model=found.model, lacks=found.lacks, once=found.once
             )
-        if usage.reported_usd_nano is None or not book.reports(provider, host):
+        is_ours = found is not None and found.is_ours
+        if usage.reported_usd_nano is None or is_ours or not book.reports(provider, host):
             return cost
         return replace(
             cost,
@@ -190,11 +195,11 @@ def _entered(entry: ModelPrice, name: str, base: Listed | None, special: str | N
     """What an entry says, laid over what the lists say where it is not a whole price list itself."""
     version = f"config/{hashlib.sha256(f'{name}:{entry.model_dump_json()}'.encode()).hexdigest()[:8]}"
     if entry.is_whole:
-        base = Listed(prices=PriceList(bands=({},)), version=version, model=name)
+        base = Listed(prices=PriceList(bands=({},)), version=version, model=name, is_ours=True)
     elif base is None:
         return None
     else:
-        base = replace(base, version=f"{version}+{base.version}")
+        base = replace(base, version=f"{version}+{base.version}", is_ours=True)
     longer = {one.over: one.cells() for one in entry.long}
     prices, lacks = base.prices.laid_over(entry.cells(), longer, entry.multiplier or Decimal(1)), base.lacks
     if (tier := entry.tier(special)) is not None:

@@ -14,8 +14,8 @@ _MOST_USD: Final = 10**9
 
 
 def special_tier(word: Any) -> str | None:
-    """In small letters; None for a standard one, or none."""
-    low = word.lower() if isinstance(word, str) else ""
+    """In small letters, no longer than a word; None for a standard one, or none."""
+    low = word[:32].lower() if isinstance(word, str) else ""
     return None if low in STANDARD else low
 
 
