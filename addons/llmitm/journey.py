@@ -66,8 +66,9 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
             else:
                 kept.number = world.next_number()
                 steps = _trip(request, world, watch, kept)
-            async for step in steps:
-                yield told.step(step)
+            async with aclosing(steps):  # attempts are over before they are written down
+                async for step in steps:
+                    yield told.step(step)
         except ClientGone:
             raise
         except (Refused, UpstreamFailed, Killed, Missed) as error:
@@ -119,8 +120,9 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
             steps = _through_cloudflare(trip)
         case _:
             steps = _forwarded(trip)
-    async for step in steps:
-        yield step
+    async with aclosing(steps):
+        async for step in steps:
+            yield step
 
 
 async def _forwarded(trip: routed.Trip) -> Steps:
@@ -137,8 +139,9 @@ async def _forwarded(trip: routed.Trip) -> Steps:
     else:
         planned = plan.forward(trip.asked, None, trip.config)
         steps = attempt(planned.attempt, outgoing(request, planned), trip.world, trip.watch, kept)
-    async for step in _limited(steps, trip):
-        yield step
+    async with aclosing(_limited(steps, trip)) as limited:
+        async for step in limited:
+            yield step
 
 
 async def _through_cloudflare(trip: routed.Trip) -> Steps:
@@ -167,8 +170,10 @@ async def _through_cloudflare(trip: routed.Trip) -> Steps:
             limit_bytes=config.server.body_limit_bytes,
         )
     models = (kept.model,) if kept.model else ()
-    async for step in _limited(steps, trip, body, models, seen.max_output_tokens if seen else None):
-        yield step
+    most = seen.max_output_tokens if seen else None
+    async with aclosing(_limited(steps, trip, body, models, most)) as limited:
+        async for step in limited:
+            yield step
 
 
 async def _by_model(trip: routed.Trip) -> Steps:
@@ -184,8 +189,9 @@ async def _by_model(trip: routed.Trip) -> Steps:
     kept.model = wanted.models[0]
     steps = trip.gateway(call, body, wanted)
     most = wanted.max_output_tokens if call.task == "generate" else 0
-    async for step in _limited(steps, trip, body, wanted.models, most):
-        yield step
+    async with aclosing(_limited(steps, trip, body, wanted.models, most)) as limited:
+        async for step in limited:
+            yield step
 
 
 async def _limited(
@@ -272,8 +278,10 @@ async def resend(
                 request.id, url, endpoint, provider, credential, gateway, dialect, world.config
             )
             planned = plan.Planned(attempt=chosen)
-            async for step in attempt(chosen, outgoing(request, planned), world, watch, kept):
-                yield told.step(step)
+            steps = attempt(chosen, outgoing(request, planned), world, watch, kept)
+            async with aclosing(steps):
+                async for step in steps:
+                    yield told.step(step)
         except (Refused, UpstreamFailed, Killed, Missed) as error:
             async for step in told.failure(error):
                 yield step

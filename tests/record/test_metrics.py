@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from llmitm.demo.provider import Provider
 from llmitm.errors import UpstreamFailed
-from llmitm.exchange import Unwatched
+from llmitm.exchange import Noted, Unwatched, Usage
 from llmitm.journey import carry
 from llmitm.measured import wants_json
+from llmitm.record.entry import Entry
 from llmitm.world import World
 from support.metering import (
     CONFIG,
@@ -61,6 +63,7 @@ async def every_outcome(world: World, provider: Provider) -> None:
     provider.script(["truncate:3"])
     with pytest.raises(UpstreamFailed):
         await answer(world, asked(CHAT, chat(stream=True)))
+    provider.script(["stall-stream:2"])
     leaving = carry(asked(CHAT, chat(stream=True)), world, Unwatched())
     await anext(leaving)
     await leaving.aclose()
@@ -85,6 +88,68 @@ async def test_attempts_are_what_the_provider_was_asked(world: World, provider: 
     assert summed(text, "llmitm_attempts_total") == {"": provider.count}
     assert summed(text, "llmitm_attempts_total", "status_class") == {"2xx": 6, "4xx": 2}
     assert summed(text, "llmitm_attempts_total", "model") == {"gpt-known": 8}
+
+
+async def test_why_exchanges_failed_and_attempts_were_made_again(world: World, provider: Provider) -> None:
+    await every_outcome(world, provider)
+    text = await text_of(world)
+    assert summed(text, "llmitm_errors_total", "error_class") == {
+        "rate_limit_exceeded": 1,
+        "invalid_key": 1,
+        "unknown_endpoint": 1,
+        "client": 1,
+        "truncated": 1,
+    }
+    assert summed(text, "llmitm_retries_total", "error_class") == {"conflict": 1}
+    assert summed(text, "llmitm_attempts_total", "error_class") == {
+        "none": 4,
+        "conflict": 1,
+        "client": 1,
+        "truncated": 1,
+        "dropped": 1,
+    }
+
+
+async def test_times_are_those_of_the_exchange(world: World, provider: Provider) -> None:
+    await every_outcome(world, provider)
+    text = await text_of(world)
+    assert summed(text, "llmitm_overhead_seconds_count") == {"": 10}
+    assert summed(text, "llmitm_attempt_duration_seconds_count") == {"": provider.count}
+    assert summed(text, "llmitm_time_to_first_token_seconds_count") == {"": 1}, "of good streams alone"
+    whole_s = summed(text, "llmitm_request_duration_seconds_sum")[""]
+    parts = ("llmitm_overhead_seconds_sum", "llmitm_attempt_duration_seconds_sum")
+    assert sum(summed(text, part)[""] for part in parts) <= whole_s
+
+
+async def test_keys_are_told_apart_by_name(world: World, provider: Provider) -> None:
+    await every_outcome(world, provider)
+    text = await text_of(world)
+    assert summed(text, "llmitm_key_requests_total", "auth_key") == {"laptop": 6, "small": 2}
+
+
+async def test_cost_is_what_the_tokens_cost(provider: Provider, tmp_path: Path) -> None:
+    world = world_of(provider.url, tmp_path, CONFIG + "[model_prices.gpt-known]\ninput = 3\noutput = 15\n")
+    for model in ("gpt-known", "gpt-known", "gpt-of-no-price"):
+        await answer(world, asked(CHAT, chat(model)))
+    text, snapshot = await text_of(world), await snapshot_of(world)
+    await world.close()
+    kinds = summed(text, "llmitm_tokens_total", "kind", model="gpt-known")
+    usd = (kinds["input"] * 3 + kinds["output"] * 15) / 1e6
+    assert summed(text, "llmitm_cost_usd_total", "model") == {"gpt-known": pytest.approx(usd)}
+    assert summed(text, "llmitm_key_cost_usd_total", "auth_key") == {"laptop": pytest.approx(usd)}
+    assert summed(text, "llmitm_unpriced_attempts_total", "reason") == {"no_price": 1}
+    assert snapshot["total_cost_usd"] == pytest.approx(usd)
+    assert snapshot["cost_by_model"] == {"gpt-known": pytest.approx(usd)}
+
+
+async def test_what_translation_lost(world: World) -> None:
+    body = {**chat(), "max_tokens": 9, "top_k": 3}
+    head, _ = await answer(world, asked("/all/v1/messages", body))
+    assert head.status == 200
+    text = await text_of(world)
+    lost = summed(text, "llmitm_translation_warnings_total", "warning", to_dialect="openai-chat")
+    assert lost["lost:top_k"] == 1
+    assert summed(text, "llmitm_requests_total", "dialect") == {"anthropic-messages": 1}
 
 
 async def test_limits_that_were_hit(world: World, provider: Provider) -> None:
@@ -202,14 +267,55 @@ async def test_names_that_clients_make_up_make_no_series(world: World, provider:
     provider.script(["status:404"])
     await answer(world, asked(CHAT, chat()))
     before = len(samples(await text_of(world)))
-    provider.script(["status:404"] * 300)
-    for number in range(300):
+    provider.script(["status:404"] * 100)
+    for number in range(100):
         await answer(world, asked(CHAT, chat(f"gpt-made-up-{number}"), key=LAPTOP))
         await answer(world, asked(CHAT, chat(f"nobodys-{number}"), key=f"sk-made-up-{number}"))
         await answer(world, asked(f"/endpoint-{number}/v1/models"))
     text = await text_of(world)
     assert "made-up" not in text and "nobodys" not in text and "endpoint-" not in text
     assert len(samples(text)) < before + 60
+
+
+async def test_ten_thousand_names_that_were_answered_well_make_few_series(world: World) -> None:
+    for number in range(10_000):
+        entry = Entry(
+            id="",
+            method="POST",
+            path="/",
+            client="",
+            at_s=0,
+            started_s=1,
+            ended_s=2.0,
+            endpoint=f"endpoint-{number}",
+            auth_key=f"key-{number}",
+            status=200,
+            is_stream=True,
+            first_byte_s=1.5,
+            usage=Usage(output_tokens=3),
+        )
+        entry.attempts.append(
+            Noted(
+                number=1,
+                provider=f"provider-{number % 1_000}",
+                credential=None,
+                gateway=None,
+                model=f"model-{number}",
+                status=200,
+                ending="answered",
+                usage=entry.usage,
+                warnings=(f"lost:{number} at x",),
+            )
+        )
+        world.metrics(entry)
+    text = await text_of(world)
+    assert len(text) < 1_000_000
+    shown = samples(text)
+    assert sum(one.value for one in shown if one.name == "llmitm_requests_total") == 10_000, "none is lost"
+    assert sum(one.value for one in shown if one.name == "llmitm_tokens_total") == 30_000
+    assert max(Counter(one.name for one in shown).values()) < 5_000
+    for name in ("model", "provider", "endpoint", "auth_key", "warning"):
+        assert len({one.labels[name] for one in shown if name in one.labels}) <= 205, name
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,13 @@ class Instruments:
         )
         self.overhead = Histogram(
             "llmitm_overhead_seconds",
-            "What an exchange took beside waiting for upstreams.",
+            "What the gateway took before the first attempt of an exchange and after the last one.",
             ("endpoint",),
             bounds=OVERHEAD_S,
         )
         self.first = Histogram(
             "llmitm_time_to_first_token_seconds",
-            "From the head of a client request to the first piece of a good answer.",
+            "From the head of a client request to the first piece of an answer that streams.",
             ("provider", "model"),
             bounds=FIRST_S,
         )
@@ -88,8 +88,8 @@ class Instruments:
             scale=NANO,
         )
         self.unpriced = Counter(
-            "llmitm_unpriced_requests",
-            "Exchanges whose cost is unknown, which is not zero.",
+            "llmitm_unpriced_attempts",
+            "Attempts whose cost is unknown, in whole or in part, which is not zero.",
             ("provider", "reason"),
         )
         self.key_requests = Counter(
@@ -103,10 +103,10 @@ class Instruments:
             ("auth_key",),
             scale=NANO,
         )
-        self.losses = Counter(
-            "llmitm_translation_losses",
-            "What requests asked for and could not be said to their upstream.",
-            ("from_dialect", "to_dialect", "feature"),
+        self.warnings = Counter(
+            "llmitm_translation_warnings",
+            "What of requests was adjusted or lost on the way to another dialect.",
+            ("from_dialect", "to_dialect", "warning"),
         )
         self.received = Counter(
             "llmitm_request_body_bytes", "Bytes of the bodies that clients sent.", ("endpoint",)

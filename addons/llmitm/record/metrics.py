@@ -20,7 +20,7 @@ from llmitm.clock import Clock
 from llmitm.config.schema import Config
 from llmitm.errors import Limited
 from llmitm.exchange import Noted, Usage
-from llmitm.record.entry import Entry
+from llmitm.record.entry import Entry, Outcome, outcome_of
 from llmitm.record.instruments import Instruments
 from llmitm.record.names import NONE, Names
 from llmitm.record.process import LoopLag
@@ -30,8 +30,13 @@ from llmitm.record.series import Counter, Family, Point, gauge, gauge_of
 _STEPS_S: Final = (0.1, 0.5, 1, 5, 30)
 _STEPS: Final = ("<100", "100-499", "500-999", "1000-4999", "5000-29999", ">=30000")
 """How many milliseconds an exchange took, roughly: what is below each step, and what is not."""
-OK: Final = "ok"
-GONE: Final = "client_gone"
+_CLASSES: Final = {first: f"{first}xx" for first in range(1, 10)}
+NO_ERRORS: Final = frozenset({Outcome.OK, Outcome.CLIENT_GONE})
+ANSWERED: Final = "answered"
+READ: Final = frozenset({ANSWERED, "truncated"})
+"""Ends of attempts whose answers had begun."""
+LEAST_STREAM_S: Final = 0.05
+"""What streamed for less time came in one piece: that says nothing of how quick it is."""
 
 
 class Metrics:
@@ -55,6 +60,8 @@ class Metrics:
         self._providers = Names(redact)
         self._models = Names(redact)
         self._auth_keys = Names(redact)
+        self._codes = Names(redact)
+        self._warnings = Names(redact)
         self._queues: dict[str, tuple[Callable[[], int], Callable[[], int]]] = {}
         self.follow(config)
 
@@ -68,53 +75,97 @@ class Metrics:
     # -- counting
 
     def __call__(self, entry: Entry) -> None:
-        counted, outcome = self.counted, outcome_of(entry)
+        counted, outcome = self.counted, entry.outcome or outcome_of(entry)
         endpoint = self._endpoints.of(entry.endpoint)
         total_s = (entry.ended_s or entry.started_s) - entry.started_s
         now_s = self.clock.tick_s()
-        counted.requests.add(endpoint, NONE, status_class(entry.status), outcome)
+        counted.requests.add(endpoint, entry.dialect or NONE, status_class(entry.status), outcome)
         counted.durations.add(endpoint, outcome, value=total_s)
         counted.received.add(endpoint, by=entry.request_bytes)
         counted.sent.add(endpoint, by=entry.response_bytes)
+        if (own_s := entry.own_s) is not None:
+            counted.overhead.add(endpoint, value=own_s)
         self.rate.add(now_s)
         self.recent.add(total_s, now_s)
         self._steps[bisect_right(_STEPS_S, total_s)] += 1
-        if outcome not in (OK, GONE):
-            counted.errors.add(endpoint, outcome)
         if entry.auth_key is not None:
-            counted.key_requests.add(self._auth_keys.of(entry.auth_key), outcome)
+            self._key(entry, outcome)
+        for noted in entry.attempts:
+            self._attempt(noted, entry, endpoint)
+        if outcome not in NO_ERRORS:
+            counted.errors.add(endpoint, self._why(entry, outcome))
         if entry.attempts:
-            self._answer(entry, endpoint, now_s, is_ok=outcome == OK)
+            self._answer(entry, now_s, is_ok=outcome is Outcome.OK)
 
     def hit(self, hit: Limited) -> None:
         """A limit was hit. Its names are the configuration's."""
         self.counted.limited.add(hit.limit, hit.kind)
 
-    def _answer(self, entry: Entry, endpoint: str, now_s: float, *, is_ok: bool) -> None:
-        counted, last, usage = self.counted, entry.attempts[-1], entry.usage
-        provider = self._providers.of(last.provider, is_proven=is_ok)
-        model = self._models.of(last.model or entry.model, is_proven=is_ok)
+    def _key(self, entry: Entry, outcome: Outcome) -> None:
+        name = self._auth_keys.of(entry.auth_key)
+        self.counted.key_requests.add(name, outcome)
+        if (cost := entry.cost_usd_nano) is not None:
+            self.counted.key_cost.add(name, by=cost)
+
+    def _why(self, entry: Entry, outcome: Outcome) -> str:
+        """Why an exchange failed: how its last attempt ended; without one, the code of our error."""
+        if not entry.attempts:
+            return self._codes.of(entry.code or outcome, is_proven=True)
+        ending = entry.attempts[-1].ending
+        return outcome if ending is None or ending == ANSWERED else ending
+
+    def _answer(self, entry: Entry, now_s: float, *, is_ok: bool) -> None:
+        """Who was asked last, and how quickly that one answered."""
+        counted, last = self.counted, entry.attempts[-1]
+        provider, model = self._asked(last, entry)
         self.answered.add(provider, model)
-        if is_ok and entry.first_byte_s is not None:
-            first_s = entry.first_byte_s - entry.started_s
-            counted.first.add(provider, model, value=first_s)
-            self.recent_first.add(first_s, now_s)
+        if not (is_ok and entry.is_stream) or entry.first_byte_s is None:
+            return
+        first_s = entry.first_byte_s - entry.started_s
+        counted.first.add(provider, model, value=first_s)
+        self.recent_first.add(first_s, now_s)
+        streamed_s = (entry.ended_s or 0) - entry.first_byte_s
+        made = (entry.usage.output_tokens or 0) - (entry.usage.reasoning_tokens or 0)
+        if made > 0 and streamed_s >= LEAST_STREAM_S:
+            counted.speeds.add(provider, model, value=made / streamed_s)
+
+    def _attempt(self, noted: Noted, entry: Entry, endpoint: str) -> None:
+        counted = self.counted
+        provider, model = self._asked(noted, entry)
+        why = NONE if noted.ending == ANSWERED else noted.ending or "unknown"
+        counted.attempts.add(provider, model, status_class(noted.status), why)
+        if noted.ended_s is not None:
+            counted.attempt_durations.add(provider, value=noted.ended_s - noted.started_s)
+        if noted is not entry.attempts[-1]:
+            counted.retries.add(endpoint, why)
+        for warning in noted.warnings:
+            what = self._warnings.of(warning.partition(" ")[0], is_proven=True)
+            counted.warnings.add(entry.dialect or NONE, noted.dialect or NONE, what)
+        if noted.usage is not None:
+            self._used(noted, noted.usage, endpoint, provider, model)
+        elif entry.is_stream and noted.ending in READ and noted.model is not None:
+            counted.unpriced.add(provider, "no_usage")
+
+    def _used(self, noted: Noted, usage: Usage, endpoint: str, provider: str, model: str) -> None:
+        counted = self.counted
         for kind, count in _tokens(usage):
             counted.tokens.add(provider, model, kind, by=count)
         if usage.reasoning_tokens:
             counted.reasoning.add(provider, model, by=usage.reasoning_tokens)
-        for noted in entry.attempts:
-            why = self._attempt(noted)
-            if noted is not last:
-                counted.retries.add(endpoint, why)
+        if noted.cost_usd_nano is None:
+            counted.unpriced.add(provider, "no_price")
+            return
+        counted.cost.add(endpoint, provider, model, by=noted.cost_usd_nano)
+        if noted.is_cost_whole is False:
+            counted.unpriced.add(provider, "in_part")
 
-    def _attempt(self, noted: Noted) -> str:
-        """How it ended, in a word."""
-        status = status_class(noted.status)
-        why = NONE if status == "2xx" and noted.error is None else "failed"
-        provider, model = self._providers.of(noted.provider), self._models.of(noted.model)
-        self.counted.attempts.add(provider, model, status, why)
-        return why
+    def _asked(self, noted: Noted, entry: Entry) -> tuple[str, str]:
+        """The labels of the provider and the model of an attempt."""
+        is_proven = noted.ending == ANSWERED
+        model = noted.model or noted.answered or entry.model
+        return self._providers.of(noted.provider, is_proven=is_proven), self._models.of(
+            model, is_proven=is_proven
+        )
 
     # -- telling
 
@@ -142,17 +193,9 @@ class Metrics:
         yield gauge_of("llmitm_uptime_seconds", "Since the start.", self.clock.tick_s() - self.started_s)
 
 
-def outcome_of(entry: Entry) -> str:
-    if entry.status == 499:
-        return GONE
-    if entry.status is not None and entry.status < 400:
-        return OK if entry.error is None else "truncated"
-    return "refused" if entry.status is not None and entry.status < 500 else "upstream_error"
-
-
 def status_class(status: int | None) -> str:
     """`2xx` and the like."""
-    return NONE if status is None else f"{status // 100}xx"
+    return NONE if status is None else _CLASSES.get(status // 100, NONE)
 
 
 def _tokens(usage: Usage) -> Iterator[tuple[str, int]]:

@@ -80,7 +80,8 @@ class Counter:
         at = self._labels.index(label)
         found: dict[str, float] = {}
         for labels, value in self._values.items():
-            found[labels[at]] = found.get(labels[at], 0) + value
+            name = str(labels[at])  # members of an enumeration are no keys for JSON
+            found[name] = found.get(name, 0) + value
         return {name: value * self._scale for name, value in found.items()}
 
     def read(self) -> Family:

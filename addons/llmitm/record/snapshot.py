@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from llmitm.record.metrics import GONE, OK, Metrics
+from llmitm.record.metrics import NO_ERRORS, Metrics
 from llmitm.record.process import memory_bytes
 from llmitm.record.recent import Durations
 
@@ -20,7 +20,7 @@ def snapshot(metrics: Metrics) -> dict[str, Any]:
     counted, now_s = metrics.counted, metrics.clock.tick_s()
     total = int(counted.requests.total())
     outcomes = _whole(counted.requests.by("outcome"))
-    errors = total - outcomes.get(OK, 0) - outcomes.get(GONE, 0)
+    errors = total - sum(outcomes.get(outcome, 0) for outcome in NO_ERRORS)
     kinds = _whole(counted.tokens.by("kind"))
     read, made = (sum(kinds.get(kind, 0) for kind in some) for some in (_READ, _MADE))
     providers = _whole(metrics.answered.by("provider"))
@@ -47,7 +47,7 @@ def snapshot(metrics: Metrics) -> dict[str, Any]:
         "by_outcome": outcomes,
         "total_attempts": int(counted.attempts.total()),
         "limited_requests": int(counted.limited.total()),
-        "unpriced_requests": int(counted.unpriced.total()),
+        "unpriced_attempts": int(counted.unpriced.total()),
         "tokens_by_kind": kinds,
         "event_loop_lag_worst_ms": None if worst_s is None else round(worst_s * 1000, 1),
         "memory_bytes": memory_bytes(),
