@@ -430,6 +430,7 @@ def test_events_tell_the_same_as_bodies() -> None:
         "message": "M",
         "param": "p",
         "sequence_number": 3,
+        "error": orjson.loads(write_failure(RESPONSES, failure, "r")[1])["error"],
     }
 
 

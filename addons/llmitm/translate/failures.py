@@ -262,6 +262,7 @@ def _event(dialect: Dialect, told: _Told, request_id: str, sequence_number: int)
                 "message": error["message"],
                 "param": error["param"],
                 "sequence_number": sequence_number,
+                "error": error,  # not documented, but sent: the official client raises on it alone
             }
             return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
         case _:
