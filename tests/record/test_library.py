@@ -58,7 +58,9 @@ TERMS: dict[str, tuple[Terms, dict[str, str]]] = {
 @pytest.mark.parametrize(("terms", "context"), TERMS.values(), ids=TERMS)
 def test_our_sums_are_the_library_s(terms: Terms, context: dict[str, str]) -> None:
     draw, compared = random.Random(7), 0
-    for provider, model in MODELS:
+    for provider, model in MODELS[::3] if terms is PLAIN else MODELS:
+        if terms is not PLAIN and not model.price_variants:
+            continue
         if provider.find_model(model.id) is not model:
             continue  # its own name means another model
         found = listed(provider.id, model.id, AT.timestamp(), terms)
@@ -69,7 +71,7 @@ def test_our_sums_are_the_library_s(terms: Terms, context: dict[str, str]) -> No
         theirs = price_of_theirs(model, provider, context, **counts)
         assert cost.usd_nano == round(theirs * 10**9), f"{provider.id} {model.id} {counts}"
         compared += 1
-    assert compared > (1500 if terms is PLAIN else 10)
+    assert compared > (500 if terms is PLAIN else 2)
 
 
 def test_every_price_of_the_library_is_exact_with_us() -> None:
