@@ -7,7 +7,8 @@ the answer is awaited, heartbeats keep the client's connection alive; the text t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -16,13 +17,15 @@ from llmitm.errors import Failure, UpstreamFailed
 from llmitm.exchange import ResponseHead
 from llmitm.translate.reshape import NotACompletion, simulate_chat
 
+type Steps = AsyncGenerator[ResponseHead | bytes]
+
 HEARTBEAT: Final = b": heartbeat\n\n"
 _STREAM_HEADERS: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
 _BODY_HEADERS: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"cache-control"})
 
 
 async def streamed(
-    steps: AsyncIterator[ResponseHead | bytes],
+    steps: Steps,
     clock: Clock,
     *,
     include_usage: bool,
@@ -30,7 +33,7 @@ async def streamed(
     heartbeat_s: float,
     heartbeat_after_s: float,
     limit_bytes: int,
-) -> AsyncGenerator[ResponseHead | bytes]:
+) -> Steps:
     """Turns the steps of a whole completion into those of a stream of it.
 
     What is no completion (an error, another status, a stream after all) goes on as it is, unless a
@@ -65,8 +68,9 @@ async def streamed(
             yield replace(head, whole=body)
             return
         yield head
-        async for step in rest:
-            yield step
+        async with aclosing(rest):
+            async for step in rest:
+                yield step
         return
     if not has_begun:
         kept = tuple(pair for pair in head.headers if pair[0].lower() not in _BODY_HEADERS)
@@ -77,10 +81,10 @@ async def streamed(
         yield event
 
 
-type _Taken = tuple[ResponseHead, bytes, AsyncIterator[ResponseHead | bytes] | None]
+type _Taken = tuple[ResponseHead, bytes, Steps | None]
 
 
-async def _whole(steps: AsyncIterator[ResponseHead | bytes], limit_bytes: int) -> _Taken:
+async def _whole(steps: Steps, limit_bytes: int) -> _Taken:
     """The head and whole body of a JSON answer; for any other, the head and the steps that follow."""
     head = await anext(steps)
     assert isinstance(head, ResponseHead)

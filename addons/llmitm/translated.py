@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -298,15 +299,16 @@ class Back:
     async def _stream(self, steps: Steps) -> Steps:
         """For a client that asked for a stream. Its head waits for the first thing that is said."""
         has_begun = False
-        async for piece in self._pieces(steps):
-            if not has_begun:
-                yield self._stream_head()
-                has_begun = True
-            yield piece
+        async with aclosing(self._pieces(steps)) as pieces:
+            async for piece in pieces:
+                if not has_begun:
+                    yield self._stream_head()
+                    has_begun = True
+                yield piece
         if not has_begun:
             yield self._stream_head()
 
-    async def _pieces(self, steps: Steps) -> AsyncIterator[bytes]:
+    async def _pieces(self, steps: Steps) -> AsyncGenerator[bytes]:
         """The client's bytes.
 
         Raises:

@@ -1,0 +1,84 @@
+"""Clients that leave while they are written to: what was known by then is in the record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmitm.demo.provider import Provider
+from llmitm.exchange import Unwatched
+from llmitm.journey import carry
+from llmitm.record.entry import Entry, Outcome
+from support.metering import asked, chat, world_of
+
+CONFIG = """
+[endpoints.all]
+kind = "gateway"
+[endpoints.dev]
+target_base = "{url}"
+[endpoints.keyed]
+provider = "main"
+[endpoints.cf]
+kind = "cloudflare"
+[cloudflare]
+base_url = "{url}"
+[[gateways]]
+account_id = "account"
+gateway_id = "one"
+token = "cf-token-secret"
+[providers.main]
+base_url = "{url}/v1"
+api_keys = ["sk-one-key"]
+models = ["gpt-*"]
+[providers.openai]
+api_keys = ["sk-one-key"]
+[providers.claude]
+base_url = "{url}"
+format = "claude"
+api_keys = ["sk-ant-key"]
+models = ["claude-*"]
+"""
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with Provider(keys={"sk-one-key", "sk-ant-key", "sk-of-the-client"}) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "is_counted"),
+    [
+        ("/all/v1/chat/completions", "gpt-demo", False),
+        ("/all/v1/messages", "claude-demo", True),
+        ("/all/v1/chat/completions", "claude-demo", True),
+        ("/all/v1/messages", "gpt-demo", False),
+        ("/cf/v1/chat/completions", "openai/gpt-demo", False),
+        ("/keyed/v1/chat/completions", "gpt-demo", False),
+        ("/dev/v1/chat/completions", "gpt-demo", False),
+    ],
+)
+async def test_an_attempt_is_over_when_its_exchange_is_written_down(
+    provider: Provider, tmp_path: Path, target: str, model: str, is_counted: bool
+) -> None:
+    world = world_of(provider.url, tmp_path, CONFIG)
+    told: list[tuple[Any, ...]] = []
+
+    def sink(entry: Entry) -> None:
+        last = entry.attempts[-1]
+        told.append((entry.outcome, last.ending, last.ended_s is not None, entry.usage.input_tokens))
+
+    world.sinks = (sink,)
+    provider.script(["stall-stream:5"])
+    body: dict[str, Any] = {**chat(model, stream=True), "max_tokens": 9}
+    leaving = carry(asked(target, body, key="sk-of-the-client"), world, Unwatched())
+    await anext(leaving)
+    await anext(leaving)
+    await leaving.aclose()
+    await world.close()
+    ((outcome, ending, is_over, input_tokens),) = told
+    assert (outcome, ending, is_over) == (Outcome.CLIENT_GONE, "dropped", True)
+    assert (input_tokens is not None) is is_counted, "some upstreams tell at once what they read"
