@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmitm.errors import Refused
@@ -724,6 +724,7 @@ def test_nothing_but_refusals_comes_of_any_schema(schema: Any, is_tool: bool) ->
 
 @settings(max_examples=50, deadline=None)
 @given(LIKELY)
+@example({"allOf": [{"definitions": {}}]})
 def test_what_fits_once_fits_again_unchanged(schema: Any) -> None:
     for column in (OPENAI, ANTHROPIC):
         try:

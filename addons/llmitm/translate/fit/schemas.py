@@ -161,6 +161,7 @@ class _Fitting:
         if not isinstance(self.schema, dict):
             raise _not_of_objects(at)
         flat, told = self._flat(self._renamed(self.schema, at), place)
+        flat = self._renamed(flat, at)  # a branch may have brought some
         if told and self.is_tool:
             description = with_line(description, told)
         elif told:
