@@ -137,7 +137,7 @@ async def _credentials(world: World) -> Iterator[Family]:
     sizes = Counter(one.provider for one in choices)
     for choice, rest in zip(choices, rests, strict=True):
         state = "ok" if rest is None else _STATE_OF.get(rest.why, "cooling")
-        name = _shown(choice, sizes)
+        name = world.redact(_shown(choice, sizes))
         for one in STATES:
             states[choice.provider, name, one] += one == state
     models = await _models(world, choices, sizes)
@@ -182,11 +182,11 @@ async def _models(world: World, choices: list[Choice[None]], sizes: Counter[str]
         for key in world.health.resting_here()[-MOST_MARKS:]
         if (owner := next((owners[head] for head in _heads(key) if head in owners), None)) is not None
     ]
-    counts = Counter({(one.provider, _shown(one, sizes)): 0 for one in choices})
+    counts = Counter({(one.provider, world.redact(_shown(one, sizes))): 0 for one in choices})
     if found and world.config.retry.cooldowns:
         outcome = await world.store.apply([Mark(key=key) for key, _ in found])
         for (_, owner), value in zip(found, outcome.values, strict=True):
-            counts[owner.provider, _shown(owner, sizes)] += bool(value)
+            counts[owner.provider, world.redact(_shown(owner, sizes))] += bool(value)
     return counts
 
 

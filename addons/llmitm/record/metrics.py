@@ -61,6 +61,7 @@ class Metrics:
         self._models = Names(redact)
         self._auth_keys = Names(redact)
         self._codes = Names(redact)
+        self._limits = Names(redact)
         self._warnings = Names(redact)
         self._queues: dict[str, tuple[Callable[[], int], Callable[[], int]]] = {}
         self.follow(config)
@@ -90,16 +91,19 @@ class Metrics:
         self._steps[bisect_right(_STEPS_S, total_s)] += 1
         if entry.auth_key is not None:
             self._key(entry, outcome)
-        for noted in entry.attempts:
-            self._attempt(noted, entry, endpoint)
         if outcome not in NO_ERRORS:
             counted.errors.add(endpoint, self._why(entry, outcome))
-        if entry.attempts:
-            self._answer(entry, now_s, is_ok=outcome is Outcome.OK)
+        last = None
+        for noted in entry.attempts:
+            last = self._attempt(noted, entry, endpoint)
+        if last is not None:
+            self.answered.add(*last)  # whoever was asked last
+            if outcome is Outcome.OK and entry.is_stream and entry.first_byte_s is not None:
+                self._streamed(entry, entry.first_byte_s, now_s, *last)
 
     def hit(self, hit: Limited) -> None:
         """A limit was hit. Its names are the configuration's."""
-        self.counted.limited.add(hit.limit, hit.kind)
+        self.counted.limited.add(self._limits.of(hit.limit, is_proven=True), hit.kind)
 
     def _key(self, entry: Entry, outcome: Outcome) -> None:
         name = self._auth_keys.of(entry.auth_key)
@@ -114,22 +118,18 @@ class Metrics:
         ending = entry.attempts[-1].ending
         return outcome if ending is None or ending == ANSWERED else ending
 
-    def _answer(self, entry: Entry, now_s: float, *, is_ok: bool) -> None:
-        """Who was asked last, and how quickly that one answered."""
-        counted, last = self.counted, entry.attempts[-1]
-        provider, model = self._asked(last, entry)
-        self.answered.add(provider, model)
-        if not (is_ok and entry.is_stream) or entry.first_byte_s is None:
-            return
-        first_s = entry.first_byte_s - entry.started_s
+    def _streamed(self, entry: Entry, begun_s: float, now_s: float, provider: str, model: str) -> None:
+        """How quickly a good stream began, and went on."""
+        counted, first_s = self.counted, begun_s - entry.started_s
         counted.first.add(provider, model, value=first_s)
         self.recent_first.add(first_s, now_s)
-        streamed_s = (entry.ended_s or 0) - entry.first_byte_s
+        took_s = (entry.ended_s or begun_s) - begun_s
         made = (entry.usage.output_tokens or 0) - (entry.usage.reasoning_tokens or 0)
-        if made > 0 and streamed_s >= LEAST_STREAM_S:
-            counted.speeds.add(provider, model, value=made / streamed_s)
+        if made > 0 and took_s >= LEAST_STREAM_S:
+            counted.speeds.add(provider, model, value=made / took_s)
 
-    def _attempt(self, noted: Noted, entry: Entry, endpoint: str) -> None:
+    def _attempt(self, noted: Noted, entry: Entry, endpoint: str) -> tuple[str, str]:
+        """The labels of its provider and model."""
         counted = self.counted
         provider, model = self._asked(noted, entry)
         why = NONE if noted.ending == ANSWERED else noted.ending or "unknown"
@@ -145,6 +145,7 @@ class Metrics:
             self._used(noted, noted.usage, endpoint, provider, model)
         elif entry.is_stream and noted.ending in READ and noted.model is not None:
             counted.unpriced.add(provider, "no_usage")
+        return provider, model
 
     def _used(self, noted: Noted, usage: Usage, endpoint: str, provider: str, model: str) -> None:
         counted = self.counted

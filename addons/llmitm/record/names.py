@@ -20,30 +20,31 @@ MOST_CHARACTERS: Final = 120
 class Names:
     """Those of one label."""
 
-    __slots__ = ("_known", "_most", "_redact", "_shown")
+    __slots__ = ("_most", "_redact", "_shown", "_strangers")
 
     def __init__(self, redact: Callable[[str], str], *, most: int = 200) -> None:
         """`most`: of names that are not configured."""
         self._redact = redact
         self._most = most
-        self._known: dict[str, str] = {}
-        """Names of the configuration, as they are shown."""
         self._shown: dict[str, str] = {}
-        """Names that were let in, as they are shown."""
+        """Names of the configuration and those that were let in, as they are shown."""
+        self._strangers: set[str] = set()
+        """Those that were let in."""
 
     def know(self, names: Iterable[str]) -> None:
         """The names of a configuration, in place of those of the one before."""
-        self._known = {name: self._clean(name) for name in names}
+        self._shown = {name: self._clean(name) for name in (*self._strangers, *names)}
 
     def of(self, name: str | None, *, is_proven: bool = False) -> str:
         """How it is called in a label. `is_proven`: an upstream has just answered it well."""
         if not name:
             return NONE
-        found = self._known.get(name) or self._shown.get(name)
+        found = self._shown.get(name)
         if found is not None:
             return found
-        if not is_proven or len(self._shown) >= self._most or len(name) > MOST_CHARACTERS:
+        if not is_proven or len(self._strangers) >= self._most or len(name) > MOST_CHARACTERS:
             return OTHER
+        self._strangers.add(name)
         shown = self._shown[name] = self._clean(name)
         return shown
 

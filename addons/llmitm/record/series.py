@@ -63,9 +63,12 @@ class Counter:
 
     def add(self, *labels: str, by: float = 1) -> None:
         values = self._values
-        if labels in values:
+        try:
             values[labels] += by
-        elif len(values) < self._most:
+            return
+        except KeyError:
+            pass
+        if len(values) < self._most:
             values[labels] = by
         else:
             others = (OTHER,) * len(labels)
