@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.backstage import Backstage
 from support.gateway import Gateway
+from support.metering import CONFIG, KEYS, LAPTOP, PAUSED, SMALL, chat, summed
 
 
 def of_endpoint(client: httpx.Client, endpoint: str) -> float:
@@ -46,3 +51,54 @@ def test_who_asks_for_metrics_leaves_no_row(gateway: Gateway, client: httpx.Clie
     client.get("/nowhere/after-the-scrape")
     gateway.wait_for('"path":"/nowhere/after-the-scrape"')
     assert '"path":"/metrics"' not in gateway.output()
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[tuple[httpx.Client, Backstage]]:
+    """A gateway that routes, of its own, so that its counts begin at nothing."""
+    with Backstage(keys=KEYS) as provider:
+        config = CONFIG.format(url=provider.url, laptop=LAPTOP, small=SMALL)
+        with (
+            Gateway(f"[server]\nport = 0\n{config}", tmp_path, host="serve") as gateway,
+            httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as client,
+        ):
+            yield client, provider
+
+
+def test_all_that_can_become_of_an_exchange(asking: tuple[httpx.Client, Backstage]) -> None:
+    client, provider = asking
+    sent = 0
+
+    def ask(*, key: str = LAPTOP, stream: bool = False, target: str = "/all") -> int:
+        nonlocal sent
+        sent += 1
+        headers = {"authorization": f"Bearer {key}"}
+        url = f"{target}/v1/chat/completions"
+        return client.post(url, json=chat(stream=stream), headers=headers).status_code
+
+    assert [ask(), ask(stream=True), ask(key=SMALL)] == [200, 200, 200]
+    assert [ask(key=SMALL), ask(key=PAUSED), ask(target="/nowhere")] == [429, 401, 404]
+    provider.script(["status:409", None, "status:400", "truncate:3"])
+    assert [ask(), ask()] == [200, 400]
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(stream=True)
+    provider.script(["stall-stream:5"])
+    sent += 1
+    with client.stream(
+        "POST",
+        "/all/v1/chat/completions",
+        json=chat(stream=True),
+        headers={"authorization": f"Bearer {LAPTOP}"},
+    ) as leaving:
+        next(leaving.iter_raw())
+        assert summed(client.get("/metrics").text, "llmitm_in_flight_requests") == {"": 1}
+    while summed(text := client.get("/metrics").text, "llmitm_in_flight_requests") != {"": 0}:
+        pass  # it has left, which the gateway is about to see
+    outcomes = summed(text, "llmitm_requests_total", "outcome")
+    assert outcomes == {"ok": 4, "refused": 4, "truncated": 1, "client_gone": 1}
+    assert sum(outcomes.values()) == sent
+    assert summed(text, "llmitm_attempts_total") == {"": provider.new}
+    assert summed(text, "llmitm_retries_total") == {"": 1}
+    assert summed(text, "llmitm_limit_rejections_total") == {"": 1}
+    snapshot = client.get("/metrics", headers={"accept": "application/json"}).json()
+    assert (snapshot["total_requests"], snapshot["total_errors"]) == (sent, 5)

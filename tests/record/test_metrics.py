@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from llmitm.config.load import load
 from llmitm.demo.provider import Provider
 from llmitm.errors import UpstreamFailed
 from llmitm.exchange import Noted, Unwatched, Usage
@@ -337,3 +338,23 @@ async def test_ten_thousand_names_that_were_answered_well_make_few_series(world:
 )
 def test_json_is_for_who_asks_for_it(accept: str, is_json: bool) -> None:
     assert wants_json(accept) is is_json
+
+
+async def test_records_that_wait_and_that_were_lost(world: World) -> None:
+    waiting, lost = [1, 2, 3], [4]
+    world.metrics.watch_queue("ledger", lambda: len(waiting), lambda: len(lost))
+    waiting.pop()
+    text = await text_of(world)
+    assert summed(text, "llmitm_record_queue_length", "sink") == {"ledger": 2}
+    assert summed(text, "llmitm_records_dropped_total", "sink") == {"ledger": 1}
+
+
+async def test_a_new_configuration_brings_its_names_and_forgets_no_count(
+    world: World, provider: Provider, tmp_path: Path
+) -> None:
+    await answer(world, asked(CHAT, chat()))
+    path = tmp_path / "config.toml"
+    path.write_text(path.read_text().replace("[endpoints.all]", "[endpoints.renamed]"))
+    world.follow(load(path, env={}))
+    await answer(world, asked("/renamed/v1/chat/completions", chat()))
+    assert summed(await text_of(world), "llmitm_requests_total", "endpoint") == {"all": 1, "renamed": 1}
