@@ -82,7 +82,7 @@ def test_all_that_can_become_of_an_exchange(asking: tuple[httpx.Client, Backstag
     assert [ask(), ask()] == [200, 400]
     with pytest.raises(httpx.RemoteProtocolError):
         ask(stream=True)
-    provider.script(["stall-stream:5"])
+    provider.script(["stall-stream:2"])
     sent += 1
     with client.stream(
         "POST",
