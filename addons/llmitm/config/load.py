@@ -27,6 +27,7 @@ from llmitm.config.schema import (
     ProviderOptions,
 )
 from llmitm.errors import ConfigError, Problem
+from llmitm.record.ledger.place import Place as LedgerPlace
 from llmitm.route.known import RETIRED
 from llmitm.secret import Secret
 from llmitm.state.place import Place
@@ -581,6 +582,10 @@ def _check_capabilities(config: Config, problems: list[Problem]) -> None:
 
 
 def _check_state(config: Config, problems: list[Problem]) -> None:
+    try:
+        LedgerPlace.of(config.ledger.url, Path())
+    except ValueError as error:
+        problems.append(Problem("ledger.url", str(error)))
     try:
         place = Place.of(config.state.url)
     except ValueError as error:

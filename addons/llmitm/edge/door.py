@@ -126,6 +126,8 @@ class Door:
         terminal.on_hangup(loop, reload=lambda: self._spawn(self._reload()), stop=self.stop)
         self._spawn(self._watch())
         self._spawn(self.world.metrics.loop.watch())
+        if self.world.ledger is not None:
+            self.world.ledger.start()
         self._spawn(self._announce())
 
     async def _announce(self) -> None:
@@ -206,6 +208,8 @@ class Door:
         else:
             # let the last answers reach their sockets
             await asyncio.sleep(0.05)
+        if self.world.ledger is not None:
+            await self.world.ledger.close()
         ctx.master.shutdown()
 
     def done(self) -> None:
@@ -213,6 +217,8 @@ class Door:
         for task in self._tasks:
             task.cancel()
         replay.remove()
+        if self.world.ledger is not None:
+            self.world.ledger.abandon()
         if self._fast is not None:
             self._fast.remove()
         asyncio.get_running_loop().create_task(self.world.close())

@@ -37,4 +37,17 @@ def world_or_exit(
 
     keep_log(config)
     made.followers.append(keep_log)  # a file that was moved away is begun anew, too
+    if config.ledger.enabled:
+        _keep_ledger(made, source.path.absolute().parent)
     return made
+
+
+def _keep_ledger(made: world.World, folder: Path) -> None:
+    from llmitm.record.ledger.books import Books  # costs memory where it is not wanted
+    from llmitm.record.ledger.place import Place
+
+    place = Place.of(made.config.ledger.url, folder)
+    books = Books(made.config, place, made.clock, made.redact, begun=lambda: made.numbered)
+    made.ledger = books
+    made.sinks = (*made.sinks, books)
+    made.followers.append(books.follow)

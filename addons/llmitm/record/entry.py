@@ -183,8 +183,18 @@ class Recorder(Protocol):
     def __call__(self, entry: Entry) -> None:
         """Quick: it stands on the request path."""
 
+    @property
+    def waiting(self) -> int:
+        """Exchanges that are not on a disk yet."""
+
+    def start(self) -> None:
+        """Begins to write. Needs a running event loop."""
+
     async def close(self) -> None:
         """Writes what is left. Idempotent."""
+
+    def abandon(self) -> None:
+        """Puts what is left aside at once, for the next run to write. Idempotent."""
 
 
 type Price = Callable[[Noted], Cost | None]

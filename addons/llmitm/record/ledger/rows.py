@@ -1,0 +1,201 @@
+"""What an exchange becomes in the ledger: values in the order of the columns. Pure.
+
+Text that came from outside passes the redaction filter here: nothing else writes to the ledger.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final
+
+import orjson
+
+from llmitm.exchange import Noted, Usage
+from llmitm.record.bodies import Seen
+from llmitm.record.entry import Entry, outcome_of
+from llmitm.record.ledger.columns import EXCHANGES, USAGE
+
+type Row = tuple[Any, ...]
+
+TEXT_LIMIT: Final = 2_000
+"""Characters of a text that comes from outside."""
+_USAGE: Final = attrgetter(*(one.name for one in USAGE))
+_TOOLS_AT: Final = [one.name for one in USAGE].index("server_tools")
+_ID_AT: Final = EXCHANGES.names.index("id")
+_MOST: Final = 2**63 - 1
+_NO_USAGE: Final = (None,) * len(USAGE)
+_UNTOLD: Final = Usage()
+
+
+@dataclass(slots=True)
+class Rows:
+    """Some exchanges, ready to be written."""
+
+    exchanges: list[Row] = field(default_factory=list)
+    attempts: list[Row] = field(default_factory=list)
+    bodies: list[Row] = field(default_factory=list)
+
+    def singly(self) -> Iterator[Rows]:
+        """Each exchange with its attempts and bodies."""
+        for row in self.exchanges:
+            name = row[_ID_AT]
+            yield Rows(
+                [row],
+                [one for one in self.attempts if one[0] == name],
+                [one for one in self.bodies if one[0] == name],
+            )
+
+
+class Writing:
+    """Makes the rows of one run of a gateway. Any thread may use it."""
+
+    def __init__(self, run: str, redact: Callable[[str], str]) -> None:
+        self._run = run
+        self._redact = redact
+        self._clean = lru_cache(maxsize=2048)(self._cleaned)
+
+    def forget(self) -> None:
+        """There are new secrets to look for."""
+        self._clean.cache_clear()
+
+    def add(self, entry: Entry, found: Rows) -> None:
+        """Adds its rows to `found`."""
+        exchange, attempts = self.exchange(entry), [self.attempt(entry, one) for one in entry.attempts]
+        if entry.given is not None and entry.sent is not None:
+            found.bodies.append(self.bodies(entry.id, entry.sent, entry.given))
+        found.exchanges.append(exchange)
+        found.attempts += attempts
+
+    def exchange(self, entry: Entry) -> Row:
+        last = entry.attempts[-1] if entry.attempts else None
+        clean, began_s = self._text, entry.started_s
+        ended_s = began_s if entry.ended_s is None else entry.ended_s
+        priced = [one for one in entry.attempts if one.price_version is not None]
+        return (
+            self._run,
+            entry.number,
+            entry.id,
+            entry.at_s,
+            entry.at_s + (ended_s - began_s),
+            clean(entry.method),
+            clean(entry.path),
+            entry.client,
+            entry.endpoint,
+            entry.auth_key,
+            entry.dialect and entry.dialect.value,
+            clean(entry.model),
+            *(_last(last) if last is not None else _NO_ATTEMPT),
+            last and clean(last.model),
+            last and clean(last.answered),
+            entry.is_stream,
+            entry.status,
+            (entry.outcome or outcome_of(entry)).value,
+            last and last.ending and str(last.ending),
+            clean(entry.code),
+            clean(entry.error),
+            len(entry.attempts),
+            _ms(entry.first_byte_s, began_s),
+            _ms(entry.ended_s, began_s),
+            _ms(entry.own_s, 0),
+            entry.request_bytes,
+            entry.response_bytes,
+            *_usage(entry.usage),
+            entry.cost_usd_nano,
+            all(one.is_cost_whole for one in priced) if priced else None,
+            priced[-1].price_version if priced else None,
+            self._warnings(last),
+        )
+
+    def attempt(self, entry: Entry, noted: Noted) -> Row:
+        clean = self._text
+        return (
+            entry.id,
+            noted.number,
+            noted.at_s,
+            noted.provider,
+            noted.credential,
+            noted.gateway,
+            clean(noted.host),
+            noted.dialect and noted.dialect.value,
+            clean(noted.model),
+            clean(noted.answered),
+            clean(noted.upstream_id),
+            noted.status,
+            noted.ending and str(noted.ending),
+            clean(noted.error),
+            _ms(noted.first_byte_s, noted.started_s),
+            _ms(noted.ended_s, noted.started_s),
+            noted.request_bytes,
+            noted.response_bytes,
+            *_usage(noted.usage),
+            noted.cost_usd_nano,
+            noted.is_cost_whole,
+            noted.price_version,
+            self._warnings(noted),
+        )
+
+    def bodies(self, exchange: str, sent: Seen, given: Seen) -> Row:
+        told = []
+        for seen in (sent, given):
+            text, is_cut = readable(seen)
+            told += [text if text is None else self._redact(text).replace("\0", "\ufffd"), is_cut]
+        return (exchange, *told)
+
+    def _text(self, text: str | None) -> str | None:
+        return text and self._clean(text)
+
+    def _cleaned(self, text: str) -> str:
+        # PostgreSQL keeps no NUL, and no encoding keeps half a surrogate pair
+        plain = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+        return self._redact(plain)[:TEXT_LIMIT]
+
+    def _warnings(self, noted: Noted | None) -> str | None:
+        return self._clean(orjson.dumps(noted.warnings).decode()) if noted and noted.warnings else None
+
+
+_NO_ATTEMPT: Final = (None,) * 4
+
+
+def _last(noted: Noted) -> Row:
+    return (noted.provider, noted.credential, noted.gateway, noted.dialect and noted.dialect.value)
+
+
+def _ms(moment_s: float | None, since_s: float) -> float | None:
+    return None if moment_s is None else round((moment_s - since_s) * 1000, 3)
+
+
+def _usage(usage: Usage | None) -> Row:
+    if usage is None or usage is _UNTOLD or usage == _UNTOLD:
+        return _NO_USAGE
+    values = [None if isinstance(one, int) and one > _MOST else one for one in _USAGE(usage)]
+    tools = values[_TOOLS_AT]
+    values[_TOOLS_AT] = orjson.dumps(dict(tools)).decode() if tools else None
+    return tuple(values)
+
+
+def readable(seen: Seen) -> tuple[str | None, bool]:
+    """A body as text, and whether it is not all of it; None where it is no text."""
+    content, is_cut = seen.content(), seen.is_cut
+    if content.startswith((b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda")):
+        inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            content = inflater.decompress(content, 4 * len(content) + 65_536)
+        except zlib.error:
+            return None, is_cut
+        is_cut = is_cut or bool(inflater.unconsumed_tail)
+    try:
+        return content.decode(), is_cut
+    except UnicodeDecodeError as error:
+        if is_cut and error.start >= len(content) - 3:  # cut within a character
+            return content[: error.start].decode(), True
+        return None, is_cut
+
+
+def rfc3339(moment_s: float) -> str:
+    """UTC, to the millisecond."""
+    return f"{datetime.fromtimestamp(moment_s, UTC).isoformat(timespec='milliseconds')[:-6]}Z"
