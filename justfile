@@ -71,3 +71,7 @@ retrymath *args:
 # ten thousand requests of 32 clients in four dialects, while 30 % of what is sent upstream fails
 storm *args:
     PYTHONPATH=addons:tests {{python}} -m support.storm "$@"
+
+# minutes of load on two gateways that share one redis-server, which goes away and comes back: limits, with figures
+shared-proof *args:
+    PYTHONPATH=addons:tests {{python}} -m support.shared_proof "$@"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, asynccontextmanager
@@ -18,7 +17,7 @@ import orjson
 from llmitm.demo.received import Received
 from llmitm.exchange import Dialect
 from support.backstage import Backstage
-from support.gateway import Gateway, times_over
+from support.gateway import Gateway
 from support.redis_server import RedisServer
 
 _AWAY: Final = "local to this process for now"
@@ -86,17 +85,22 @@ class Together:
 
     def wait_away(self, times: int, timeout_s: float = 20.0) -> None:
         """Until each gateway has said `times` times that its counters are local."""
-        for one in self.gateways:
-            one.wait_for(times_over(_AWAY, times), timeout_s)
+        self._wait(_AWAY, times, timeout_s)
 
     def wait_back(self, times: int, timeout_s: float = 20.0) -> None:
-        for one in self.gateways:
-            one.wait_for(times_over(_BACK, times), timeout_s)
+        self._wait(_BACK, times, timeout_s)
+
+    def _wait(self, words: str, times: int, timeout_s: float) -> None:
+        """Looks now and then: under load there are thousands of lines, and few are of this."""
+        until_s = time.monotonic() + timeout_s
+        while any(one.output().count(words) < times for one in self.gateways):
+            assert time.monotonic() < until_s, f"not {times} times: {words!r}"
+            time.sleep(0.02)
 
     def said(self) -> list[tuple[int, int]]:
         """How often each gateway said that its counters are local, and that they are shared again."""
         outputs = [one.output() for one in self.gateways]
-        return [(len(re.findall(_AWAY, said)), len(re.findall(_BACK, said))) for said in outputs]
+        return [(said.count(_AWAY), said.count(_BACK)) for said in outputs]
 
 
 class Clients:
