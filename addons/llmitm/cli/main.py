@@ -26,10 +26,12 @@ test_app = typer.Typer(
     invoke_without_command=True,
 )
 route_app = typer.Typer(help="Where requests would go.", no_args_is_help=True)
+ledger_app = typer.Typer(help="The ledger: what exchanges left behind.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys for clients: made, listed, revoked.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(certs_app, name="certs")
 app.add_typer(keys_app, name="keys")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(route_app, name="route")
 app.add_typer(test_app, name="test")
 
@@ -258,6 +260,118 @@ def route_explain(
     from llmitm.cli import route
 
     raise SystemExit(route.run(_chosen(ctx, config), model, endpoint, key))
+
+
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="As asked for, sent or answered; may be a glob.")
+]
+OfProvider = Annotated[str | None, typer.Option("--provider", help="The last one asked; may be a glob.")]
+OfKey = Annotated[str | None, typer.Option("--key", "-k", help="Name of a client's key; may be a glob.")]
+OfEndpoint = Annotated[str | None, typer.Option("--endpoint", "-e", help="May be a glob.")]
+OfStatus = Annotated[
+    str | None, typer.Option("--status", "-s", help="Such as 429, 5xx, failed, ok, truncated, client_gone.")
+]
+Since = Annotated[str | None, typer.Option("--since", help="A date, an RFC 3339 time, or 90m, 12h, 7d.")]
+Until = Annotated[str | None, typer.Option("--until", help="The same; not included itself.")]
+
+
+@app.command()
+def logs(
+    ctx: typer.Context,
+    config: Config = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many, the newest.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    attempts: Annotated[bool, typer.Option("--attempts", "-a", help="With every attempt.")] = False,
+    bodies: Annotated[bool, typer.Option("--bodies", help="With what [ledger] bodies kept.")] = False,
+    model: Model = None,
+    provider: OfProvider = None,
+    key: OfKey = None,
+    endpoint: OfEndpoint = None,
+    status: OfStatus = None,
+    min_cost: Annotated[float | None, typer.Option("--min-cost", help="US dollars.")] = None,
+    min_latency: Annotated[float | None, typer.Option("--min-latency", help="Milliseconds.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", "-t", help="Part of an id, path, error, model or credential.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+) -> None:
+    """Print exchanges of the ledger, the newest last."""
+    from llmitm.cli import logs
+
+    wanted = {
+        "model": model,
+        "provider": provider,
+        "key": key,
+        "endpoint": endpoint,
+        "status": status,
+        "min_cost_usd": min_cost,
+        "min_latency_ms": min_latency,
+        "text": text,
+        "since": since,
+        "until": until,
+    }
+    raise SystemExit(
+        logs.run(
+            _chosen(ctx, config),
+            wanted,
+            limit=limit,
+            follow=follow,
+            as_json=json,
+            with_attempts=attempts,
+            with_bodies=bodies,
+        )
+    )
+
+
+@app.command()
+def usage(
+    ctx: typer.Context,
+    config: Config = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            "-b",
+            help="One or more of hour, day, month, model, provider, credential, key, endpoint, outcome.",
+        ),
+    ] = "day",
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    chart: Annotated[
+        str | None, typer.Option("--chart", help="Bars of cost, tokens or requests in place of the table.")
+    ] = None,
+    model: Model = None,
+    provider: OfProvider = None,
+    key: OfKey = None,
+    endpoint: OfEndpoint = None,
+    status: OfStatus = None,
+    since: Since = None,
+    until: Until = None,
+) -> None:
+    """Print what was used and what it cost, as the ledger has it. Days are those of UTC."""
+    from llmitm.cli import usage
+
+    wanted = {
+        "model": model,
+        "provider": provider,
+        "key": key,
+        "endpoint": endpoint,
+        "status": status,
+        "since": since,
+        "until": until,
+    }
+    form = "json" if json else "csv" if csv else "table"
+    raise SystemExit(usage.run(_chosen(ctx, config), wanted, by=by, form=form, chart=chart))
+
+
+@ledger_app.command("verify")
+def ledger_verify(ctx: typer.Context, config: Config = None) -> None:
+    """Say what is missing in the ledger, and whether its file is sound. Exit status 1 if anything is."""
+    from llmitm.cli import ledger
+
+    raise SystemExit(ledger.check(_chosen(ctx, config)))
 
 
 @test_app.callback()

@@ -1,0 +1,242 @@
+"""Asks the ledger: exchanges one by one, and sums of them. Reads only; the gateway may run meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    case,
+    distinct,
+    event,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from llmitm.record.entry import Outcome
+from llmitm.record.ledger.place import Place
+from llmitm.record.ledger.tables import ATTEMPTS, BODIES, EXCHANGES
+
+type Named = dict[str, Any]
+
+_E: Final = EXCHANGES.c
+_A: Final = ATTEMPTS.c
+NANO: Final = 1_000_000_000
+OVERLAP: Final = 1_000
+"""Rows that are asked for again while following: several gateways do not commit in the order of rows."""
+
+
+class NoLedger(Exception):
+    """There is none at that place. `str()` is for the operator."""
+
+
+@asynccontextmanager
+async def reading(place: Place) -> AsyncIterator[AsyncConnection]:
+    """A connection that cannot write.
+
+    Raises:
+        NoLedger: nothing was ever written there.
+    """
+    if place.path is not None and not place.path.exists():
+        raise NoLedger(f"there is no ledger at {place.name}: no gateway with this configuration has kept one")
+    engine = create_async_engine(place.alchemy_url.reveal(), poolclass=NullPool)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def only_read(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        is_file = place.path is not None
+        cursor.execute("PRAGMA query_only = ON" if is_file else "SET default_transaction_read_only = on")
+        cursor.close()
+
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which exchanges. Names may be globs; None is any."""
+
+    model: str | None = None
+    """As asked for, sent or answered."""
+    provider: str | None = None
+    key: str | None = None
+    endpoint: str | None = None
+    status: str | None = None
+    """A number, `4xx` and the like, an outcome, or `failed`."""
+    min_cost_usd: float | None = None
+    min_latency_ms: float | None = None
+    text: str | None = None
+    """Anywhere in id, path, error, code, or in names of models and credentials."""
+    since: str | None = None
+    """RFC 3339, inclusive; so is no end: `until` is exclusive."""
+    until: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Raises ValueError where the status is none."""
+        found: list[ColumnElement[bool]] = []
+        if self.model is not None:
+            found.append(
+                or_(*(_like(one, self.model) for one in (_E.model, _E.model_sent, _E.model_answered)))
+            )
+        for column, glob in (
+            (_E.provider, self.provider),
+            (_E.auth_key, self.key),
+            (_E.endpoint, self.endpoint),
+        ):
+            if glob is not None:
+                found.append(_like(column, glob))
+        if self.status is not None:
+            found.append(_of_status(self.status))
+        if self.min_cost_usd is not None:
+            found.append(_E.cost_usd_nano >= round(self.min_cost_usd * NANO))
+        if self.min_latency_ms is not None:
+            found.append(_E.total_ms >= self.min_latency_ms)
+        if self.text is not None:
+            found.append(or_(*(column.icontains(self.text, autoescape=True) for column in _TEXTS)))
+        if self.since is not None:
+            found.append(_E.at >= self.since)
+        if self.until is not None:
+            found.append(_E.at < self.until)
+        return found
+
+
+_TEXTS: Final = (
+    *(_E.id, _E.path, _E.error, _E.code, _E.model, _E.model_sent, _E.model_answered),
+    *(_E.credential, _E.gateway),
+)
+
+
+def _like(column: ColumnElement[str | None], glob: str) -> ColumnElement[bool]:
+    if not any(sign in glob for sign in "*?"):
+        return column == glob
+    plain = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return column.ilike(plain.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def _of_status(wanted: str) -> ColumnElement[bool]:
+    if wanted.isdecimal():
+        return _E.status == int(wanted)
+    if len(wanted) == 3 and wanted[0] in "12345" and wanted.endswith("xx"):
+        first = int(wanted[0]) * 100
+        return _E.status.between(first, first + 99)
+    if wanted == "failed":
+        return _E.outcome != Outcome.OK.value
+    try:
+        return _E.outcome == Outcome(wanted).value
+    except ValueError:
+        names = ", ".join(Outcome)
+        raise ValueError(f"{wanted} is no status: a number, 4xx and the like, failed, {names}") from None
+
+
+def _named(row: Row[Any]) -> Named:
+    """Names that SQLAlchemy quotes are no plain `str`."""
+    return {str(name): value for name, value in row._mapping.items()}
+
+
+async def last(connection: AsyncConnection, wanted: Wanted, limit: int) -> list[Named]:
+    """The newest exchanges that match, the oldest of them first."""
+    query = select(EXCHANGES).where(*wanted.conditions()).order_by(_E.row.desc()).limit(limit)
+    return [_named(row) for row in reversed((await connection.execute(query)).all())]
+
+
+async def newer(connection: AsyncConnection, wanted: Wanted, row: int) -> list[Named]:
+    """Those that were written after `row`, and some before it."""
+    query = select(EXCHANGES).where(_E.row > row - OVERLAP, *wanted.conditions()).order_by(_E.row)
+    return [_named(one) for one in (await connection.execute(query)).all()]
+
+
+async def newest_row(connection: AsyncConnection) -> int:
+    return (await connection.execute(select(func.max(_E.row)))).scalar() or 0
+
+
+async def attempts_of(connection: AsyncConnection, exchanges: Sequence[str]) -> dict[str, list[Named]]:
+    """By exchange, in their order."""
+    found: dict[str, list[Named]] = {}
+    for at in range(0, len(exchanges), 500):
+        query = select(ATTEMPTS).where(_A.exchange.in_(exchanges[at : at + 500])).order_by(_A.number)
+        for row in await connection.execute(query):
+            found.setdefault(row.exchange, []).append(_named(row))
+    return found
+
+
+async def bodies_of(connection: AsyncConnection, exchange: str) -> Named | None:
+    query = select(BODIES).where(BODIES.c.exchange == exchange)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _named(row)
+
+
+TIMES: Final = {"hour": 13, "day": 10, "month": 7}
+"""Spans of time to sum by, and how much of a time names one."""
+BY: Final = (*TIMES, "model", "provider", "credential", "key", "endpoint", "outcome")
+
+
+def _grouped(by: str, is_file: bool) -> ColumnElement[Any]:
+    match by:
+        case "hour" | "day" | "month":
+            if is_file:
+                return func.substr(_E.at, 1, TIMES[by])
+            written = func.to_char(func.timezone("UTC", _E.at), 'YYYY-MM-DD"T"HH24')
+            return func.substr(written, 1, TIMES[by])
+        case "model":
+            return func.coalesce(_A.model, _A.model_answered, _E.model)
+        case "provider":
+            return _A.provider
+        case "credential":
+            return _A.credential
+        case "key":
+            return _E.auth_key
+        case _:
+            return _E[by]
+
+
+def _sums() -> tuple[ColumnElement[Any], ...]:
+    """Of attempts, each of which names its own provider and model; exchanges are counted once."""
+    has_tokens = or_(_A.input_tokens.is_not(None), _A.output_tokens.is_not(None))
+    return (
+        func.count(distinct(_E.id)).label("requests"),
+        func.count(distinct(case((_E.outcome != Outcome.OK.value, _E.id)))).label("failed"),
+        func.count(_A.number).label("attempts"),
+        func.sum(_A.input_tokens).label("input_tokens"),
+        func.sum(_A.cache_read_tokens).label("cache_read_tokens"),
+        func.sum(_A.cache_write_tokens).label("cache_write_tokens"),
+        func.sum(_A.output_tokens).label("output_tokens"),
+        func.sum(_A.reasoning_tokens).label("reasoning_tokens"),
+        func.sum(_A.cost_usd_nano).label("cost_usd_nano"),
+        func.count(case((has_tokens & _A.cost_usd_nano.is_(None), 1))).label("unpriced"),
+        func.count(case((_A.is_cost_whole.is_(False), 1))).label("partly_priced"),
+    )
+
+
+SUMS: Final = tuple(one.key for one in _sums() if one.key)
+
+
+async def sums(connection: AsyncConnection, wanted: Wanted, by: Sequence[str]) -> list[dict[str, Any]]:
+    """One a group, in order; a single one of everything where `by` is empty.
+
+    Attempts of one exchange may belong to several groups: then so does the exchange.
+    """
+    is_file = connection.dialect.name == "sqlite"
+    groups = [_grouped(one, is_file).label(one) for one in by]
+    query: Select[Any] = (
+        select(*groups, *_sums())
+        .select_from(EXCHANGES.outerjoin(ATTEMPTS, _A.exchange == _E.id))
+        .where(*wanted.conditions())
+        .group_by(*groups)
+        .order_by(*groups)
+    )
+    found = [_named(row) for row in await connection.execute(query)]
+    for one in found:  # sums of whole numbers are decimals in PostgreSQL
+        for name in SUMS:
+            one[name] = None if one[name] is None else int(one[name])
+    return found
