@@ -41,6 +41,11 @@ base_url = "{url}"
 format = "anthropic-messages"
 api_keys = ["sk-messages"]
 models = [{{id = "claude-sonnet-4-6", alias = "via-messages"}}]
+[providers.spare]
+base_url = "{url}/v1"
+format = "openai-chat"
+api_keys = ["sk-first", "sk-second"]
+models = ["via-spare"]
 [providers.gemini]
 base_url = "{url}"
 api_keys = ["sk-gemini"]
@@ -175,6 +180,31 @@ def test_a_whole_answer_is_read_with_blanks_before_it(pair: tuple[Client, str], 
     provider.script([SLOW])
     answer = client.ask(model, client.said(SAID), streams=False)
     assert (answer.text, answer.finish) == (HEARD, client.finishes[0])
+
+
+@pytest.mark.parametrize(
+    ("streams", "fault"),
+    [
+        (False, "status:429"),
+        (False, "status:500"),
+        (False, "reset-body:9"),
+        (True, "status:429"),
+        (True, "status:500"),
+        (True, "error-event:0"),
+    ],
+)
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_what_fails_after_heartbeats_is_tried_again(
+    running: Gateway, provider: Backstage, kind: type[Client], streams: bool, fault: str
+) -> None:
+    """They spend the status line, not the chance of an answer."""
+    provider.forget()
+    provider.script([f"{SLOW} | {fault}"])
+    client = kind(running.url)
+    answer = client.ask("via-spare", client.said(SAID), streams=streams)
+    client.close()
+    assert answer.text == HEARD
+    assert provider.new == 2
 
 
 @pytest.mark.parametrize("fault", [SLOW, f"{SLOW} | status:429", f"{SLOW} | malformed-http"])
