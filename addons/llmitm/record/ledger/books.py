@@ -73,6 +73,8 @@ class Books:
         self._under_way: list[Entry] = []
         """Taken out of `_waiting`, and not known to be kept."""
         self._is_pressing = asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Held by who uses the database."""
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
         self._is_open = False
@@ -110,6 +112,7 @@ class Books:
     def __call__(self, entry: Entry) -> None:
         if self._is_closed:
             self._keep_late([entry])
+            self._spill.close()
         elif len(self._waiting) >= MOST_WAITING:
             self._lose(1)
         else:
@@ -125,12 +128,14 @@ class Books:
             self._task = asyncio.get_running_loop().create_task(self._keep_on(), name="llmitm-ledger")
 
     async def _keep_on(self) -> None:
-        await self._open()
+        async with self._turn:
+            await self._open()
         while True:
             await self._pause()
             try:
                 await self.flush()
-                await self._prune()
+                async with self._turn:
+                    await self._prune()
             except Exception:
                 log.exception("the ledger had a turn that failed")
 
@@ -148,6 +153,10 @@ class Books:
 
     async def flush(self) -> None:
         """Writes what waits, to the ledger or beside it."""
+        async with self._turn:
+            await self._flush()
+
+    async def _flush(self) -> None:
         entries = self._under_way = [*self._under_way, *self._waiting]
         self._waiting.clear()
         if not (entries or self._is_behind() or self._begun() != self._told_begun):
@@ -379,6 +388,7 @@ class Books:
             self._under_way = []
             self._waiting.clear()
             self._keep_late(left)
+        self._spill.close()
         if self._spill.count:
             log.warning("%d exchanges wait in %s for the next start", self._spill.count, self._spill.path)
 
