@@ -84,7 +84,9 @@ def encoded(shape: Shape, rows: Iterable[Row], moment: Callable[[float], Any]) -
 
 def check_version(found: str | None, name: str) -> None:
     """Raises OldSchema, StrangeSchema."""
-    if found is None or found > HEAD:
-        raise StrangeSchema(f"{name} was made by a newer version of llmitm (its schema is {found})")
-    if found < HEAD:
-        raise OldSchema(f"{name} has schema {found}")
+    if found is None or found < HEAD:
+        raise OldSchema(f"{name} has schema {found or 'none'}, {HEAD} is the newest")
+    if found > HEAD:
+        raise StrangeSchema(
+            f"{name} was made by a newer version of llmitm: its schema is {found}, not {HEAD}"
+        )
