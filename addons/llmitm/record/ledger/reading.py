@@ -13,7 +13,6 @@ from sqlalchemy import (
     Select,
     case,
     distinct,
-    event,
     func,
     or_,
     select,
@@ -47,17 +46,13 @@ async def reading(place: Place) -> AsyncIterator[AsyncConnection]:
     """
     if place.path is not None and not place.path.exists():
         raise NoLedger(f"there is no ledger at {place.name}: no gateway with this configuration has kept one")
-    engine = create_async_engine(place.alchemy_url.reveal(), poolclass=NullPool)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def only_read(connection: Any, _: Any) -> None:
-        cursor = connection.cursor()
-        is_file = place.path is not None
-        cursor.execute("PRAGMA query_only = ON" if is_file else "SET default_transaction_read_only = on")
-        cursor.close()
-
+    limits = {} if place.path else {"server_settings": {"default_transaction_read_only": "on"}}
+    url = place.alchemy_url.reveal()
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=limits)
     try:
         async with engine.connect() as connection:
+            if place.path is not None:
+                await connection.exec_driver_sql("PRAGMA query_only = ON")
             yield connection
     finally:
         await engine.dispose()
