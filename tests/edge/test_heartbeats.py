@@ -220,8 +220,10 @@ def test_blanks_spend_the_status_and_the_body_tells(
     assert bool(orjson.loads(answer.content).get("error")) == (fault != SLOW)
 
 
-@pytest.mark.parametrize("kind", CLIENTS)
-def test_an_error_in_time_keeps_its_status(running: Gateway, provider: Backstage, kind: type[Client]) -> None:
-    for streams in (False, True):
-        provider.script(["status:429"])
-        assert raw(running, kind, streams=streams).status_code == 429
+def test_an_error_in_time_keeps_its_status(provider: Backstage, tmp_path: Path) -> None:
+    patient = CONFIG.format(url=provider.url).replace("0.015", "30")
+    with Gateway(patient, tmp_path, host="serve") as made:
+        for kind in CLIENTS:
+            for streams in (False, True):
+                provider.script(["status:429"])
+                assert raw(made, kind, streams=streams).status_code == 429
