@@ -65,8 +65,8 @@ async def attempt(
         sent = await watch.before_send(chosen, sending)
         if isinstance(sent, ResponseHead):
             noted.status = sent.status
-            yield sent
             _over(noted, chosen)
+            yield sent
             return
         held = sent.body.held
         noted.request_bytes = sent.body.length if held is None else len(held)
@@ -80,18 +80,22 @@ async def attempt(
                 body = await _read_all(reply.read, world.config.server.body_limit_bytes)
                 noted.response_bytes = len(body)
                 head = await watch.on_whole(chosen, head, body)
+            elif head.whole is not None:
+                noted.response_bytes = len(head.whole)
+            if head.whole is not None:
+                _over(noted, chosen)  # who has it whole does not ask for more
             yield head
             if head.whole is None:
                 while piece := await reply.read():
                     noted.response_bytes += len(piece)
                     watch.on_piece(chosen, piece)
                     yield piece
-            _over(noted, chosen)
+                _over(noted, chosen)
         finally:
             await reply.close()
     except (GeneratorExit, asyncio.CancelledError):
         error = "The client left."
-        noted.ending = "dropped"
+        noted.ending = noted.ending or "dropped"
         raise
     except BaseException as problem:
         error = noted.error = str(problem) or type(problem).__name__
