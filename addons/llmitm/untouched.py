@@ -169,7 +169,8 @@ class Untouched:
             self.kept.error = self.kept.error or failure.message
             self.kept.code = self.kept.code or failure.code or failure.kind
             self.kept.is_cut = self.kept.is_cut or failure.code == "upstream_truncated"
-            self._ended(mapped.ending_of(failure, self.attempt), failure.message)
+            ending = "truncated" if self.kept.is_cut else mapped.ending_of(failure, self.attempt)
+            self._ended(ending, failure.message)
 
     def _ended(self, ending: str, error: str) -> None:
         if (noted := self.kept.of(self.attempt)) is not None:
