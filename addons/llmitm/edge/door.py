@@ -76,6 +76,7 @@ class Door:
         self._count = 0
         self._is_stopping = False
         self._is_loaded = False
+        self._knows_prices = False
         self._fast: Fast | None = None
         if server.tls_cert is not None and server.tls_key is not None:
             self.certificate = Certificate(server.tls_cert, server.tls_key, http2=server.http2)
@@ -362,6 +363,11 @@ class Door:
                 credential=metadata.get("llmitm.credential"),
                 gateway=metadata.get("llmitm.gateway"),
             )
+        if not self._knows_prices:
+            self._knows_prices = True
+            if self.world.config.providers or self.world.config.gateways:
+                # while it waits for its upstream; a gateway that nobody uses does without them
+                self._spawn(asyncio.to_thread(self.world.prices.warm))
         watch = Legs(self, client_flow) if self._is_seen else _UNWATCHED
         return journey.carry(request, self.world, watch)
 
