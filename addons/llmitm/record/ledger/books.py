@@ -25,7 +25,7 @@ from llmitm.record.ledger.columns import RUNS
 from llmitm.record.ledger.database import BadRows, Database, OldSchema, StrangeSchema
 from llmitm.record.ledger.place import Place
 from llmitm.record.ledger.process import here
-from llmitm.record.ledger.rows import Row, Rows, Writing
+from llmitm.record.ledger.rows import Row, Rows, Writing, rfc3339
 from llmitm.record.ledger.spill import Spill, SpillFull, orphans, read
 
 log = logging.getLogger("llmitm")
@@ -195,9 +195,9 @@ class Books:
             "id": self.run,
             "version": __version__,
             **here(),
-            "started_at": self._started_s,
-            "flushed_at": self._clock.now_s(),
-            "stopped_at": self._stopped_s,
+            "started_at": rfc3339(self._started_s),
+            "flushed_at": rfc3339(self._clock.now_s()),
+            "stopped_at": None if self._stopped_s is None else rfc3339(self._stopped_s),
             "flush_ms": self._settings.flush_ms,
             "begun": self._told_begun,
             "lost": self.lost,

@@ -60,6 +60,11 @@ class Shape:
     indexes: tuple[tuple[str, ...], ...] = ()
 
     @property
+    def has_row_id(self) -> bool:
+        """False: SQLite keeps it in the order of its key alone."""
+        return any(one.kind == "serial" for one in self.columns)
+
+    @property
     def written(self) -> tuple[Column, ...]:
         """Those that a writer gives a value."""
         return tuple(one for one in self.columns if one.kind != "serial")
@@ -185,7 +190,8 @@ def _create_table(shape: Shape, backend: Backend) -> str:
     lines = [f"{one.name} {kinds[one.kind]}{' NOT NULL' * one.is_needed}" for one in shape.columns]
     lines.append(f"PRIMARY KEY ({', '.join(shape.key)})")
     lines += (f"UNIQUE ({', '.join(names)})" for names in shape.unique)
-    return f"CREATE TABLE {shape.name} ({', '.join(lines)})"
+    order = " WITHOUT ROWID" if backend == "sqlite" and not shape.has_row_id else ""
+    return f"CREATE TABLE {shape.name} ({', '.join(lines)}){order}"
 
 
 def insert(shape: Shape, places: Sequence[str]) -> str:

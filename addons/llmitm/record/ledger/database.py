@@ -71,7 +71,7 @@ DOOM: Final = (
 """Deletes what the table `doomed` names, and keeps how far each run was pruned."""
 
 
-def encoded(shape: Shape, rows: Iterable[Row], moment: Callable[[float], Any]) -> Iterator[list[Any]]:
+def with_times(shape: Shape, rows: Iterable[Row], moment: Callable[[str], Any]) -> Iterator[list[Any]]:
     """Rows with their times as the database takes them."""
     places = [at for at, column in enumerate(shape.written) if column.kind == "moment"]
     for row in rows:

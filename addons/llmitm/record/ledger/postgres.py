@@ -15,8 +15,8 @@ from llmitm.record.ledger.database import (
     BadRows,
     StrangeSchema,
     check_version,
-    encoded,
     upsert_run,
+    with_times,
 )
 from llmitm.record.ledger.rows import Row, Rows
 from llmitm.secret import Secret
@@ -59,12 +59,12 @@ class PostgresDatabase:
         connection = self._opened()
         try:
             async with connection.transaction():
-                await connection.executemany(_UPSERT, encoded(RUNS, runs, _moment))
+                await connection.executemany(_UPSERT, with_times(RUNS, runs, datetime.fromisoformat))
                 await connection.executemany(
-                    _INSERT[EXCHANGES.name], encoded(EXCHANGES, rows.exchanges, _moment)
+                    _INSERT[EXCHANGES.name], with_times(EXCHANGES, rows.exchanges, datetime.fromisoformat)
                 )
                 await connection.executemany(
-                    _INSERT[ATTEMPTS.name], encoded(ATTEMPTS, rows.attempts, _moment)
+                    _INSERT[ATTEMPTS.name], with_times(ATTEMPTS, rows.attempts, datetime.fromisoformat)
                 )
                 await connection.executemany(_INSERT[BODIES.name], rows.bodies)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
@@ -73,7 +73,9 @@ class PostgresDatabase:
     async def prune(self, before_s: float | None, most_bytes: int | None) -> int:
         connection = self._opened()
         if before_s is not None:
-            if deleted := await self._delete("WHERE at < $1 ORDER BY at", _moment(before_s)):
+            if deleted := await self._delete(
+                "WHERE at < $1 ORDER BY at", datetime.fromtimestamp(before_s, UTC)
+            ):
                 return deleted
         if most_bytes is not None:
             most = await _most_rows(connection, most_bytes)
@@ -121,10 +123,6 @@ def _placed(shape: Shape) -> tuple[str, ...]:
 
 _INSERT: Final = {shape.name: insert(shape, _placed(shape)) for shape in (EXCHANGES, ATTEMPTS, BODIES)}
 _UPSERT: Final = upsert_run(_placed(RUNS), "postgresql")
-
-
-def _moment(moment_s: float) -> datetime:
-    return datetime.fromtimestamp(round(moment_s, 3), UTC)
 
 
 async def _make(connection: asyncpg.Connection, name: str) -> None:

@@ -1,4 +1,6 @@
-"""What an exchange becomes in the ledger: values in the order of the columns. Pure.
+"""What an exchange becomes in the ledger: values in the order of the columns, times as RFC 3339. Pure.
+
+This is done for every exchange while the next ones come, so it is written to be quick.
 
 Text that came from outside passes the redaction filter here: nothing else writes to the ledger.
 """
@@ -28,6 +30,8 @@ _USAGE: Final = attrgetter(*(one.name for one in USAGE))
 _TOOLS_AT: Final = [one.name for one in USAGE].index("server_tools")
 _ID_AT: Final = EXCHANGES.names.index("id")
 _MOST: Final = 2**63 - 1
+_NUMBERS: Final = next(at for at, one in enumerate(USAGE) if one.kind != "big")
+"""The counts of tokens stand first."""
 _NO_USAGE: Final = (None,) * len(USAGE)
 _UNTOLD: Final = Usage()
 
@@ -76,12 +80,13 @@ class Writing:
         clean, began_s = self._text, entry.started_s
         ended_s = began_s if entry.ended_s is None else entry.ended_s
         priced = [one for one in entry.attempts if one.price_version is not None]
+        usage = _NO_USAGE if entry.usage is _UNTOLD else _usage(entry.usage)
         return (
             self._run,
             entry.number,
             entry.id,
-            entry.at_s,
-            entry.at_s + (ended_s - began_s),
+            rfc3339(entry.at_s),
+            rfc3339(entry.at_s + (ended_s - began_s)),
             clean(entry.method),
             clean(entry.path),
             entry.client,
@@ -104,7 +109,7 @@ class Writing:
             _ms(entry.own_s, 0),
             entry.request_bytes,
             entry.response_bytes,
-            *_usage(entry.usage),
+            *usage,
             entry.cost_usd_nano,
             all(one.is_cost_whole for one in priced) if priced else None,
             priced[-1].price_version if priced else None,
@@ -116,7 +121,7 @@ class Writing:
         return (
             entry.id,
             noted.number,
-            noted.at_s,
+            rfc3339(noted.at_s),
             noted.provider,
             noted.credential,
             noted.gateway,
@@ -170,12 +175,14 @@ def _ms(moment_s: float | None, since_s: float) -> float | None:
 
 
 def _usage(usage: Usage | None) -> Row:
-    if usage is None or usage is _UNTOLD or usage == _UNTOLD:
+    if usage is None or usage == _UNTOLD:
         return _NO_USAGE
-    values = [None if isinstance(one, int) and one > _MOST else one for one in _USAGE(usage)]
-    tools = values[_TOOLS_AT]
-    values[_TOOLS_AT] = orjson.dumps(dict(tools)).decode() if tools else None
-    return tuple(values)
+    values: Row = _USAGE(usage)
+    if usage.server_tools or max(filter(None, values[:_NUMBERS]), default=0) > _MOST:
+        plain = [None if isinstance(one, int) and one > _MOST else one for one in values]
+        plain[_TOOLS_AT] = orjson.dumps(dict(usage.server_tools)).decode() if usage.server_tools else None
+        return tuple(plain)
+    return (*values[:_TOOLS_AT], None, *values[_TOOLS_AT + 1 :])
 
 
 def readable(seen: Seen) -> tuple[str | None, bool]:
@@ -196,6 +203,12 @@ def readable(seen: Seen) -> tuple[str | None, bool]:
         return None, is_cut
 
 
+@lru_cache(maxsize=64)
+def _second(since_s: int) -> str:
+    return datetime.fromtimestamp(since_s, UTC).isoformat()[:-6]
+
+
 def rfc3339(moment_s: float) -> str:
     """UTC, to the millisecond."""
-    return f"{datetime.fromtimestamp(moment_s, UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+    since_s, left_ms = divmod(round(moment_s * 1000), 1000)
+    return f"{_second(since_s)}.{left_ms:03d}Z"

@@ -18,7 +18,6 @@ from llmitm.record.ledger.database import (
     BadRows,
     StrangeSchema,
     check_version,
-    encoded,
     upsert_run,
 )
 from llmitm.record.ledger.rows import Row, Rows, rfc3339
@@ -88,9 +87,9 @@ class SqliteDatabase:
         connection = self._opened()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(_UPSERT, encoded(RUNS, runs, rfc3339))
-            connection.executemany(_INSERT[EXCHANGES.name], encoded(EXCHANGES, rows.exchanges, rfc3339))
-            connection.executemany(_INSERT[ATTEMPTS.name], encoded(ATTEMPTS, rows.attempts, rfc3339))
+            connection.executemany(_UPSERT, runs)
+            connection.executemany(_INSERT[EXCHANGES.name], rows.exchanges)
+            connection.executemany(_INSERT[ATTEMPTS.name], rows.attempts)
             connection.executemany(_INSERT[BODIES.name], rows.bodies)
             connection.execute("COMMIT")
         except BaseException as error:

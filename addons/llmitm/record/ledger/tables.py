@@ -69,6 +69,7 @@ def _table(shape: Shape) -> Table:
         PrimaryKeyConstraint(*shape.key),
         *(UniqueConstraint(*names) for names in shape.unique),
         *(Index(f"ix_{shape.name}_{'_'.join(names)}", *names) for names in shape.indexes),
+        sqlite_with_rowid=shape.has_row_id,
     )
 
 

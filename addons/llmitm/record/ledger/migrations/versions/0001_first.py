@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("lost", sa.BigInteger(), nullable=False),
         sa.Column("pruned_to", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "exchanges",
@@ -134,6 +135,7 @@ def upgrade() -> None:
         sa.Column("price_version", sa.Text(), nullable=True),
         sa.Column("warnings", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("exchange", "number"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "bodies",
@@ -143,4 +145,5 @@ def upgrade() -> None:
         sa.Column("response", sa.Text(), nullable=True),
         sa.Column("is_response_cut", sa.Boolean(), nullable=True),
         sa.PrimaryKeyConstraint("exchange"),
+        sqlite_with_rowid=False,
     )
