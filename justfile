@@ -75,3 +75,11 @@ storm *args:
 # minutes of load on two gateways that share one redis-server, which goes away and comes back: limits, with figures
 shared-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.shared_proof "$@"
+
+# what the ledger costs on the request path: the same gateway with it on and off, in turn
+bench-books *args:
+    {{python}} tests/bench/books.py "$@"
+
+# fifty thousand exchanges into SQLite and a real PostgreSQL: stopped, killed, a full disk; rows against requests
+ledger-proof *args:
+    PYTHONPATH=addons:tests {{python}} -m support.ledger_proof "$@"

@@ -82,7 +82,8 @@ class Books:
         """In a row."""
         self._retry_s = 0.0
         self._prune_s = 0.0
-        self._said_s = float("-inf")
+        self._said_s: dict[str, float] = {}
+        """When each message was written last."""
         self._has_orphans = True
         self._started_s = clock.now_s()
         self._stopped_s: float | None = None
@@ -280,13 +281,14 @@ class Books:
     def _back(self) -> None:
         if self._failures:
             log.info("the ledger %s can be written again", self._place.name)
-        self._failures, self._retry_s, self._said_s = 0, 0.0, float("-inf")
+        self._failures, self._retry_s = 0, 0.0
+        self._said_s.clear()
 
     def _say(self, message: str, *values: object) -> None:
         """Loudly, and not at every turn."""
         now_s = self._clock.tick_s()
-        if now_s - self._said_s >= SAY_EVERY_S:
-            self._said_s = now_s
+        if now_s - self._said_s.get(message, float("-inf")) >= SAY_EVERY_S:
+            self._said_s[message] = now_s
             log.error(message, *values)
 
     # -- the file beside it
@@ -300,7 +302,7 @@ class Books:
             self._under_way = []
             if len(entries) > room:
                 self._lose(len(entries) - room)
-            log.error(
+            self._say(
                 "neither the ledger nor %s takes %d exchanges: %s; they wait in memory",
                 self._spill.path,
                 len(self._waiting),
