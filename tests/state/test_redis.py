@@ -192,8 +192,12 @@ async def test_a_server_that_began_anew_is_taught_again(server: RedisServer) -> 
     await store.close()
 
 
+PATIENT_S = 1.0
+"""What answers after all has to answer many times: longer than a machine that is busy stands still."""
+
+
 async def test_who_gives_up_gets_nobody_elses_answer(server: RedisServer) -> None:
-    store = redis_store(server, timeout_s=TIMEOUT_S)
+    store = redis_store(server, timeout_s=PATIENT_S)
     await store.apply([Count(key="a")])
     server.freeze()
     began_s = time.monotonic()
@@ -203,7 +207,7 @@ async def test_who_gives_up_gets_nobody_elses_answer(server: RedisServer) -> Non
     took_s = time.monotonic() - began_s
     server.thaw()
     assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
-    assert TIMEOUT_S <= took_s < TIMEOUT_S + SLOW_S
+    assert PATIENT_S <= took_s < PATIENT_S + SLOW_S
     assert (await value_of(store, Count(key="a")))[0] <= 2 + AT_MOST  # who waited for a turn is not sent
     for number in range(1, 50):
         assert await value_of(store, Count(key="b", by=number), Count(key=f"{number}")) == (
