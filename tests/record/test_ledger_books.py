@@ -232,6 +232,18 @@ async def test_what_is_abandoned_is_on_the_disk_at_once(tmp_path: Path) -> None:
     assert [row["number"] for row in await rows_of(place, EXCHANGES)] == [1, 2]
 
 
+async def test_what_is_abandoned_is_still_written_where_there_is_time(tmp_path: Path) -> None:
+    place = place_of(tmp_path)
+    books = books_of(place, begun=1)
+    books(entry_of(1))
+    books.abandon()
+    await books.close()
+    assert [row["number"] for row in await rows_of(place, EXCHANGES)] == [1]
+    (run,) = await rows_of(place, RUNS)
+    assert run["stopped_at"] is not None
+    assert names_in(tmp_path) == ["llmitm.db"]
+
+
 async def test_the_file_of_a_gateway_that_runs_is_left_to_it(tmp_path: Path) -> None:
     place, database = place_of(tmp_path), FakeDatabase()
     database.failing = ConnectionError()

@@ -93,6 +93,10 @@ async def test_an_older_ledger_is_brought_up_to_date_when_it_is_opened(
     place = place_of(tmp_path)
     books = books_of(place, begun=1)
     books(entry_of(1))
+    await books.flush()
+    assert (books.waiting, books.spilled) == (0, 1)  # nobody waits for a migration
+    assert books.migration is not None
+    await asyncio.wait((books.migration,))
     await books.close()
     assert books.spilled == (0 if is_usable else 1)
     if is_usable:

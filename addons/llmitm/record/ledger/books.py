@@ -36,6 +36,8 @@ PORTION: Final = 2_000
 """So many are written although the time to flush has not come."""
 WRITE_S: Final = 10.0
 """A database that takes longer is taken for away."""
+LAST_S: Final = 15.0
+"""So long the end waits for the last rows to be written; then they are put aside."""
 CLOSE_S: Final = 2.0
 RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses before a database that is away is asked again; the last one over and over."""
@@ -77,6 +79,8 @@ class Books:
         """Held by who uses the database."""
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
+        """What comes now is put aside."""
+        self._has_let_go = False
         self._is_open = False
         self._failures = 0
         """In a row."""
@@ -88,6 +92,8 @@ class Books:
         self._started_s = clock.now_s()
         self._stopped_s: float | None = None
         self._told_begun = 0
+        self.migration: asyncio.Task[None] | None = None
+        """While the schema is brought up to date; what comes is put aside."""
         self.lost = 0
         """Exchanges that could not be kept."""
         self.follow(config)
@@ -213,21 +219,22 @@ class Books:
         if self._clock.tick_s() < self._retry_s:
             return False
         try:
+            if self.migration is not None:
+                if not self.migration.done():
+                    return False
+                finished, self.migration = self.migration, None
+                finished.result()
             async with asyncio.timeout(WRITE_S):
-                try:
-                    await self._database.open()
-                except OldSchema as old:
-                    await self._migrate(old)
-                    await self._database.open()
+                await self._database.open()
+        except OldSchema as old:
+            log.info("the ledger is brought up to date: %s", old)
+            self.migration = asyncio.get_running_loop().create_task(_migrate(self._place))
+            return False
         except Exception as error:
             self._away(error)
             return False
         self._is_open = True
         return True
-
-    async def _migrate(self, old: OldSchema) -> None:
-        log.info("the ledger is brought up to date: %s", old)
-        await _migrate(self._place)
 
     async def _write(self, rows: Rows) -> bool:
         """Whether it was written; where it was not, that has been told."""
@@ -364,20 +371,22 @@ class Books:
 
     async def close(self) -> None:
         """Writes what is left, to the ledger or beside it. Idempotent."""
-        if self._is_closed:
+        if self._has_let_go:
             return
-        await self._stop()
-        self._stopped_s = self._clock.now_s()
-        self._retry_s = 0.0
-        await self.flush()
-        self.abandon()
-        await self._let_go()
-
-    async def _stop(self) -> None:
+        self._has_let_go = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
-            self._task = None
+        self._stopped_s = self._clock.now_s()
+        self._retry_s = 0.0
+        try:
+            async with asyncio.timeout(LAST_S):
+                await self.flush()
+        except TimeoutError:
+            log.error("the ledger %s takes too long for an end", self._place.name)
+        self.abandon()
+        self._spill.close()
+        await self._let_go()
 
     def abandon(self) -> None:
         """Puts what is left aside at once, for the next run to write. Idempotent."""
@@ -392,7 +401,7 @@ class Books:
             self._keep_late(left)
         self._spill.close()
         if self._spill.count:
-            log.warning("%d exchanges wait in %s for the next start", self._spill.count, self._spill.path)
+            log.warning("%d exchanges were put aside in %s", self._spill.count, self._spill.path)
 
 
 async def _sleep(clock: Clock, duration_s: float) -> None:

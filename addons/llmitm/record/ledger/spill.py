@@ -71,22 +71,22 @@ class Spill:
 
     def read(self) -> Iterator[tuple[list[Row], Rows]]:
         """As the function `read`."""
-        if self._file is None:
-            return
-        with open(self.path, "rb") as file:
-            yield from read(file)
+        if self.count:
+            with open(self.path, "rb") as file:
+                yield from read(file)
 
     def close(self) -> None:
-        """What is in it stays there; a file with nothing in it goes. Idempotent."""
+        """What is in it stays there, for whoever comes next; a file with nothing in it goes. Idempotent."""
         if self._file is not None:
             if not self.count:
-                os.unlink(self.path)
+                self.path.unlink(missing_ok=True)
             self._file.close()
             self._file = None
 
     def empty(self) -> None:
         """All of it is in the ledger."""
         self.count = 0
+        self.path.unlink(missing_ok=True)
         self.close()
 
 
