@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "addons" / "llmitm"
-STATIONS = {"accept", "route", "translate", "send", "record", "state"}
+STATIONS = {"accept", "route", "translate", "shape", "send", "record", "state"}
 DRIVERS = {"aiohttp", "aiohttp_socks", "httpx", "redis", "sqlalchemy", "asyncpg", "aiosqlite"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,10 +14,10 @@ from functools import partial
 
 import orjson
 
-from llmitm import translated
+from llmitm import shaped, translated
 from llmitm.attempt import attempt, outgoing
 from llmitm.beating import Beating
-from llmitm.config.schema import Config, Credential, Endpoint
+from llmitm.config.schema import Config, Credential, Endpoint, ProviderOptions
 from llmitm.errors import Refused
 from llmitm.exchange import ClientRequest, Dialect, ResponseHead, UpstreamRequest, Watch
 from llmitm.record.entry import Entry
@@ -32,6 +32,7 @@ from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
 from llmitm.translate import peek, unasked
 from llmitm.translate.cut import without_envelopes
+from llmitm.translate.notes import Notes
 from llmitm.tries import Make, Tries
 from llmitm.untouched import Untouched
 from llmitm.world import World
@@ -112,19 +113,28 @@ class Trip:
         request, config, world, kept = self.request, self.config, self.world, self.kept
         chosen = found.choice.value
         header = request.header(b"x-llmitm-strict")
+        is_strict = self.endpoint.strict or chosen.options.strict or header in _YES
+        shaping = self._shaping(
+            call, chosen.provider, chosen.options, wanted.models[0], chosen.model, is_strict=is_strict
+        )
+        if shaping is not None:
+            body = shaping.before(body)
         made = translated.prepare(
             call,
             body,
             found.asked_model,
             chosen,
             config=config,
-            is_strict=self.endpoint.strict or chosen.options.strict or header in _YES,
+            is_strict=is_strict,
             request_id=request.id,
             now_s=world.clock.now_s(),
         )
         if made is not None:
             planned = plan.towards(asked, chosen, translated.call_of(made), config, number)
             sending = translated.outgoing(request, planned, made, config, chosen.options.api_version)
+            if shaping is not None:
+                sending = shaping.after(sending, planned.attempt)
+                made.notes.add(shaping.notes)
             back = translated.Back(
                 made=made,
                 attempt=planned.attempt,
@@ -133,7 +143,8 @@ class Trip:
                 clock=world.clock,
                 limit_bytes=config.server.body_limit_bytes,
             )
-            return back.steps(attempt(planned.attempt, sending, world, self.watch, kept))
+            steps = attempt(planned.attempt, sending, world, self.watch, kept)
+            return back.steps(steps if shaping is None else shaping.back(steps))
         planned = plan.towards(asked, chosen, call, config, number)
         sent = without_envelopes(call.dialect, body)
         if call.model is None and chosen.model != wanted.models[0]:
@@ -144,6 +155,8 @@ class Trip:
                 asking = unasked.asking(sent)
         planned = translated.with_version(request, planned, call.dialect)
         sending = outgoing(request, planned, asking or sent, decodable=call.task == "generate")
+        if shaping is not None:
+            sending = shaping.after(sending, planned.attempt)
         is_stateful = call.dialect is Dialect.OPENAI_RESPONSES  # its replies are kept by the account
         untouched = Untouched(
             dialect=call.dialect,
@@ -154,11 +167,13 @@ class Trip:
             is_read=call.task == "generate",
             is_events_only=call.is_json_array,
             is_held=config.streaming.bootstrap,
-            headers=(translated.model_header(chosen.model),),
+            headers=(translated.model_header(chosen.model), *shaped.told(shaping)),
+            warnings=shaping.notes.codes() if shaping else (),
             without=unasked.Without() if asking else None,
             learn_id=partial(world.pins.pin, choice=found.choice) if is_stateful else None,
         )
-        return untouched.steps(attempt(planned.attempt, sending, world, self.watch, kept))
+        steps = attempt(planned.attempt, sending, world, self.watch, kept)
+        return untouched.steps(steps if shaping is None else shaping.back(steps))
 
     async def cloudflare(self, body: bytes, *, is_chat: bool) -> Steps:
         """An endpoint of kind cloudflare: gateways and the provider's credentials in their turn."""
@@ -169,14 +184,18 @@ class Trip:
             order=lambda found: plan.in_turn(found, world.store),
             health=world.health,
         )
+        call = calls.find(self.asked.rest)
 
         def make(found: Found[Way], number: int) -> Steps:
-            planned = plan.by_way(self.asked, found.choice.value, config, number)
-            sent = body
+            way = found.choice.value
+            planned = plan.by_way(self.asked, way, config, number)
+            model = planned.model or self.asked.model
+            shaping = self._shaping(call, found.choice.provider, way.credential, self.asked.model, model)
+            sent = body if shaping is None else shaping.before(body)
             if planned.model is not None:
-                sent = peek.replace_member(body, "model", planned.model)
+                sent = peek.replace_member(sent, "model", planned.model)
             sending = outgoing(self.request, planned, sent, decodable=is_chat)
-            return self._passing(planned, sending, is_read=is_chat)
+            return self._passing(planned, sending, shaping, is_read=is_chat)
 
         async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
             async for step in steps:
@@ -196,17 +215,54 @@ class Trip:
         is_read = call is not None and call.task == "generate"
 
         def make(found: Found[Credential], number: int) -> Steps:
-            planned = plan.forward(self.asked, found.choice.value, config, number)
-            sending = outgoing(self.request, planned)
-            return self._passing(planned, sending, is_read=is_read, is_events_only=True)
+            credential = found.choice.value
+            planned = plan.forward(self.asked, credential, config, number)
+            shaping = self._shaping(call, provider, credential, None, None)
+            held = self.request.body.held
+            sent = held if shaping is None or held is None else shaping.before(held)
+            sending = outgoing(self.request, planned, None if sent is held else sent)
+            return self._passing(planned, sending, shaping, is_read=is_read, is_events_only=True)
 
         async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
             async for step in steps:
                 yield step
 
+    def _shaping(
+        self,
+        call: Call | None,
+        provider: str,
+        options: ProviderOptions | None,
+        asked_model: str | None,
+        model: str | None,
+        *,
+        is_strict: bool = False,
+    ) -> shaped.Shaping | None:
+        if not shaped.is_configured(self.config, options):
+            return None
+        about = shaped.About(
+            request=self.request,
+            asked=self.asked,
+            call=call,
+            provider=provider,
+            options=options,
+            asked_model=asked_model,
+            model=model,
+            auth_key=self.kept.auth_key,
+            is_strict=is_strict,
+        )
+        return shaped.Shaping(about=about, config=self.config, notes=Notes())
+
     def _passing(
-        self, planned: plan.Planned, sending: UpstreamRequest, *, is_read: bool, is_events_only: bool = False
+        self,
+        planned: plan.Planned,
+        sending: UpstreamRequest,
+        shaping: shaped.Shaping | None,
+        *,
+        is_read: bool,
+        is_events_only: bool = False,
     ) -> Steps:
+        if shaping is not None:
+            sending = shaping.after(sending, planned.attempt)
         back = Untouched(
             dialect=self.asked.dialect,
             attempt=planned.attempt,
@@ -216,8 +272,11 @@ class Trip:
             is_read=is_read,
             is_events_only=is_events_only,
             is_held=self.config.streaming.bootstrap,
+            headers=shaped.told(shaping),
+            warnings=shaping.notes.codes() if shaping else (),
         )
-        return back.steps(attempt(planned.attempt, sending, self.world, self.watch, self.kept))
+        steps = attempt(planned.attempt, sending, self.world, self.watch, self.kept)
+        return back.steps(steps if shaping is None else shaping.back(steps))
 
     async def tried[T](
         self, search: Search[T], make: Make[T], dialect: Dialect, *, is_events: bool | None

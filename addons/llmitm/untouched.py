@@ -44,6 +44,8 @@ class Untouched:
     """Whether it is held back until something meaningful was said."""
     headers: Headers = ()
     """What the client is told beside the upstream's own headers."""
+    warnings: tuple[str, ...] = ()
+    """What was changed of the request, for the record."""
     learn_id: Callable[[str], Awaitable[None]] | None = None
     """Told the reply's id before the client is."""
     without: Without | None = None
@@ -157,6 +159,8 @@ class Untouched:
         )
 
     def _note(self) -> None:
+        if self.warnings and (noted := self.kept.of(self.attempt)) is not None:
+            noted.warnings = self.warnings
         beside = self._beside
         if beside is None:
             return

@@ -74,6 +74,11 @@ class Notes:
     def lost(self, what: str, at: str = "") -> None:
         self._tell(Warned(Grade.LOST, what, at))
 
+    def add(self, others: Notes) -> None:
+        """After what was told so far."""
+        for one in others.told:
+            self._tell(one)
+
     @property
     def warnings(self) -> list[Warned]:
         """Without those of grade note."""

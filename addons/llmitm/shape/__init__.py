@@ -1,0 +1,1 @@
+"""What does the operator change? Pure: data in, data out."""
