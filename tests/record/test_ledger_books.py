@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from llmitm.record.bodies import Seen
+from llmitm.record.entry import Entry
 from llmitm.record.ledger import books as subject
 from llmitm.record.ledger.books import Books
 from llmitm.record.ledger.database import StrangeSchema
@@ -172,6 +174,44 @@ async def test_what_finds_no_room_in_memory_is_counted_and_the_ledger_says_so(
     await books.close()
     (run,) = database.runs.values()
     assert run[-2] == 3
+
+
+async def test_a_long_queue_is_written_in_portions(tmp_path: Path) -> None:
+    database = FakeDatabase()
+    books = books_of(place_of(tmp_path), database=database)
+    for number in range(2 * subject.PORTION + 1):
+        books(entry_of(number, attempts=[]))
+    await books.flush()
+    assert database.writes == [subject.PORTION, subject.PORTION, 1]
+    await books.close()
+
+
+def with_bodies(number: int, size_bytes: int) -> Entry:
+    sent, given = Seen(size_bytes), Seen(size_bytes)
+    sent.add(b"x" * size_bytes)
+    given.add(b"x" * size_bytes)
+    return entry_of(number, sent=sent, given=given)
+
+
+async def test_bodies_that_find_no_room_in_memory_are_left_out(
+    tmp_path: Path, lines: pytest.LogCaptureFixture
+) -> None:
+    database, spill = FakeDatabase(), FullDisk(tmp_path / "llmitm.db", "run")
+    books = books_of(place_of(tmp_path), database=database, spill=spill, redact=str)
+    fitting = subject.MOST_BODIES_BYTES // 8
+    for number in range(6):
+        books(with_bodies(number, fitting))
+    await books.flush()
+    assert (len(database.exchanges), len(database.bodies)) == (6, 4)
+    assert "left out" in lines.text
+    database.failing = OSError(28, "No space left on device")
+    for number in range(6, 12):
+        books(with_bodies(number, fitting))
+        await books.flush()  # neither the ledger nor the file takes it: it stays in memory
+    assert books.waiting == 6
+    database.failing, spill.is_full = None, False
+    await books.close()
+    assert (len(database.exchanges), len(database.bodies)) == (12, 8)
 
 
 async def test_one_bad_row_does_not_keep_the_others_out(fake: Fake, lines: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def books_of(
     database: Database | None = None,
     spill: Spill | None = None,
     begun: int = 0,
-    redact: Redactor | None = None,
+    redact: Callable[[str], str] | None = None,
 ) -> Books:
     return Books(
         config or config_of(),
@@ -132,6 +132,7 @@ class FakeDatabase:
         self.runs: dict[str, Row] = {}
         self.exchanges: dict[str, Row] = {}
         self.attempts: dict[tuple[str, int], Row] = {}
+        self.bodies: dict[str, Row] = {}
         self.writes: list[int] = []
         """How many exchanges each write brought."""
         self.opened = 0
@@ -152,6 +153,8 @@ class FakeDatabase:
             self.exchanges.setdefault(row[2], row)
         for row in rows.attempts:
             self.attempts.setdefault((row[0], row[1]), row)
+        for row in rows.bodies:
+            self.bodies.setdefault(row[0], row)
         self.writes.append(len(rows.exchanges))
 
     async def prune(self, before_s: float | None, most_bytes: int | None) -> int:

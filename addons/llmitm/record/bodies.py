@@ -27,6 +27,10 @@ class Seen:
             self._held += piece[:left]
 
     @property
+    def kept_bytes(self) -> int:
+        return len(self._held)
+
+    @property
     def is_cut(self) -> bool:
         return self.size_bytes > len(self._held)
 

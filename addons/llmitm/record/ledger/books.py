@@ -32,8 +32,9 @@ log = logging.getLogger("llmitm")
 
 MOST_WAITING: Final = 20_000
 """Exchanges in memory."""
+MOST_BODIES_BYTES: Final = 67_108_864
 PORTION: Final = 2_000
-"""So many are written although the time to flush has not come."""
+"""So many are written at once, and although the time to flush has not come."""
 WRITE_S: Final = 10.0
 """A database that takes longer is taken for away."""
 LAST_S: Final = 15.0
@@ -72,6 +73,8 @@ class Books:
         self._spill = spill or Spill(place.spill, self.run)
         self._writing = Writing(self.run, redact)
         self._waiting: deque[Entry] = deque()
+        self._bodies_bytes = 0
+        """Of bodies that are in memory."""
         self._under_way: list[Entry] = []
         """Taken out of `_waiting`, and not known to be kept."""
         self._is_pressing = asyncio.Event()
@@ -123,9 +126,23 @@ class Books:
         elif len(self._waiting) >= MOST_WAITING:
             self._lose(1)
         else:
+            self._make_room(entry)
             self._waiting.append(entry)
             if len(self._waiting) == PORTION:
                 self._is_pressing.set()
+
+    def _make_room(self, entry: Entry) -> None:
+        """Leaves its bodies out where too many wait already."""
+        size_bytes = _bodies_bytes(entry)
+        if self._bodies_bytes + size_bytes > MOST_BODIES_BYTES:
+            entry.given = None
+            self._say("bodies of exchanges are left out: %d MB of them wait", MOST_BODIES_BYTES >> 20)
+        else:
+            self._bodies_bytes += size_bytes
+
+    def _release(self, entries: list[Entry]) -> None:
+        """They are in memory no longer."""
+        self._bodies_bytes -= sum(map(_bodies_bytes, entries))
 
     # -- its task
 
@@ -161,21 +178,24 @@ class Books:
     async def flush(self) -> None:
         """Writes what waits, to the ledger or beside it."""
         async with self._turn:
-            await self._flush()
+            while await self._flush() and self._waiting:
+                pass
 
-    async def _flush(self) -> None:
-        entries = self._under_way = [*self._under_way, *self._waiting]
-        self._waiting.clear()
+    async def _flush(self) -> bool:
+        """One portion. Returns whether it is on the disk."""
+        room = max(0, PORTION - len(self._under_way))
+        taken = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+        entries = self._under_way = [*self._under_way, *taken]
         if not (entries or self._is_behind() or self._begun() != self._told_begun):
-            return
+            return True
         rows = await self._rows(entries)
         if self._is_open or await self._open():
             if await self._write(rows):
+                self._release(entries)
                 self._under_way = []
                 await self._catch_up()
-                return
-        if entries:
-            await self._put_aside(entries, rows)
+                return True
+        return not entries or await self._put_aside(entries, rows)
 
     def _is_behind(self) -> bool:
         return self._has_orphans or self._spill.count > 0 or not self._is_open or self._stopped_s is not None
@@ -300,7 +320,8 @@ class Books:
 
     # -- the file beside it
 
-    async def _put_aside(self, entries: list[Entry], rows: Rows) -> None:
+    async def _put_aside(self, entries: list[Entry], rows: Rows) -> bool:
+        """Whether it was; where it was not, it waits, and that has been told."""
         try:
             await asyncio.to_thread(self._spill.add, self._row(), rows)
         except (OSError, SpillFull) as error:
@@ -308,6 +329,7 @@ class Books:
             self._waiting.extendleft(reversed(entries[:room]))
             self._under_way = []
             if len(entries) > room:
+                self._release(entries[room:])
                 self._lose(len(entries) - room)
             self._say(
                 "neither the ledger nor %s takes %d exchanges: %s; they wait in memory",
@@ -315,8 +337,10 @@ class Books:
                 len(self._waiting),
                 error.strerror if isinstance(error, OSError) else error,
             )
-            return
+            return False
+        self._release(entries)
         self._under_way = []
+        return True
 
     async def _catch_up(self) -> None:
         """Writes what was put aside: by this run, and by those that have ended."""
@@ -402,6 +426,13 @@ class Books:
         self._spill.close()
         if self._spill.count:
             log.warning("%d exchanges were put aside in %s", self._spill.count, self._spill.path)
+
+
+def _bodies_bytes(entry: Entry) -> int:
+    """Of those that become a row."""
+    if entry.sent is None or entry.given is None:
+        return 0
+    return entry.sent.kept_bytes + entry.given.kept_bytes
 
 
 async def _sleep(clock: Clock, duration_s: float) -> None:
