@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from llmitm import __version__, listed, measured, paced, routed, translated
+from llmitm import __version__, listed, measured, paced, passed, routed, translated
 from llmitm.accept import endpoints, keys, limit_headers, limits
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Limited, Refused, UpstreamFailed
@@ -182,6 +182,13 @@ async def _by_model(trip: routed.Trip) -> Steps:
     if (name := calls.read_models(request.method, trip.asked.rest)) is not None:
         yield _models(name, trip)
         return
+    if request.method != "POST" or calls.find(trip.asked.rest) is None:
+        if (passing := await passed.begin(trip)) is not None:
+            steps = _limited(passing.steps, trip, passing.sample, passing.models, passing.max_output_tokens)
+            async with aclosing(steps) as limited:
+                async for step in limited:
+                    yield step
+            return
     call = calls.read(request.method, trip.asked.rest)
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.took(body, trip.world.clock)

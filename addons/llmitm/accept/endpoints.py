@@ -15,6 +15,8 @@ from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers
 
 _VERSIONED: Final = re.compile(rb"/v1(?:beta)?(?=[/?]|\Z)")
+_UPLOAD: Final = re.compile(rb"/upload/v1beta/")
+"""Gemini's files are uploaded beside its other paths."""
 _SEGMENT: Final = re.compile(rb"/([^/?]*)")
 _MODEL_CALL: Final = re.compile(rb":(?:generateContent|streamGenerateContent|countTokens|embedContent)\Z")
 
@@ -39,7 +41,7 @@ def find(target: bytes, config: Config) -> Match:
         raise Refused(400, "invalid_path", "The request target must be a path that begins with one slash.")
     if b"#" in target or any(sign <= 0x20 or sign == 0x7F for sign in target):
         raise Refused(400, "invalid_path", "The path holds characters that must be percent-encoded.")
-    if _VERSIONED.match(target):
+    if _VERSIONED.match(target) or (_UPLOAD.match(target) and "upload" not in config.endpoints):
         name = config.default_endpoint
         if name is None:
             raise Refused(
@@ -68,7 +70,7 @@ def _known(config: Config) -> str:
 
 def dialect_of(path: bytes, headers: Headers) -> Dialect:
     """The dialect that a path speaks, else the one that its headers hint at, else openai-chat."""
-    if path.endswith((b"/messages", b"/messages/count_tokens", b"/messages/batches")):
+    if path.endswith((b"/messages", b"/messages/count_tokens")) or b"/messages/batches" in path:
         return Dialect.ANTHROPIC_MESSAGES
     if path.endswith((b"/completions", b"/embeddings")) or b"/v1beta/openai/" in path:
         return Dialect.OPENAI_CHAT  # Gemini speaks it too, below /v1beta/openai/

@@ -167,6 +167,9 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Glob = Annotated[str, Field(min_length=1)]
+PathGlob = Annotated[
+    str, _matching(r"/(?:upload/)?v[12](?:beta|alpha)?/.+", "paths with their version, such as /v1/skills*, are")
+]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -234,6 +237,9 @@ class Endpoint(Table):
     simulate_stream: bool = False
     strict: bool = False
     allowed_models: tuple[Glob, ...] = ()
+    allowed_paths: tuple[PathGlob, ...] = ()
+    """Paths that may be asked for beside those that are known, such as `/v1/skills*`; where only certain models
+    are allowed, paths whose requests name no model too."""
 
     @property
     def injects(self) -> bool:
@@ -367,6 +373,8 @@ class AuthKey(Table):
     """From this moment on it is refused. A date without a time is its first moment in UTC."""
     allowed_models: tuple[Glob, ...] = ()
     allowed_endpoints: tuple[Glob, ...] = ()
+    allowed_paths: tuple[PathGlob, ...] = ()
+    """As of an endpoint; either may allow a path."""
     rpm: Count | None = None
     tpm: Count | None = None
     concurrency: Count | None = None

@@ -29,7 +29,7 @@ _GEMINI_TASKS: Final[dict[bytes, Task]] = {
     b"embedContent": "other",
     b"batchEmbedContents": "other",
 }
-_MODELS: Final = re.compile(rb"(?:/v1|/v1beta)?/models(?:/([^:]+))?\Z")
+_MODELS: Final = re.compile(rb"(?:/v1|/v1beta)?/models(?:/((?:(?!/operations/)[^:])+))?\Z")
 _KEY: Final = re.compile(rb"(?:\A|(?<=&))key=[^&]*(?:&|\Z)")
 _VERSION_AT_END: Final = re.compile(r"/v1(?:beta|alpha)?\Z")
 

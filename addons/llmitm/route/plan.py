@@ -154,8 +154,11 @@ async def _places[K](name: str, weights: Mapping[K, int], store: Store) -> dict[
     return {names[at]: place for place, at in enumerate(turn)}
 
 
-def towards(asked: Asked, chosen: Candidate, call: Call, config: Config, number: int = 1) -> Planned:
-    """The attempt that makes `call`, which is in a dialect of the provider's own.
+def towards(
+    asked: Asked, chosen: Candidate, call: Call, config: Config, number: int = 1, *, url: str | None = None
+) -> Planned:
+    """The attempt that makes `call`, which is in a dialect of the provider's own; at `url` where it is
+    none of a model.
 
     Raises:
         Refused: 400 for a model whose name makes no path, 503 where a key is needed and there is none.
@@ -171,7 +174,7 @@ def towards(asked: Asked, chosen: Candidate, call: Call, config: Config, number:
         number=number,
         endpoint=asked.endpoint,
         provider=chosen.provider,
-        url=url_of(call, chosen.base, chosen.model, version),
+        url=url or url_of(call, chosen.base, chosen.model, version),
         dialect=call.dialect,
         credential=credential.name if credential else None,
         credential_headers=key_headers(auth, credential.api_key) if credential else (),

@@ -91,7 +91,7 @@ def find(model: str, config: Config, *, only: str | None = None) -> tuple[Candid
     best: list[Candidate] = []
     best_rank = _NONE
     has_disabled = False
-    for name, options, credential in _entries(config, only):
+    for name, options, credential in entries(config, only):
         found = _rank(model, name, options, force_prefix=config.routing.force_model_prefix)
         if found is None or options.base(name) is None:
             continue
@@ -112,7 +112,8 @@ def find(model: str, config: Config, *, only: str | None = None) -> tuple[Candid
     )
 
 
-def _entries(config: Config, only: str | None) -> Iterator[tuple[str, ProviderOptions, Credential | None]]:
+def entries(config: Config, only: str | None) -> Iterator[tuple[str, ProviderOptions, Credential | None]]:
+    """Every credential with its options; a provider where it has none. `only` names the one provider."""
     for name, provider in config.providers.items():
         if only is not None and name != only:
             continue
@@ -199,7 +200,7 @@ class Passed:
 def passed_over(model: str, config: Config, *, only: str | None = None) -> list[Passed]:
     """Those that `find` leaves out, each with the reason."""
     ranks: list[tuple[str, ProviderOptions, str | None, int | None]] = []
-    for name, options, credential in _entries(config, only):
+    for name, options, credential in entries(config, only):
         found = _rank(model, name, options, force_prefix=config.routing.force_model_prefix)
         ranks.append((name, options, credential.name if credential else None, found[0] if found else None))
 
@@ -258,7 +259,7 @@ def _why_not(model: str, options: ProviderOptions, *, force_prefix: bool) -> str
 def names(config: Config, only: str | None = None) -> list[str]:
     """The models and pools that are configured by name, as they can be asked for, in order; no globs."""
     found: dict[str, None] = dict.fromkeys(config.routing.aliases if only is None else ())
-    for name, options, _ in _entries(config, only):
+    for name, options, _ in entries(config, only):
         if options.disabled or config.providers[name].disabled or options.base(name) is None:
             continue
         for one in options.models:
@@ -276,7 +277,7 @@ def names(config: Config, only: str | None = None) -> list[str]:
 def _configured(config: Config, only: str | None) -> str:
     listed: dict[str, None] = {}
     whole: dict[str, None] = {}
-    for name, options, _ in _entries(config, only):
+    for name, options, _ in entries(config, only):
         for one in options.models:
             listed[one.alias or one.id] = None
         if _takes_any(options):
