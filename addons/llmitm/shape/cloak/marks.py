@@ -1,0 +1,89 @@
+"""Marks: what stands for a word at the provider, and the words that they stand for. Pure.
+
+A mark is made of the word's spelling and a key of the client's, so a conversation has the same marks in
+every turn, after a restart too, and no client's marks tell anything of another's. It is plain ASCII and
+may stand in a name, in JSON at any depth, and in an address as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+BEGINNING: Final = b"zmask_"
+"""Few texts have a z, and fewer one at the end of a piece: so little has to be held back."""
+_LETTERS: Final = 10
+PATTERN: Final = "zmask_[a-z2-7]{10}"
+MARK: Final = re.compile(PATTERN.encode())
+MARK_BYTES: Final = len(BEGINNING) + _LETTERS
+PARTIAL: Final = r"z(?:m(?:a(?:s(?:k(?:_[a-z2-7]{0,9})?)?)?)?)?"
+"""A mark that is not complete, at the end of what has come."""
+MOST_WORDS: Final = 20_000
+MOST_SEALED: Final = 2_000
+
+
+class Vocabulary:
+    """The words of one client that were masked, and their marks. It forgets the oldest."""
+
+    __slots__ = ("_by_mark", "_by_word", "_key", "_sealed")
+
+    def __init__(self, key: bytes) -> None:
+        """`key` has at most 64 bytes."""
+        self._key = key
+        self._by_word: OrderedDict[bytes, bytes] = OrderedDict()
+        self._by_mark: dict[bytes, bytes] = {}
+        self._sealed: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def know(self, words: Iterable[str]) -> None:
+        """Words that an answer may hold although no request has named them here."""
+        for word in words:
+            for spelling in dict.fromkeys((word, word.lower(), word.upper(), word.title())):
+                self.mark(spelling.encode())
+
+    def mark(self, word: bytes) -> bytes:
+        """What stands for this spelling, which is UTF-8."""
+        known = self._by_word.get(word)
+        if known is not None:
+            self._by_word.move_to_end(word)
+            return known
+        mark = self._made(word)
+        self._by_word[word], self._by_mark[mark] = mark, word
+        if len(self._by_word) > MOST_WORDS:
+            _, gone = self._by_word.popitem(last=False)
+            self._by_mark.pop(gone, None)
+        return mark
+
+    def _made(self, word: bytes) -> bytes:
+        for again in range(100):
+            digest = hashlib.blake2b(word + b"\0" * again, key=self._key, digest_size=10).digest()
+            mark = BEGINNING + base64.b32encode(digest)[:_LETTERS].lower()
+            if self._by_mark.get(mark, word) == word:
+                return mark
+        raise RuntimeError("no mark is left")  # fifty bits a hundred times over
+
+    def word(self, mark: bytes) -> bytes | None:
+        """The spelling that a mark stands for; None where it is none of ours."""
+        return self._by_mark.get(mark)
+
+    def keep_sealed(self, signature: str, text: bytes) -> None:
+        """The text that a provider signed, where masking what it becomes would not give it again."""
+        digest = hashlib.blake2b(signature.encode("utf-8", "replace"), digest_size=16).digest()
+        self._sealed[digest] = text
+        self._sealed.move_to_end(digest)
+        if len(self._sealed) > MOST_SEALED:
+            self._sealed.popitem(last=False)
+
+    @property
+    def has_sealed(self) -> bool:
+        return bool(self._sealed)
+
+    def sealed(self, signature: str) -> bytes | None:
+        if not self._sealed:
+            return None
+        return self._sealed.get(
+            hashlib.blake2b(signature.encode("utf-8", "replace"), digest_size=16).digest()
+        )

@@ -1,0 +1,228 @@
+"""A request in which marks stand for words. Pure; every byte but those of the words stays.
+
+Every string is gone through but those that are known to be no content: enumerations, names of tools and
+functions, ids, keys of objects, base64, addresses that the provider is to fetch, signed and encrypted
+reasoning. What is not known is content. Within arguments, results and schemas of tools only keys are none.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Final
+
+import orjson
+
+from llmitm.shape.cloak.escapes import Places, read
+from llmitm.shape.cloak.marks import Vocabulary
+from llmitm.shape.cloak.spans import Edit, Member, NotJson, edited, elements, members, value_of
+from llmitm.shape.cloak.words import Words
+
+_NO_CONTENT: Final = frozenset(
+    """
+    type role model models object status id name format effort verbosity phase mode strategy detail voice
+    service_tier serviceTier speed truncation include modalities responseModalities response_modalities
+    stop_reason finish_reason finishReason mime_type mimeType media_type mediaType syntax encoding_format
+    tool_choice allowed_tools allowed_callers allowedFunctionNames toolset_name server_name server_label
+    mcp_server_name namespace connector_id recipient execution environment inference_geo
+    data file_data b64_json partial_image_b64 signature encrypted_content encrypted_index fingerprint
+    thoughtSignature thought_signature obfuscation skip_thought_signature sdkBlob
+    url uri image_url file_url fileUri file_uri server_url streamableHttpTransport authorization headers
+    allowed_domains blocked_domains excluded_domains excludeDomains cachedContent
+    category threshold reasoning_effort thinkingLevel thinking_level responseMimeType response_mime_type
+    inference_region toolType language outcome syntax_version ttl
+    """.split()
+)
+"""Members whose strings are no content, wherever the API itself has them."""
+_FREE: Final = frozenset(
+    "args response input_examples output_examples default const enum example examples".split()
+)
+"""Members beneath which all is content, whatever its name."""
+_SCHEMAS: Final = frozenset(
+    """
+    parameters input_schema parametersJsonSchema parameters_json_schema responseSchema response_schema
+    responseJsonSchema response_json_schema output_schema schema
+    """.split()
+)
+_NO_WORDS_OF_SCHEMAS: Final = frozenset(
+    """
+    type format required $ref ref $schema $id $anchor $dynamicRef propertyOrdering dependentRequired
+    contentEncoding contentMediaType
+    """.split()
+)
+_SPEAKERS: Final = frozenset({b'"user"', b'"system"', b'"developer"', b'"assistant"'})
+_IDS: Final = ("id", "_id", "Id", "ids", "_ids", "Ids", "Names")
+_MOST_DEPTH: Final = 200
+
+class TooDeep(ValueError):
+    """The request is nested deeper than anything that is gone through."""
+
+
+def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
+    """The request, a JSON text, with marks for words. `used` is given the marks and their words.
+
+    Raises:
+        NotJson: it is no JSON.
+        TooDeep: it is nested too deep.
+    """
+    suspects = words.suspects(body)
+    if suspects == [] and not (vocabulary.has_sealed and b'"signature"' in body):
+        return body
+    if suspects is not None and vocabulary.has_sealed:
+        suspects = sorted([*suspects, *(match.span() for match in _SIGNED.finditer(body))])
+    start, end = value_of(body)
+    walk = _Walk(body, words, vocabulary, used, suspects)
+    walk.value(start, end, "", is_free=False, is_schema=False, depth=0)
+    return edited(body, walk.edits) if walk.edits else body
+
+
+_SIGNED: Final = re.compile(rb'"signature"')
+
+
+def masked_text(text: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
+    """A text in UTF-8 with marks for words."""
+    edits: list[Edit] = []
+    for start, end in words.spans(text):
+        edits.append((start, end, _mark(text[start:end], vocabulary, used)))
+    return edited(text, edits) if edits else text
+
+
+def _mark(word: bytes, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
+    mark = vocabulary.mark(word)
+    used[mark] = word
+    return mark
+
+
+class _Walk:
+    """One JSON text that is gone through. `edits` are in its own positions."""
+
+    __slots__ = ("_body", "_ends", "_starts", "_used", "_vocabulary", "_words", "edits")
+
+    def __init__(
+        self,
+        body: bytes,
+        words: Words,
+        vocabulary: Vocabulary,
+        used: dict[bytes, bytes],
+        suspects: list[tuple[int, int]] | None,
+    ) -> None:
+        self._body, self._words, self._vocabulary, self._used = body, words, vocabulary, used
+        self._starts = None if suspects is None else [start for start, _ in suspects]
+        # the furthest end of all that begin no later
+        self._ends = list(accumulate((end for _, end in suspects or ()), max))
+        self.edits: list[Edit] = []
+
+    def _is_suspect(self, start: int, end: int) -> bool:
+        if self._starts is None:
+            return True
+        before = bisect_left(self._starts, end)
+        return before > 0 and self._ends[before - 1] > start
+
+    def value(self, start: int, end: int, name: str, *, is_free: bool, is_schema: bool, depth: int) -> None:
+        """Goes through the value that stands there, which is that of a member `name`, or within it."""
+        if not self._is_suspect(start, end):
+            return
+        if depth > _MOST_DEPTH:
+            raise TooDeep("nested too deep")
+        match self._body[start]:
+            case 0x22:  # a quote
+                if is_free or self._is_content(name, is_schema=is_schema):
+                    self._string(start + 1, end - 1, is_json=name == "arguments" and not is_free)
+            case 0x7B:
+                is_free = is_free or name in _FREE or name == "input"
+                self._object(start, end, is_free=is_free, is_schema=is_schema or name in _SCHEMAS, depth=depth)
+            case 0x5B:
+                is_free = is_free or (is_schema and name in _FREE)
+                for one_start, one_end in elements(self._body, start, end):
+                    self.value(
+                        one_start, one_end, name, is_free=is_free, is_schema=is_schema, depth=depth + 1
+                    )
+
+    def _is_content(self, name: str, *, is_schema: bool) -> bool:
+        if is_schema:
+            return name not in _NO_WORDS_OF_SCHEMAS
+        return name not in _NO_CONTENT and not name.endswith(_IDS) or name == "user_id"
+
+    def _object(self, start: int, end: int, *, is_free: bool, is_schema: bool, depth: int) -> None:
+        found = members(self._body, start, end)
+        if is_free or is_schema:
+            for one in found:
+                self.value(
+                    one.start, one.end, one.name, is_free=is_free, is_schema=is_schema, depth=depth + 1
+                )
+            return
+        named = {one.name: one for one in found}
+        for one in found:
+            name = one.name
+            if name == "thinking" and "signature" in named and self._as_signed(one, named["signature"]):
+                continue
+            if name in ("name", "data") and self._is_content_here(name, named):
+                name = "text"
+            self.value(one.start, one.end, name, is_free=False, is_schema=False, depth=depth + 1)
+
+    def _is_content_here(self, name: str, named: Mapping[str, Member]) -> bool:
+        """Names of those who speak, and documents that are plain text."""
+        told = named.get("role" if name == "name" else "type")
+        text = self._body[told.start : told.end] if told is not None else b""
+        return text in _SPEAKERS if name == "name" else text == b'"text"'
+
+    def _as_signed(self, thinking: Member, signature: Member) -> bool:
+        """Puts back the text that was signed, where it is kept because masking would not make it."""
+        try:
+            signed = self._vocabulary.sealed(str(orjson.loads(self._body[signature.start : signature.end])))
+        except orjson.JSONDecodeError:
+            return False
+        if signed is None:
+            return False
+        self.edits.append((thinking.start, thinking.end, orjson.dumps(signed.decode("utf-8", "replace"))))
+        return True
+
+    def _string(self, start: int, end: int, *, is_json: bool) -> None:
+        """Goes through a string, whose quotes stand around it."""
+        raw = self._body[start:end]
+        if b"\\" not in raw:
+            for first, last in self._words.spans(raw):
+                self._put(start + first, start + last, raw[first:last])
+            return
+        text = read(raw)
+        if is_json and self._document(text, raw, start):
+            return
+        if b"\\u" in text:
+            self._spelled(text, raw, start)
+        elif spans := self._words.spans(text):
+            places = Places(raw)
+            for first, last in spans:
+                self._put(start + places.raw(first), start + places.raw(last), text[first:last])
+
+    def _spelled(self, text: bytes, raw: bytes, start: int) -> None:
+        """Goes through a text within which letters may be escaped, as in JSON. The word is as it is spelled."""
+        letters = Places(text, is_text=True)
+        if spans := self._words.spans(letters.text):
+            places = Places(raw)
+            for span in spans:
+                first, last = letters.raw(span[0]), letters.raw(span[1])
+                self._put(start + places.raw(first), start + places.raw(last), text[first:last])
+
+    def _put(self, start: int, end: int, word: bytes) -> None:
+        self.edits.append((start, end, _mark(word, self._vocabulary, self._used)))
+
+    def _document(self, text: bytes, raw: bytes, start: int) -> bool:
+        """Goes through a JSON text within a string; False where it is none."""
+        try:
+            first, last = value_of(text)
+            if text[first] not in b"{[":
+                return False
+            orjson.loads(text[first:last])
+            walk = _Walk(text, self._words, self._vocabulary, self._used, self._words.suspects(text))
+            walk.value(first, last, "", is_free=True, is_schema=False, depth=0)
+        except (NotJson, orjson.JSONDecodeError):
+            return False
+        if walk.edits:
+            places = Places(raw)
+            self.edits += (
+                (start + places.raw(one_start), start + places.raw(one_end), new)
+                for one_start, one_end, new in walk.edits
+            )
+        return True

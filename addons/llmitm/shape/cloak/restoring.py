@@ -1,0 +1,106 @@
+"""Answers in which words stand again for their marks. Pure; every byte but those of the marks stays.
+
+A mark is plain ASCII and stands in JSON as it is, so where one is complete it is replaced in the bytes,
+whatever the field: text, arguments, snapshots, citations, messages of errors. Only a mark that a stream
+cuts in two needs its events read (see streams.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from llmitm.shape.cloak.escapes import escaped
+from llmitm.shape.cloak.marks import BEGINNING, MARK, MARK_BYTES, PARTIAL, Vocabulary
+
+_PARTIAL_AT_END: Final = re.compile(PARTIAL.encode() + rb"\Z")
+_MEMBER: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)"[ \t\n\r]*+:[ \t\n\r]*+\Z')
+_NAME_BYTES: Final = 64
+_ARGUMENTS: Final = frozenset({b"arguments", b"partial_json"})
+"""Members whose strings are JSON themselves, whole or in pieces."""
+_ARGUMENT_EVENTS: Final = (b"function_call_arguments.delta", b"mcp_call_arguments.delta")
+_TEXTS: Final = frozenset({b"content", b"text", b"delta", b"output_text"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restorer:
+    """What marks of one answer stand for."""
+
+    used: Mapping[bytes, bytes]
+    """Those of its request."""
+    vocabulary: Vocabulary
+    """Those of requests before, which an upstream may keep."""
+    is_json: bool = False
+    """Whether the text that was asked for is JSON itself."""
+
+    def word(self, mark: bytes) -> bytes | None:
+        """The word in UTF-8; None where the mark is none of ours."""
+        return self.used.get(mark) or self.vocabulary.word(mark)
+
+    def text(self, text: bytes) -> bytes:
+        """A text, which is no JSON."""
+        if BEGINNING not in text:
+            return text
+        return MARK.sub(lambda match: self.word(match[0]) or match[0], text)
+
+    def json(self, body: bytes) -> bytes:
+        """Strings of a JSON text, or of an event that holds one."""
+        if BEGINNING not in body:
+            return body
+        return MARK.sub(self._of(body), body)
+
+    def _of(self, body: bytes) -> Callable[[re.Match[bytes]], bytes]:
+        def word(match: re.Match[bytes]) -> bytes:
+            found = self.word(match[0])
+            if found is None:
+                return match[0]
+            once = escaped(found)
+            if once is found or not self._is_nested(body, match.start()):
+                return once
+            return escaped(once)
+
+        return word
+
+    def _is_nested(self, body: bytes, at: int) -> bool:
+        """Whether what stands there, within a string, is JSON within JSON."""
+        start = _opening(body, at)
+        member = _MEMBER.search(body, max(0, start - _NAME_BYTES), start)
+        name = member[1] if member is not None else b""
+        if name in _ARGUMENTS:
+            return True
+        if name == b"delta" and any(one in body for one in _ARGUMENT_EVENTS):
+            return True
+        return self.is_json and name in _TEXTS
+
+
+def _opening(body: bytes, at: int) -> int:
+    """Where the string that has `at` within it opens."""
+    while (at := body.rfind(b'"', 0, at)) > 0:
+        backslashes = at - len(body[:at].rstrip(b"\\"))
+        if backslashes % 2 == 0:
+            break
+    return max(at, 0)
+
+
+class Pieces:
+    """Restores a body that comes in pieces and is no stream of events, whatever its form."""
+
+    __slots__ = ("_held", "_restore")
+
+    def __init__(self, restore: Callable[[bytes], bytes]) -> None:
+        self._restore = restore
+        self._held = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        whole = self._held + piece if self._held else piece
+        cut = len(whole)
+        if partial := _PARTIAL_AT_END.search(whole, max(0, cut - MARK_BYTES)):
+            cut = partial.start()
+        self._held = whole[cut:]
+        return self._restore(whole[:cut])
+
+    def finish(self) -> bytes:
+        held, self._held = self._held, b""
+        return held

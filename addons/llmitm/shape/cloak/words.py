@@ -1,0 +1,129 @@
+"""The words that no provider is to read: what is wrong with them, and where they stand in a text. Pure.
+
+They are matched without regard to case, each spelling for itself; of those that overlap the first one
+wins, of those that begin together the longest. The engine is RE2, whose time is proportional to the text
+whatever the expression, so no word of the operator's can make a request take for ever. It has no
+look-around and no backreferences.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from llmitm.shape.cloak.marks import BEGINNING, PATTERN
+
+_ESCAPABLE: Final = re.compile(r'["\\/\x00-\x1f]')
+"""What JSON may spell with a backslash and one sign."""
+_ANCHOR: Final = re.compile(r"\\[AzBb]|(?<![\[\\])\^|\$|\\x|\\p|\\C")
+"""Expressions that see where a string begins, or may: none is looked for in a body before it is read."""
+_BACKSLASH: Final = re.compile(rb"\\")
+_ESCAPED: Final = re.compile(rb"\\u")
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A word that is given as a regular expression, in RE2's syntax."""
+
+    regex: str
+
+
+type Word = str | Expression
+
+
+def problems(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
+    """What is wrong with which of them."""
+    for at, word in enumerate(words):
+        if isinstance(word, Expression):
+            if wrong := _problem(word.regex):
+                yield at, wrong
+        elif not word.strip():
+            yield at, "must not be empty"
+        elif len(word.strip()) == 1:
+            yield at, f"{word.strip()!r} is a single letter, which nearly every text holds; use a longer word"
+
+
+def warnings(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
+    """What is possible, but hardly meant."""
+    seen: dict[str, int] = {}
+    for at, word in enumerate(words):
+        text = word.regex if isinstance(word, Expression) else word.casefold()
+        first = seen.setdefault(text, at)
+        if first != at:
+            yield at, f"is the same word as sensitive_words[{first}]: case makes no difference"
+
+
+def _problem(regex: str) -> str | None:
+    if not regex:
+        return "must not be empty"
+    try:
+        made = _compiled(regex)
+    except ValueError as error:
+        return f"is no regular expression in RE2's syntax, which has no look-around: {error}"
+    if made.search(b"") is not None:
+        return "matches the empty text, so it would match everywhere"
+    return None
+
+
+def _compiled(pattern: str) -> Any:
+    """Raises ValueError, with RE2's words."""
+    import re2
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.longest_match = True
+    options.never_capture = True
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        told = error.args[0] if error.args else b""
+        raise ValueError(told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)) from None
+
+
+class Words:
+    """The words of one cloak, compiled. They are without problems."""
+
+    __slots__ = ("_hint", "_pattern", "_with_marks", "is_anchored")
+
+    def __init__(self, words: Sequence[Word]) -> None:
+        parts: list[str] = []
+        self._hint = _ESCAPED
+        self.is_anchored = False
+        for word in words:
+            if isinstance(word, Expression):
+                parts.append(f"(?:{word.regex})")
+                self._hint = _BACKSLASH
+                self.is_anchored = self.is_anchored or _ANCHOR.search(word.regex) is not None
+                continue
+            spellings = {unicodedata.normalize(form, word.strip()) for form in ("NFC", "NFD")}
+            parts += sorted(_quoted(one) for one in spellings)
+            if _ESCAPABLE.search(word):
+                self._hint = _BACKSLASH
+        self._pattern = _compiled("|".join(parts))
+        # what looks like a mark is a word itself, or the two could not be told apart in the answer
+        self._with_marks = _compiled("|".join((f"(?-i:{PATTERN})", *parts)))
+
+    def spans(self, text: bytes) -> list[tuple[int, int]]:
+        """Where words stand in a text in UTF-8, in order, none of them overlapping."""
+        pattern = self._with_marks if BEGINNING in text else self._pattern
+        spans = (match.span() for match in pattern.finditer(text))
+        return [(start, end) for start, end in spans if end > start]
+
+    def suspects(self, body: bytes) -> list[tuple[int, int]] | None:
+        """Where in a JSON text words may stand, escapes that may hide one included, in order of their
+        beginnings; None: anywhere."""
+        if self.is_anchored:
+            return None
+        found = self.spans(body)
+        if self._hint is _ESCAPED and b"\\u" not in body:
+            return found
+        found += (match.span() for match in self._hint.finditer(body))
+        return sorted(found)
+
+
+def _quoted(word: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in " _" else f"\\x{{{ord(sign):x}}}" for sign in word)

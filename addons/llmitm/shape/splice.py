@@ -1,0 +1,366 @@
+"""Changes of a JSON document that leave every byte alone which they do not name. Pure.
+
+A document is opened level by level, only where a path leads, and written by copying what stands between
+the changes. Nothing is parsed and spelled anew: key order, numbers, escapes and blanks stay, and with them
+the providers' prompt caches. Of a doubled member every one is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+
+from llmitm.shape.paths import EVERY, Name, Path, Segment
+
+type Kind = Literal["default", "override", "filter"]
+
+_B: Final = rb"[ \t\n\r]*+"
+_PLAIN: Final = rb'(?P<plain>"(?:[^"\\]|\\.)*+"|[-+.0-9A-Za-z]++)'
+_MEMBER: Final = re.compile(
+    _B + rb'(?P<name>"(?:[^"\\]|\\.)*+")' + _B + b":" + _B + b"(?:" + _PLAIN + _B + b"(?P<after>[,}]))?",
+    re.DOTALL,
+)
+"""A name, and where its value is no object or array, that and what comes after it."""
+_ELEMENT: Final = re.compile(_B + b"(?:" + _PLAIN + _B + rb"(?P<after>[,\]]))?", re.DOTALL)
+_BLANKS: Final = re.compile(_B)
+_AFTER: Final = re.compile(_B + rb"([,}\]])")
+_NESTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_KINDS: Final = {
+    b"{": "an object",
+    b"[": "an array",
+    b'"': "a string",
+    b"n": "null",
+    b"t": "true",
+    b"f": "false",
+}
+
+
+class NotAnObject(ValueError):
+    """The document is not a JSON object."""
+
+
+class _Broken(ValueError):
+    """The text is not valid JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change. `text` is the new value as JSON; a `filter` has none."""
+
+    kind: Kind
+    path: Path
+    text: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Where an edit found something that it does not fit."""
+
+    at: str
+    """The part of its path that leads there."""
+    why: str
+    """What stands there; never its content."""
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A value: a slice of some text, opened where a path led into it."""
+
+    source: bytes
+    start: int
+    end: int
+    items: list[_Item] | None = None
+    """Those that are left of an opened object or array, in order, and after them those that were added."""
+    stood: list[_Item] = field(default_factory=list)
+    """Those that stood in the text."""
+
+    @property
+    def kind(self) -> str:
+        return _KINDS.get(self.source[self.start : self.start + 1], "a number")
+
+    def opened(self) -> list[_Item]:
+        """The members or elements; the value must be an object or an array."""
+        if self.items is None:
+            self.stood = _items(self.source, self.start, self.end)
+            self.items = list(self.stood)
+        return self.items
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """A member with its name, or an element without one."""
+
+    start: int
+    """Of the name's opening quote, or of the element; -1: it was added."""
+    value_start: int
+    end: int
+    name: str | None
+    node: _Node
+    """What it is now."""
+    has_changed: bool = False
+    """It has another node than in the text, or something within it changed."""
+    token: bytes = b""
+    """Its name as JSON, where it was added."""
+    is_gone: bool = False
+
+
+def edited(body: bytes, edits: tuple[Edit, ...]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
+    """The document after the edits, each of which sees what those before it left, and what did not fit.
+
+    Raises:
+        NotAnObject: it is not a JSON object.
+    """
+    start = _after_blanks(body, 0)
+    if body[start : start + 1] != b"{":
+        raise NotAnObject("the body is not a JSON object")
+    root = _Node(body, start, len(body.rstrip(b" \t\n\r")))
+    unfit: list[tuple[Edit, Unfit]] = []
+    has_changed = False
+    for edit in edits:
+        changing = _Changing(edit)
+        try:
+            has_changed = changing.walk(root, 0) or has_changed
+        except (RecursionError, _Broken):
+            raise NotAnObject("the body is not valid JSON") from None
+        unfit += ((edit, one) for one in changing.unfit)
+    if not has_changed:
+        return body, unfit
+    return b"".join((body[:start], _text(root), body[root.end :])), unfit
+
+
+@dataclass(slots=True)
+class _Changing:
+    """One edit under way. Its methods say whether anything changed."""
+
+    edit: Edit
+    unfit: list[Unfit] = field(default_factory=list)
+
+    def walk(self, node: _Node, depth: int) -> bool:
+        """Follows the path from its segment `depth` on, which is looked for in `node`."""
+        kind = node.source[node.start : node.start + 1]
+        if kind not in (b"{", b"["):
+            return self._misses(depth, f"is {node.kind}, no object or array")
+        segment = self.edit.path.segments[depth]
+        found = self._found(node, segment, is_object=kind == b"{", depth=depth)
+        if found is None:
+            return False
+        if depth + 1 == len(self.edit.path.segments):
+            return self._change(node, segment, found)
+        if not found:
+            return isinstance(segment, Name) and self._add(node, segment, depth)
+        has_changed = False
+        for item in found:
+            if self._go_on(item, depth):
+                item.has_changed = has_changed = True
+        return has_changed
+
+    def _found(self, node: _Node, segment: Segment, *, is_object: bool, depth: int) -> list[_Item] | None:
+        """What the segment names; None where it fits nothing that could be there."""
+        items = node.opened()
+        if segment is EVERY:
+            return list(items)
+        assert isinstance(segment, Name)
+        if is_object:
+            return [item for item in items if item.name == segment.text]
+        if segment.index is None:
+            self._misses(depth, f"is an array: a whole number or * is due after it, not {segment.text}")
+            return None
+        if not -len(items) <= segment.index < len(items):
+            self._misses(depth, f"has {len(items)} elements, so there is none at {segment.index}")
+            return None
+        return [items[segment.index]]
+
+    def _change(self, node: _Node, segment: Segment, found: list[_Item]) -> bool:
+        """At the end of the path."""
+        items = node.opened()
+        match self.edit.kind:
+            case "filter":
+                for item in found:
+                    item.is_gone = True
+                node.items = [item for item in items if not item.is_gone]
+                return bool(found)
+            case "default" if found or segment is EVERY:
+                return False
+            case _ if found:
+                for item in found:
+                    item.node, item.has_changed = _whole(self.edit.text), True
+                return True
+            case _:
+                return isinstance(segment, Name) and self._put(items, segment, self.edit.text)
+
+    def _go_on(self, item: _Item, depth: int) -> bool:
+        node = item.node
+        if self.edit.kind == "override" and node.source[node.start : node.start + 1] == b"n":
+            made = self._made(depth + 1)  # null is as good as nothing
+            if made is None:
+                return False
+            item.node = _whole(made)
+            return True
+        return self.walk(node, depth + 1)
+
+    def _add(self, node: _Node, segment: Name, depth: int) -> bool:
+        """The objects that are missing on the way."""
+        if self.edit.kind == "filter":
+            return False
+        made = self._made(depth + 1)
+        return made is not None and self._put(node.opened(), segment, made)
+
+    def _made(self, depth: int) -> bytes | None:
+        """What the rest of the path is, with the value at its end; None where it cannot be made up."""
+        made = self.edit.text
+        for segment in reversed(self.edit.path.segments[depth:]):
+            if not isinstance(segment, Name):
+                return None  # there are no elements: nothing is asked of them
+            if segment.index is not None:
+                self._misses(depth, "is not there, and no array is made up")
+                return None
+            made = b"{" + segment.token + b":" + made + b"}"
+        return made
+
+    def _put(self, items: list[_Item], segment: Name, text: bytes) -> bool:
+        items.append(_Item(-1, -1, -1, segment.text, _whole(text), has_changed=True, token=segment.token))
+        return True
+
+    def _misses(self, depth: int, why: str) -> bool:
+        if self.edit.kind != "filter":  # what is not there needs no taking out
+            self.unfit.append(Unfit(self.edit.path.upto(depth), why))
+        return False
+
+
+def _whole(text: bytes) -> _Node:
+    return _Node(text, 0, len(text))
+
+
+def _text(node: _Node) -> bytes:
+    """The value as it is now."""
+    if node.items is None:
+        return node.source[node.start : node.end]
+    parts: list[bytes] = []
+    copied_to = node.start
+    for start, end, new in _cuts(node):
+        parts += (node.source[copied_to:start], new)
+        copied_to = end
+    parts.append(node.source[copied_to : node.end])
+    return b"".join(parts)
+
+
+def _cuts(node: _Node) -> Iterator[tuple[int, int, bytes]]:
+    """The pieces of the text that are replaced, in order."""
+    assert node.items is not None
+    stood = node.stood
+    kept = [at for at, item in enumerate(stood) if not item.is_gone]
+    last = kept[-1] if kept else -1
+    for at, item in enumerate(stood[: last + 1]):
+        if item.is_gone:
+            yield item.start, stood[at + 1].start, b""  # with the comma and blanks after it
+        elif item.has_changed:
+            yield item.value_start, item.end, _text(item.node)
+    if last + 1 < len(stood):  # those at the end, with the comma and blanks before them
+        yield (stood[last].end if kept else stood[0].start), stood[-1].end, b""
+    added = [item.token + b":" + _text(item.node) for item in node.items if item.start < 0]
+    if added:
+        at = stood[-1].end if stood else node.end - 1
+        yield at, at, b",".join([b""] * bool(kept) + added)
+
+
+def _items(source: bytes, start: int, end: int) -> list[_Item]:
+    """The members of an object or the elements of an array, as they stand.
+
+    Raises:
+        _Broken: the text is not valid JSON.
+    """
+    is_object = source[start : start + 1] == b"{"
+    close, pattern = (b"}", _MEMBER) if is_object else (b"]", _ELEMENT)
+    found: list[_Item] = []
+    at = start + 1
+    first = _after_blanks(source, at)
+    if source[first : first + 1] == close:
+        return found
+    nested: _Nested | None = None
+    after = b","
+    while after == b",":
+        match = pattern.match(source, at)
+        if match is None:
+            raise _Broken
+        name = _name_of(match["name"]) if is_object else None
+        value_start, value_end = match.span("plain")
+        if value_end >= 0:
+            after, at = match["after"], match.end()
+        else:
+            nested = nested or _Nested(source, start, end)
+            value_start = match.end()
+            value_end = nested.end_of(value_start, len(found) if name is None else name)
+            after, at = _after(source, value_end)
+        item_start = match.start("name") if is_object else value_start
+        found.append(_Item(item_start, value_start, value_end, name, _Node(source, value_start, value_end)))
+    if after != close:
+        raise _Broken
+    return found
+
+
+class _Nested:
+    """Where the objects and arrays of one level end, found without a look into them."""
+
+    __slots__ = ("_raws", "_source")
+
+    def __init__(self, source: bytes, start: int, end: int) -> None:
+        self._source = source
+        decoder = _OBJECT if source[start : start + 1] == b"{" else _ARRAY
+        self._raws: Any = None  # texts by name or place
+        try:
+            self._raws = decoder.decode(memoryview(source)[start:end])
+        except (msgspec.DecodeError, RecursionError):
+            pass  # it knows no halves of surrogate pairs: they are gone through one by one
+
+    def end_of(self, start: int, name: str | int) -> int:
+        """The end of the value that begins at `start`.
+
+        Raises:
+            _Broken: the text is not valid JSON.
+        """
+        try:
+            raw = bytes(self._raws[name])
+        except (TypeError, LookupError):
+            raw = b""
+        if raw and self._source.startswith(raw, start):  # of a doubled member it has the last one alone
+            return start + len(raw)
+        depth = 0
+        for match in _NESTS.finditer(self._source, start):
+            sign = match[0]
+            if depth == 0 and (match.start() != start or sign not in (b"{", b"[")):
+                break
+            depth += (sign in (b"{", b"[")) - (sign in (b"}", b"]"))
+            if depth == 0:
+                return match.end()
+        raise _Broken
+
+
+def _name_of(token: bytes) -> str:
+    if b"\\" not in token:
+        return token[1:-1].decode("utf-8", "surrogateescape")
+    try:
+        name = json.loads(token)
+    except ValueError:
+        raise _Broken from None
+    assert isinstance(name, str)
+    return name
+
+
+def _after(source: bytes, at: int) -> tuple[bytes, int]:
+    """The comma or bracket after a value, and where it ends."""
+    match = _AFTER.match(source, at)
+    if match is None:
+        raise _Broken
+    return match[1], match.end()
+
+
+def _after_blanks(source: bytes, at: int) -> int:
+    match = _BLANKS.match(source, at)
+    return match.end() if match else at
