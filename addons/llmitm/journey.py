@@ -134,12 +134,18 @@ async def _forwarded(trip: routed.Trip) -> Steps:
         await request.body.whole(HELD_BYTES)
         kept.body_s = trip.world.clock.tick_s()
     kept.request_bytes = length or 0
+    sample: bytes = b""
+    most: int | None = 0
     if provider is not None:
         steps = trip.provider(provider)
+        call = calls.find(trip.asked.rest) if request.method == "POST" else None
+        if call is not None:
+            sample = request.body.held or b""
+            most = 0 if call.task in ("embed", "count", "other") else None
     else:
         planned = plan.forward(trip.asked, None, trip.config)
         steps = attempt(planned.attempt, outgoing(request, planned), trip.world, trip.watch, kept)
-    async with aclosing(_limited(steps, trip)) as limited:
+    async with aclosing(_limited(steps, trip, sample, (), most)) as limited:
         async for step in limited:
             yield step
 
@@ -222,8 +228,13 @@ async def _limited(
         body=body,
         max_output_tokens=max_output_tokens,
     )
+    charge = None
+    if (spending := world.spending) is not None and spending.is_on:
+        charge = await spending.charge(trip, models, body, max_output_tokens)
     try:
-        admitted = await limits.admit(asked, trip.config, world.store, world.clock, is_shared=world.is_shared)
+        admitted = await limits.admit(
+            asked, trip.config, world.store, world.clock, is_shared=world.is_shared, charge=charge
+        )
     except Limited as hit:
         world.metrics.hit(hit)
         raise
@@ -243,6 +254,8 @@ async def _limited(
         finally:
             if kept.usage != _UNKNOWN:
                 ticket.settle(kept.usage)
+            if charge is not None and spending is not None:
+                ticket.spend(spending.spent(kept, charge))
 
 
 def _models(name: str, trip: routed.Trip) -> ResponseHead:

@@ -19,6 +19,7 @@ import orjson
 from llmitm import __version__
 from llmitm.exchange import ClientRequest, ResponseHead
 from llmitm.record import exposition
+from llmitm.record.instruments import NANO
 from llmitm.record.series import Family, Point, gauge, gauge_of
 from llmitm.record.snapshot import snapshot
 from llmitm.route.choice import Choice
@@ -37,6 +38,13 @@ MOST_MARKS: Final = 2_000
 STATES: Final = ("ok", "cooling", "exhausted", "dead", "stopped")
 _STATE_OF: Final = {Why.OPERATOR: "stopped", Why.AUTH: "dead", Why.BILLING: "exhausted"}
 """All others cool."""
+MOST_BUDGETS: Final = 1_000
+_BUDGETS: Final = {
+    "spent_usd": "US dollars that are spent of a budget in this period, or held by what is under way.",
+    "limit_usd": "US dollars that may be spent in a period.",
+    "spent_tokens": "Tokens that are spent of a budget in this period, or held by what is under way.",
+    "limit_tokens": "Tokens that may be spent in a period.",
+}
 _JSON: Final = "application/json"
 _TEXTS: Final = ("text/plain", "application/openmetrics-text")
 
@@ -101,10 +109,32 @@ async def standing(world: World) -> list[Family]:
         gauge("llmitm_build_info", "What runs here.", *_build()),
     ]
     try:
+        families += await _budgets(world)
+    except Exception as error:
+        log.error("what is spent of budgets could not be told: %s: %s", type(error).__name__, error)
+    try:
         families += await _credentials(world)
     except Exception as error:  # a recorder fails open, loudly
         log.error("which credentials rest could not be told: %s: %s", type(error).__name__, error)
     return families
+
+
+async def _budgets(world: World) -> Iterator[Family]:
+    """What is spent of each budget in its period, or held by what is under way, and the limits."""
+    standing = [] if world.spending is None else await world.spending.standing()
+    found: dict[str, list[Point]] = {name: [] for name in _BUDGETS}
+    for budget, spent in standing[:MOST_BUDGETS]:
+        labels = (world.redact(budget.name), budget.period)
+        scale = NANO if budget.unit == "usd" else 1
+        found[f"spent_{budget.unit}"].append((labels, spent * scale))
+        found[f"limit_{budget.unit}"].append((labels, budget.most * scale))
+    return iter(
+        [
+            gauge(f"llmitm_budget_{name}", text, ("budget", "period"), found[name])
+            for name, text in _BUDGETS.items()
+            if found[name]
+        ]
+    )
 
 
 def _breakers(world: World) -> Iterator[Point]:

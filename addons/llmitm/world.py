@@ -17,6 +17,7 @@ from llmitm.record.prices import Prices
 from llmitm.route.health import Health
 from llmitm.route.pins import Pins
 from llmitm.secret import Redactor
+from llmitm.spending import Spending
 from llmitm.state import open_store
 from llmitm.state.place import Place
 from llmitm.state.store import Store
@@ -44,6 +45,8 @@ class World:
     """Exchanges that leave a record, so far: those that are over, and those under way."""
     ledger: Recorder | None = None
     """Where the record is kept for good; None: it is not."""
+    spending: Spending | None = None
+    """What budgets hold."""
     is_watched: bool = False
     """True where somebody beside mitmproxy's own addons wants to see upstream legs."""
     is_fast: bool = True
@@ -85,6 +88,8 @@ class World:
     async def close(self) -> None:
         if self.ledger is not None:
             await self.ledger.close()
+        if self.spending is not None:
+            await self.spending.close()
         await self.sender.close()
         await self.store.close()
 
@@ -111,7 +116,7 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
     health = Health(config, clock, store)
     prices = Prices(config, clock)
     metrics = Metrics(config, clock, redact)
-    return World(
+    made = World(
         config=config,
         health=health,
         pins=Pins(store if is_shared else None),
@@ -131,3 +136,6 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
             lambda config: sender.keep_to(timeouts(config)),
         ],
     )
+    made.spending = Spending(config, clock, store, prices, made.price, metrics.guessed)
+    made.followers.append(made.spending.follow)
+    return made

@@ -84,8 +84,11 @@ class Plain:
         value, end = self.state.counts.get(step.key, (0, self.now_us + us(step.ttl_s)))
         if step.limit is not None and step.by >= 0 and value + step.by > step.limit:
             return False
-        if step.by:
-            self.state.counts[step.key] = (value + step.by, end)
+        value += step.by
+        if step.is_lasting and value < 0:
+            value = 0
+        if step.by and (value or step.key in self.state.counts or not step.is_lasting):
+            self.state.counts[step.key] = (value, end)
         return True
 
     def window(self, step: Window) -> bool:

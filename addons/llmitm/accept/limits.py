@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from llmitm.accept import limit_headers, revoked
+from llmitm.accept.budgets import NOTHING, Charge, Spent
 from llmitm.accept.limit_headers import Room
 from llmitm.accept.wanted import WINDOW_S, Asked, Counted, Limit, Wanted, find_key, wanted
 from llmitm.clock import Clock
@@ -48,23 +49,31 @@ _running: Final[set[asyncio.Task[Any]]] = set()
 
 
 async def admit(
-    asked: Asked, config: Config, store: Store, clock: Clock, *, is_shared: bool = False
+    asked: Asked,
+    config: Config,
+    store: Store,
+    clock: Clock,
+    *,
+    is_shared: bool = False,
+    charge: Charge | None = None,
 ) -> Ticket:
-    """Counts the exchange under all its limits at once, or under none where it is over one.
+    """Counts the exchange under all its limits and budgets at once, or under none where it is over one.
 
     Where the store is shared, a key that was revoked elsewhere is refused too.
 
     Raises:
-        Limited: 429 `rate_limit_exceeded` with the headers of its limits.
+        Limited: 429 `rate_limit_exceeded`, or `budget_exceeded`, with the headers of its limits.
         Refused: 401 `invalid_api_key`.
     """
     found = wanted(asked, config)
     key = find_key(asked.auth_key, config) if is_shared and asked.auth_key is not None else None
-    ticket = Ticket(asked, found, store, clock)
+    ticket = Ticket(asked, found, store, clock, charge)
     for limit, step in zip(found.limits, found.steps, strict=True):
         if isinstance(step, Window) and step.by > limit.most:
             raise _too_large(limit, step.by)
     steps: list[Step] = list(found.steps)
+    if charge is not None:
+        steps += charge.steps()
     if key is not None:
         steps.append(revoked.look(key.digest))
     if steps:
@@ -72,6 +81,8 @@ async def admit(
         if key is not None and outcome.values[-1]:
             await ticket.undo()
             raise Refused(401, "invalid_api_key", "This key has been revoked.")
+        if charge is not None and outcome.refused is not None and outcome.refused >= len(found.steps):
+            raise charge.refusal(outcome.refused - len(found.steps), outcome, len(found.steps))
         if outcome.refused is not None:
             wait_s = await _wait_s(found, outcome, store)
             raise _over(found.limits[outcome.refused], wait_s, ticket.headers())
@@ -83,17 +94,21 @@ class Ticket:
 
     __slots__ = (
         "_asked",
+        "_charge",
         "_clock",
         "_is_gone",
         "_is_held",
         "_outcome",
+        "_spent",
         "_store",
         "_taken_s",
         "_usage",
         "_wanted",
     )
 
-    def __init__(self, asked: Asked, found: Wanted, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, asked: Asked, found: Wanted, store: Store, clock: Clock, charge: Charge | None = None
+    ) -> None:
         self._asked = asked
         self._wanted = found
         self._store = store
@@ -101,6 +116,8 @@ class Ticket:
         self._outcome = Outcome(values=())
         self._taken_s = 0.0
         self._usage: Usage | None = None
+        self._charge = charge
+        self._spent: Spent | None = None
         self._is_held = False
         self._is_gone = False
 
@@ -125,23 +142,30 @@ class Ticket:
         """What the tightest of its limits leave, in the client's dialect; none where none is set."""
         rooms: dict[str, Room] = {}
         outcome = self._outcome
-        # a look at revoked keys may follow the limits
+        # budgets and a look at revoked keys may follow the limits
         for limit, value, end_s in zip(self._wanted.limits, outcome.values, outcome.ends_s, strict=False):
             if limit.counted is not Counted.CONCURRENCY:
                 room = Room(limit=limit.most, remaining=max(limit.most - value, 0), reset_s=end_s or 0)
                 known = rooms.setdefault(limit.counted, room)
                 if (room.remaining, room.limit) < (known.remaining, known.limit):
                     rooms[limit.counted] = room
-        return limit_headers.write(self._asked.dialect, rooms, self._clock.now_s()) if rooms else ()
+        told = limit_headers.write(self._asked.dialect, rooms, self._clock.now_s()) if rooms else ()
+        if self._charge is not None and outcome.values:
+            told += self._charge.headers(outcome, len(self._wanted.steps))
+        return told
 
     def settle(self, usage: Usage | None) -> None:
         """Tells what was used; it is counted when the ticket is released. None: not known."""
         self._usage = usage
 
+    def spend(self, spent: Spent) -> None:
+        """Tells what its budgets are to be charged in truth; without it they keep the guess."""
+        self._spent = spent
+
     async def release(self) -> None:
         """Ends it, once: later calls do nothing. Never raises: the answer is out."""
         if self._is_held:
-            await self._end((*self._settlement(), *self._given_back()))
+            await self._end((*self._settlement(), *self._charged(self._spent), *self._given_back()))
 
     async def undo(self) -> None:
         """As if it had never been let in."""
@@ -149,7 +173,7 @@ class Ticket:
             age_s = self._age_s()
             steps = self._wanted.steps
             back = (_changed(step, -step.by, age_s) for step in steps if isinstance(step, Window))
-            await self._end((*back, *self._given_back()))
+            await self._end((*back, *self._charged(NOTHING), *self._given_back()))
 
     async def _end(self, steps: tuple[Step, ...]) -> None:
         self._is_held = False
@@ -177,6 +201,10 @@ class Ticket:
             if limit.counted is Counted.TOKENS and isinstance(step, Window):
                 if by := used - step.by:
                     yield _changed(step, by, age_s)
+
+    def _charged(self, spent: Spent | None) -> Iterator[Step]:
+        if self._charge is not None and spent is not None:
+            yield from self._charge.settlement(spent, self._clock.now_s())
 
     def _used(self) -> int | None:
         """None: nothing is known. Of what is known in part, and of a cut answer, the guess fills the rest."""

@@ -24,7 +24,7 @@ from llmitm.errors import ConfigError, LlmitmError
 
 PREFIX: Final = "sk-proxy-"
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_LIMITS: Final = ("rpm", "tpm", "concurrency", "budget_usd")
+_LIMITS: Final = ("rpm", "tpm", "concurrency")
 
 
 def new(config: Path | None, name: str, options: Mapping[str, Any]) -> int:
@@ -98,8 +98,10 @@ def _row(key: AuthKey, now: datetime) -> tuple[str, ...]:
     expires = key.expires_at
     state = "disabled" if key.disabled else "expired" if expires and expires <= now else "in use"
     limits = [f"{name} {value:g}" for name in _LIMITS if (value := getattr(key, name)) is not None]
-    if key.budget_usd is not None and key.budget_period:
-        limits[-1] += f" {key.budget_period}"
+    for name in ("budget_usd", "budget_tokens"):
+        amounts = getattr(key, name)
+        by_period = amounts if isinstance(amounts, Mapping) else {key.budget_period: amounts}
+        limits += (f"{name} {one:g} {period}" for period, one in by_period.items() if one is not None)
     return (
         key.name,
         _origin(key),

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from pydantic import BaseModel, ValidationError
 
+from llmitm.config.budget import forgotten
 from llmitm.config.schema import (
     SIGNED,
     Config,
@@ -474,7 +475,7 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
     _check_tls(completed, problems)
     _check_capabilities(completed, problems)
     _check_state(completed, problems)
-    warnings = _check_auth(completed, problems)
+    warnings = [*_check_auth(completed, problems), *forgotten(completed)]
     return completed.model_copy(update={"warnings": tuple(warnings)})
 
 

@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from llmitm.config.budget import Budget, Period, Tokens, Usd
 from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
 from llmitm.exchange import Dialect
@@ -168,9 +169,9 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Glob = Annotated[str, Field(min_length=1)]
 PathGlob = Annotated[
-    str, _matching(r"/(?:upload/)?v[12](?:beta|alpha)?/.+", "paths with their version, such as /v1/skills*, are")
+    str,
+    _matching(r"/(?:upload/)?v[12](?:beta|alpha)?/.+", "paths with their version, such as /v1/skills*, are"),
 ]
-Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _as_secret(value: Any) -> Any:
@@ -378,8 +379,10 @@ class AuthKey(Table):
     rpm: Count | None = None
     tpm: Count | None = None
     concurrency: Count | None = None
-    budget_usd: Money | None = None
-    budget_period: Literal["daily", "weekly", "monthly", "total"] | None = None
+    budget_usd: Usd | None = None
+    """A number is for `budget_period`; a table has numbers by period."""
+    budget_tokens: Tokens | None = None
+    budget_period: Period = "monthly"
     disabled: bool = False
 
     @field_validator("expires_at", mode="before")
@@ -567,6 +570,7 @@ class Config(Table):
     timeouts: Timeouts = Timeouts()
     streaming: Streaming = Streaming()
     rate_limit: RateLimit = RateLimit()
+    budget: Budget = Budget()
     payload: Payload = Payload()
     passthrough_headers: tuple[str, ...] = ()
     hooks: Hooks = Hooks()

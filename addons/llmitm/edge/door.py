@@ -129,6 +129,8 @@ class Door:
         self._spawn(self.world.metrics.loop.watch())
         if self.world.ledger is not None:
             self.world.ledger.start()
+        if self.world.spending is not None:
+            self.world.spending.start()
         self._spawn(self._announce())
 
     async def _announce(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from llmitm import world
@@ -45,9 +46,17 @@ def world_or_exit(
 def _keep_ledger(made: world.World, folder: Path) -> None:
     from llmitm.record.ledger.books import Books  # costs memory where it is not wanted
     from llmitm.record.ledger.place import Place
+    from llmitm.record.ledger.spent import Sum, sums
 
     place = Place.of(made.config.ledger.url, folder)
     books = Books(made.config, place, made.clock, made.redact, begun=lambda: made.numbered)
     made.ledger = books
     made.sinks = (*made.sinks, books)
     made.followers.append(books.follow)
+    if made.spending is not None and not made.is_shared:
+
+        async def spent(since_s: float, until_s: float) -> Sequence[Sum]:
+            await books.flush()
+            return await sums(place, since_s, until_s)
+
+        made.spending.read = spent

@@ -119,6 +119,10 @@ class Instruments:
             "Exchanges that were refused because of a limit: whose it is, and what it counts.",
             ("limit", "kind"),
         )
+        self.guessed = Counter(
+            "llmitm_budget_estimates",
+            "Exchanges of which budgets count an estimate, since nobody told what they used or cost.",
+        )
 
     def read(self) -> Iterator[Family]:
         for one in vars(self).values():

@@ -105,6 +105,10 @@ class Metrics:
         """A limit was hit. Its names are the configuration's."""
         self.counted.limited.add(self._limits.of(hit.limit, is_proven=True), hit.kind)
 
+    def guessed(self) -> None:
+        """Budgets count an estimate of what an exchange took."""
+        self.counted.guessed.add()
+
     def _key(self, entry: Entry, outcome: Outcome) -> None:
         name = self._auth_keys.of(entry.auth_key)
         self.counted.key_requests.add(name, outcome)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from llmitm.state.store import Lease, Mark, Step, Store
+from llmitm.state.store import Count, Lease, Mark, Step, Store
 
 MOST_DEBTS: Final = 50_000
 """Of each kind; beyond it the oldest are forgotten: places and most marks end by themselves."""
@@ -15,7 +16,7 @@ _TOGETHER: Final = 200
 
 
 class Debts:
-    """Places that it may still count, and marks that changed."""
+    """Places that it may still count, marks that changed, and what was added to lasting counts."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], Lease] = {}
@@ -23,9 +24,11 @@ class Debts:
         self._marks: dict[str, bool] = {}
         """By key: whether it was taken away at some time, and perhaps set again. How it stands is looked
         up when it is told."""
+        self._sums: dict[str, Count] = {}
+        """By key: all that was added, in one step."""
 
     def __len__(self) -> int:
-        return len(self._places) + len(self._marks)
+        return len(self._places) + len(self._marks) + len(self._sums)
 
     def owe_places(self, steps: Iterable[Lease]) -> None:
         """Places that were taken there and given back here."""
@@ -43,6 +46,21 @@ class Debts:
             if isinstance(step, Mark) and (step.value or step.is_over):
                 _put(self._marks, step.key, step.is_over or self._marks.get(step.key, False))
 
+    def owe_sums(self, steps: Sequence[Step], *, is_unsure: bool) -> None:
+        """What was added to lasting counts here.
+
+        Of a batch of which nobody knows whether it was done there too (`is_unsure`), what was added is told
+        again and what was given back is not: rather too much is counted than too little.
+        """
+        for step in steps:
+            if isinstance(step, Count) and step.is_lasting and step.by and (step.by > 0 or not is_unsure):
+                self._owe_sum(step)
+
+    def _owe_sum(self, step: Count) -> None:
+        before = self._sums.get(step.key)
+        by = step.by + (before.by if before is not None else 0)
+        _put(self._sums, step.key, replace(step, by=by, limit=None))
+
     async def pay(self, local: Store, shared: Store) -> int:
         """Tells all that is owed by now, and how much that was. Marks are told as they stand in `local`.
 
@@ -51,7 +69,8 @@ class Debts:
         owed = len(self)
         for _ in range(0, owed, _TOGETHER):
             places, marks = _some(self._places, _TOGETHER), _some(self._marks, _TOGETHER)
-            steps = [*places.values(), *await _as_they_stand(marks, local)]
+            sums = _some(self._sums, _TOGETHER)
+            steps = [*places.values(), *await _as_they_stand(marks, local), *sums.values()]
             try:
                 await shared.apply(steps)
             except BaseException:
@@ -59,6 +78,8 @@ class Debts:
                 self._marks = marks | {
                     key: over or marks.get(key, False) for key, over in self._marks.items()
                 }
+                for step in sums.values():
+                    self._owe_sum(step)
                 raise
         return owed
 

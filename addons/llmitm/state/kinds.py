@@ -62,6 +62,10 @@ class Number:
         self.value = value
         self.until_us = until_us
 
+    def set(self, value: int, until_us: int | None) -> None:
+        """As it stands elsewhere."""
+        self._set(True, value, until_us)
+
     def end_us(self) -> int | None:
         return self.until_us
 
@@ -76,7 +80,9 @@ class Number:
         value = self.value + step.by
         if step.limit is not None and step.by >= 0 and value > step.limit:
             return False
-        if step.by:
+        if step.is_lasting and value < 0:
+            value = 0
+        if step.by and (self.exists or value or not step.is_lasting):
             undo.append(partial(self._set, self.exists, self.value, self.until_us))
             if not self.exists and step.ttl_s is not None:
                 self.until_us = now_us + in_us(step.ttl_s)

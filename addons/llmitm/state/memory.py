@@ -89,6 +89,15 @@ class MemoryStore:
         mark.set(value, None if ends_s is None else now_us + in_us(ends_s))
         self._marks.settle(now_us)
 
+    def note_sum(self, key: str, value: int, ends_s: float | None) -> None:
+        """A lasting count as it stands elsewhere, whatever stood here."""
+        if not value and key not in self._counts.kept:
+            return
+        now_us = in_us(self._clock.tick_s())
+        count = self._counts.open(key) or self._counts.begin(key, Number())
+        count.set(value, None if ends_s is None else now_us + in_us(ends_s))
+        self._counts.settle(now_us)
+
     async def close(self) -> None:
         for book in self._books:
             book.clear()

@@ -244,7 +244,7 @@ def _fields(step: Step) -> tuple[object, ...]:
     """The five that the script takes for a step."""
     match step:
         case Count():
-            return "c", step.by, _or_false(step.limit), _us(step.ttl_s), False
+            return "c", step.by, _or_false(step.limit), _us(step.ttl_s), step.is_lasting
         case Window():
             return "w", step.by, _or_false(step.limit), slice_us(step.window_s), _us(step.age_s)
         case Lease():

@@ -10,7 +10,7 @@ from typing import Final
 from llmitm.clock import Clock
 from llmitm.state.debts import Debts
 from llmitm.state.memory import MemoryStore
-from llmitm.state.store import Lease, Mark, Outcome, Step, Store, StoreUnavailable
+from llmitm.state.store import Count, Lease, Mark, Outcome, Step, Store, StoreUnavailable
 
 AGAIN_S: Final = 2.0
 """Until a place that did not answer is asked again."""
@@ -26,8 +26,9 @@ class SharedStore:
     batches: no caller waits for a store that is known to be away.
 
     Local windows, counts and places begin empty. Marks do not: those that this process has seen stand, such
-    as a key that was revoked, still do. When the shared store is back it is told of the marks that were set
-    or taken away meanwhile, and of places that it still counts although they were given back.
+    as a key that was revoked, still do, and lasting counts go on from what was last seen of them. When the
+    shared store is back it is told of the marks that were set or taken away meanwhile, of what was added to
+    lasting counts, and of places that it still counts although they were given back.
     """
 
     def __init__(self, shared: Store, clock: Clock, *, name: str) -> None:
@@ -59,20 +60,22 @@ class SharedStore:
         except StoreUnavailable as error:
             self._go_local(error)
             self._debts.owe_perhaps(steps)
-            return await self._apply_locally(steps)
+            return await self._apply_locally(steps, is_unsure=True)
         await self._follow(steps, outcome)
         return outcome
 
     async def _follow(self, steps: Sequence[Step], outcome: Outcome) -> None:
-        """Keeps in mind how marks stand, and gives places back that were taken here."""
+        """Keeps in mind how marks and sums stand, and gives places back that were taken here."""
         for at, step in enumerate(steps):
             match step:
                 case Mark(key=key):
                     self._local.note_mark(key, outcome.values[at], outcome.ends_s[at])
+                case Count(key=key, is_lasting=True) if not self.is_local:
+                    self._local.note_sum(key, outcome.values[at], outcome.ends_s[at])
                 case Lease(is_over=True) if outcome.refused is None and self._local.holds(step):
                     await self._local.apply([step])
 
-    async def _apply_locally(self, steps: Sequence[Step]) -> Outcome:
+    async def _apply_locally(self, steps: Sequence[Step], *, is_unsure: bool = False) -> Outcome:
         are_elsewhere = [
             step for step in steps if isinstance(step, Lease) and step.is_over and not self._local.holds(step)
         ]
@@ -80,6 +83,7 @@ class SharedStore:
         if outcome.refused is None:
             self._debts.owe_places(are_elsewhere)
             self._debts.owe_marks(steps)
+            self._debts.owe_sums(steps, is_unsure=is_unsure)
         return outcome
 
     def _go_local(self, error: StoreUnavailable) -> None:

@@ -2,7 +2,7 @@
 --
 -- KEYS: one a step. ARGV: the time in microseconds, or "" for the server's own; how many seconds a key
 -- without an end outlives its last use; and in JSON five fields a step, false where there is nothing:
---   count:  "c", by,     limit, life in us,  false
+--   count:  "c", by,     limit, life in us,  true where it is never below 0
 --   window: "w", by,     limit, slice in us, age in us
 --   lease:  "l", holder, limit, life in us,  true to give back
 --   mark:   "m", value,  false, life in us,  true to take away
@@ -69,7 +69,8 @@ function count.take(_, one, step)
   local by = step[2]
   local value = one.value + by
   if step[3] and by >= 0 and value > step[3] then return false end
-  if by ~= 0 then
+  if step[5] and value < 0 then value = 0 end
+  if by ~= 0 and (one.exists or value ~= 0 or not step[5]) then
     if not one.exists and step[4] then one.till = now + step[4] end
     one.exists, one.is_changed, one.value = true, true, value
   end

@@ -31,6 +31,9 @@ class Count:
     ttl_s: float | None = None
     """How long a counter that did not exist lives, in seconds from now; None: for ever. A counter that
     exists keeps its end, so that a window is as long as it was when it began."""
+    is_lasting: bool = False
+    """True for a sum such as what was spent: giving back never takes it below 0, and while a shared store is
+    away it goes on from what was last seen of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,7 +146,7 @@ def write_error(
     without a place for them leave them out. Of the message, the first 4,000 signs are told. `request_id`
     may be empty.
     """
-    told = _Told(status, KINDS[kind_of_status(status)], code, message, param)
+    told = _Told(status, _kind_of_ours(status, code), code, message, param)
     return orjson.dumps(_body(dialect, told, request_id))
 
 
@@ -158,8 +158,13 @@ def write_error_event(
 
     `sequence_number` is the number of events that came before it; only OpenAI's responses count them.
     """
-    told = _Told(status, KINDS[kind_of_status(status)], code, message)
+    told = _Told(status, _kind_of_ours(status, code), code, message)
     return _event(dialect, told, request_id, sequence_number)
+
+
+def _kind_of_ours(status: int, code: str) -> Kind:
+    """A budget of ours that is spent is told in each dialect's words for an account out of money."""
+    return KINDS["billing" if code == "budget_exceeded" else kind_of_status(status)]
 
 
 def write_failure(dialect: Dialect, failure: Failure, request_id: str) -> tuple[int, bytes, Headers]:

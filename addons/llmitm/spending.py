@@ -1,0 +1,331 @@
+"""Budgets of a running gateway: what exchanges take of them, and what was taken before it started.
+
+    charge = await spending.charge(trip, models, body, most)     # before; None where no budget applies
+    ticket.spend(spending.spent(entry, charge))                  # after; all attempts of the exchange
+
+Where counters begin anew with the process, what was spent is read from the ledger at the start. Until that
+has been done, exchanges under a budget wait a while and are then refused: nobody knows what they may spend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from llmitm.accept import budgets
+from llmitm.accept.budgets import Budget, Charge, Spent
+from llmitm.accept.estimate import Estimate, estimate_tokens
+from llmitm.clock import Clock
+from llmitm.config.schema import Config
+from llmitm.errors import Refused
+from llmitm.exchange import Noted, Usage
+from llmitm.record.cost import Cost
+from llmitm.record.entry import Entry
+from llmitm.record.prices import Prices
+from llmitm.route import calls, plan
+from llmitm.state.store import Step, Store
+from llmitm.translate import peek
+
+if TYPE_CHECKING:
+    from llmitm.routed import Trip
+
+log = logging.getLogger("llmitm")
+
+WAIT_S: Final = 10.0
+"""So long an exchange waits for what was spent before the start."""
+RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Pauses before a ledger that cannot be read is asked again; the last one over and over."""
+MOST_WARNED: Final = 200
+"""Models without a price that are named in the log: their names come from clients."""
+_READ_TO_THE_END: Final = frozenset({"answered", "truncated", "dropped", None})
+"""Ends of attempts that an upstream may have worked for, although it told of no tokens."""
+
+
+class Sum(Protocol):
+    """What a key has spent."""
+
+    @property
+    def auth_key(self) -> str | None: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+    @property
+    def usd_nano(self) -> int: ...
+
+
+type Read = Callable[[float, float], Awaitable[Sequence[Sum]]]
+"""What was spent in exchanges that began since one moment, and before another (seconds since the epoch)."""
+
+
+class Spending:
+    """One for a process. Follows the configuration; what was spent stays."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        store: Store,
+        prices: Prices,
+        price: Callable[[Noted], Cost | None],
+        guessed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`guessed` is called for each exchange of which an estimate is what counts."""
+        self._clock = clock
+        self._store = store
+        self._prices = prices
+        self._price = price
+        self._guessed = guessed
+        self.read: Read | None = None
+        """None: counters outlive the process by themselves, or nothing is kept."""
+        self._has_started = False
+        self._opened: set[str] = set()
+        self._opening: asyncio.Task[None] | None = None
+        self._warned: set[tuple[str, str]] = set()
+        self._has_prices = False
+        self.follow(config)
+
+    def follow(self, config: Config) -> None:
+        self._config = config
+        self._budgets = budgets.read(config)
+        self.is_on = bool(self._budgets.every())
+        if self._has_started:
+            self._open_soon()
+
+    # -- before
+
+    async def charge(
+        self, trip: Trip, models: Sequence[str], body: bytes, max_output_tokens: int | None
+    ) -> Charge | None:
+        """What the exchange is guessed to take of its budgets; None where none holds for it.
+
+        Raises:
+            Refused: 503 `budget_unknown`, 403 `price_unknown`.
+        """
+        mine = self._budgets.of(trip.kept.auth_key)
+        if not mine or not trip.endpoint.injects:  # what clients pay themselves is their business
+            return None
+        await self._ready()
+        now_s = self._clock.now_s()
+        estimate = estimate_tokens(body, max_output_tokens)
+        prompt = whole = 0
+        if any(one.unit == "usd" for one in mine):
+            if not self._has_prices:
+                await asyncio.to_thread(self._prices.warm)
+                self._has_prices = True
+            prompt, whole = self._cost(_candidates(trip, models, body), estimate, now_s)
+        return Charge(
+            budgets=mine,
+            at_s=now_s,
+            estimate=estimate,
+            prompt=Spent(tokens=estimate.prompt, usd_nano=prompt),
+            whole=Spent(tokens=estimate.total, usd_nano=whole),
+        )
+
+    def _cost(
+        self, candidates: Iterator[tuple[str, str]], estimate: Estimate, now_s: float
+    ) -> tuple[int, int]:
+        """Of the prompt, and of prompt and answer, where the dearest is asked."""
+        prompt = whole = 0
+        sizes = (estimate.prompt, 0), (estimate.prompt, estimate.answer)
+        for provider, model in dict.fromkeys(candidates):
+            first, second = (
+                self._prices.cost(
+                    provider=provider,
+                    model=model,
+                    usage=Usage(input_tokens=given, output_tokens=made),
+                    at_s=now_s,
+                ).usd_nano
+                for given, made in sizes
+            )
+            if first is None or second is None:
+                self._has_no_price(provider, model)
+            else:
+                prompt, whole = max(prompt, first), max(whole, second)
+        return prompt, whole
+
+    def _has_no_price(self, provider: str, model: str) -> None:
+        """Raises Refused, where that is what the configuration wants."""
+        if self._config.budget.unknown_price == "refuse":
+            raise Refused(
+                403,
+                "price_unknown",
+                f"Nobody knows what {model[:100]!r} costs at {provider}, so no budget can hold it. Have its "
+                "price set in [model_prices].",
+            )
+        if (provider, model) in self._warned or len(self._warned) >= MOST_WARNED:
+            return
+        self._warned.add((provider, model))
+        log.warning(
+            "nobody knows what %r costs at %s: budgets in dollars do not hold it; set its price in "
+            '[model_prices], or refuse such requests with unknown_price = "refuse" in [budget]',
+            model[:100],
+            provider,
+        )
+
+    # -- after
+
+    def spent(self, entry: Entry, charge: Charge) -> Spent:
+        """What all attempts of an exchange took. Where nobody told, the guess counts. Never raises."""
+        try:
+            found = [self._of(noted, charge) for noted in entry.attempts]
+        except Exception as error:
+            log.error("exchange %s: what it cost is not known: %s", entry.id, type(error).__name__)
+            self._guessed()
+            return charge.whole
+        if any(is_guess for _, is_guess in found):
+            self._guessed()
+        return Spent(
+            tokens=sum(one.tokens for one, _ in found), usd_nano=sum(one.usd_nano for one, _ in found)
+        )
+
+    def _of(self, noted: Noted, charge: Charge) -> tuple[Spent, bool]:
+        """What one attempt took, and whether a part of that is a guess."""
+        usage = _filled(noted, charge.estimate)
+        if usage is None:
+            return budgets.NOTHING, False
+        tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        is_guess = usage is not noted.usage
+        if not any(one.unit == "usd" for one in charge.budgets):
+            return Spent(tokens=tokens, usd_nano=0), is_guess
+        cost = self._price(replace(noted, usage=usage))
+        if cost is None or cost.usd_nano is None:
+            return Spent(tokens=tokens, usd_nano=charge.whole.usd_nano), True
+        return Spent(tokens=tokens, usd_nano=cost.usd_nano), is_guess
+
+    # -- what was spent before
+
+    def start(self) -> None:
+        """Begins to read it. Needs a running event loop."""
+        self._has_started = True
+        self._open_soon()
+
+    def _open_soon(self) -> None:
+        if self.read is None or not self._unopened():
+            return
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.get_running_loop().create_task(self._open(self.read))
+
+    def _unopened(self) -> list[Budget]:
+        return [one for one in self._budgets.every() if _name(one) not in self._opened]
+
+    async def _ready(self) -> None:
+        """Raises Refused where it is not known in time what was spent before."""
+        if not self._has_started:
+            self.start()
+        if self._opening is None or self._opening.done():
+            return
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await asyncio.shield(self._opening)
+        except TimeoutError:
+            raise Refused(
+                503,
+                "budget_unknown",
+                "What has been spent of the budget cannot be read at the moment.",
+                headers=((b"retry-after", b"5"),),
+            ) from None
+
+    async def _open(self, read: Read) -> None:
+        failures = 0
+        while wanted := self._unopened():
+            try:
+                await self._add(wanted, read)
+            except Exception as error:
+                if failures == 0:
+                    log.error(
+                        "what was spent of budgets cannot be read from the ledger: %s: %s; requests under a "
+                        "budget are refused until it can",
+                        type(error).__name__,
+                        error,
+                    )
+                await self._clock.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+
+    async def _add(self, wanted: list[Budget], read: Read) -> None:
+        now_s = self._clock.now_s()
+        begins = {budget: budget.span(now_s).begins_s for budget in wanted}
+        found = {since_s: await read(since_s, now_s) for since_s in set(begins.values())}
+        steps: list[Step] = []
+        usd_nano: dict[str, int] = {}
+        for budget, since_s in begins.items():
+            mine = [one for one in found[since_s] if _is_of(one, budget)]
+            if by := sum(one.tokens if budget.unit == "tokens" else one.usd_nano for one in mine):
+                steps.append(budget.add(by, now_s))
+                usd_nano[f"{budget.name} {budget.span(now_s).name}"] = by
+        if steps:
+            await self._store.apply(steps)
+        self._opened.update(map(_name, wanted))
+        log.info("budgets: %d read from the ledger, %d of them used already", len(wanted), len(steps))
+
+    async def standing(self) -> list[tuple[Budget, int]]:
+        """Every budget, and what is spent or held of it now."""
+        every = self._budgets.every()
+        if not every:
+            return []
+        now_s = self._clock.now_s()
+        outcome = await self._store.apply([one.add(0, now_s) for one in every])
+        return list(zip(every, outcome.values, strict=True))
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+
+
+def _name(budget: Budget) -> str:
+    """Of what is counted, whatever its limit."""
+    return f"{budget.unit}:{budget.name}:{budget.period}:{budget.timezone}"
+
+
+def _is_of(one: Sum, budget: Budget) -> bool:
+    return budget.name == "all" or budget.name == f"key:{one.auth_key}"
+
+
+def _candidates(trip: Trip, models: Sequence[str], body: bytes) -> Iterator[tuple[str, str]]:
+    """Providers that may be asked first, each with its name of the model; none where nobody serves it."""
+    if not models:
+        call = calls.find(trip.asked.rest)
+        seen = peek.peek(body) if body else None
+        named = (call.model if call is not None else None) or (seen.model if seen is not None else None)
+        models = (named,) if named is not None else ()
+    match trip.endpoint.kind:
+        case "gateway":
+            for model in models[:1]:
+                pool = trip.config.routing.aliases.get(model)
+                for one in (model,) if pool is None else [member.model for member in pool]:
+                    try:
+                        found = plan.of_model(one, trip.asked.endpoint, trip.config)
+                    except Refused:
+                        continue
+                    yield from ((choice.provider, choice.model) for choice in found)
+        case "cloudflare" if models:
+            for way in plan.through_cloudflare(trip.asked, trip.config):
+                yield way.provider, way.model
+        case _ if trip.endpoint.provider is not None:
+            for model in models[:1]:
+                yield trip.endpoint.provider, model
+
+
+def _filled(noted: Noted, guess: Estimate) -> Usage | None:
+    """What an attempt used, the unknown parts guessed; None: nothing, since nobody worked for it."""
+    usage = noted.usage
+    if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
+        has_failed = noted.status is not None and noted.status >= 400
+        if has_failed or noted.ending not in _READ_TO_THE_END or noted.request_bytes is None:
+            return None
+        if not guess.answer:  # a call that makes no tokens: what counts tokens, for one, is free
+            return None
+        return Usage(input_tokens=guess.prompt, output_tokens=guess.answer, is_final=False)
+    given, made = usage.input_tokens, usage.output_tokens
+    if given is not None and made is not None and usage.is_final:
+        return usage
+    made = guess.answer if made is None else made
+    return replace(
+        usage,
+        input_tokens=guess.prompt if given is None else given,
+        output_tokens=made if usage.is_final else max(made, guess.answer),
+    )
