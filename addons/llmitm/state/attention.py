@@ -4,42 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-STEP_S: Final = 0.05
+STEP_S: Final = 0.01
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Loop(Protocol):
+    """What is needed of an event loop."""
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer: ...
 
 
 class Attention:
-    """Counts time only while the event loop is free to look at its sockets.
+    """Counts `STEP_S` at the most for each turn of the event loop.
 
     A process that stands still, or whose loop is full of work, hears nothing whatever the other side does:
-    answers lie there unread. So a step that ended late counts for less, and one that ended half its length
-    late for nothing.
+    answers lie there unread until its next turn, and a call takes several turns. So whoever waits for T
+    seconds of this time was given T / `STEP_S` turns at least; and as each turn counts for something, the
+    wait ends however busy the loop is.
     """
 
-    def __init__(self, look: Callable[[float], bool]) -> None:
+    def __init__(
+        self, look: Callable[[float], bool], loop: Callable[[], Loop] = asyncio.get_running_loop
+    ) -> None:
         """`look` is told after each step what was paid by then, and says whether to go on."""
         self.paid_s = 0.0
         """Grows by `STEP_S` at a time; only differences tell anything."""
         self._look = look
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = loop
+        self._timer: Timer | None = None
 
     def pay(self) -> None:
         """Begins, where it has not; costs nothing while it goes on."""
         if self._timer is None:
-            self._again()
-
-    def _again(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(STEP_S, self._step)
+            self._timer = self._loop().call_later(STEP_S, self._step)
 
     def _step(self) -> None:
-        assert self._timer is not None
-        late_s = asyncio.get_running_loop().time() - self._timer.when()
-        self.paid_s += max(STEP_S - 2 * late_s, 0)
+        self._timer = None
+        self.paid_s += STEP_S
         if self._look(self.paid_s):
-            self._again()
-        else:
-            self._timer = None
+            self.pay()
 
     def close(self) -> None:
         if self._timer is not None:

@@ -81,14 +81,19 @@ class RedisStore:
     """
 
     def __init__(
-        self, place: Place, *, timeout_s: float = TIMEOUT_S, now_us: Callable[[], int] | None = None
+        self,
+        place: Place,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        now_us: Callable[[], int] | None = None,
+        client: Redis | None = None,
     ) -> None:
-        """`now_us`: a time to be used for the server's, in tests."""
+        """`now_us`: a time to be used for the server's, and `client` another driver, in tests."""
         self.name = place.name
         self._password = place.password
         self._timeout_s = timeout_s
         self._now_us = now_us
-        self._client = _client(place)
+        self._client = client or _client(place)
         self._waiting: list[_Call] = []
         self._open: dict[asyncio.Future[list[int]], _Call] = {}
         """All that have no answer yet, the oldest first."""
@@ -115,9 +120,7 @@ class RedisStore:
         self._open[call.answer] = call
         self._attention.pay()
         if len(self._lanes) < LANES:
-            lane = asyncio.create_task(self._send_waiting())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            self._lanes.add(asyncio.create_task(self._keep_lane()))
         try:
             return _outcome(await call.answer)
         except (TimeoutError, RedisError, OSError) as error:
@@ -137,6 +140,15 @@ class RedisStore:
             del self._trips[trip]
             trip.reschedule(0)
         return bool(self._open or self._trips)
+
+    async def _keep_lane(self) -> None:
+        try:
+            await self._send_waiting()
+        finally:
+            # not by a callback of the task, which comes a turn later: who asks until then would wait in vain
+            lane = asyncio.current_task()
+            assert lane is not None
+            self._lanes.discard(lane)
 
     async def _send_waiting(self) -> None:
         """One lane: sends until nobody waits. What fails, fails all that went together."""
