@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from llmitm import __version__, listed, measured, paced, passed, routed, translated
+from llmitm import __version__, calls_beside, listed, measured, paced, passed, routed, translated
 from llmitm.accept import endpoints, keys, limit_headers, limits
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Limited, Refused, UpstreamFailed
@@ -200,8 +200,9 @@ async def _by_model(trip: routed.Trip) -> Steps:
     kept.took(body, trip.world.clock)
     wanted = translated.wanted(call, request, body)
     kept.model = wanted.models[0]
-    steps = trip.gateway(call, body, wanted)
-    most = wanted.max_output_tokens if call.task == "generate" else 0
+    is_beside = call.task in calls_beside.TASKS
+    steps = (calls_beside.steps if is_beside else routed.Trip.gateway)(trip, call, body, wanted)
+    most = wanted.max_output_tokens if call.task in ("generate", "complete") else 0
     async with aclosing(_limited(steps, trip, body, wanted.models, most)) as limited:
         async for step in limited:
             yield step

@@ -14,7 +14,7 @@ from functools import partial
 
 import orjson
 
-from llmitm import shaped, translated
+from llmitm import prepared, shaped, translated
 from llmitm.attempt import attempt, outgoing
 from llmitm.beating import Beating
 from llmitm.config.schema import Config, Credential, Endpoint, ProviderOptions
@@ -31,6 +31,7 @@ from llmitm.route.search import Found, Search, chain, larger
 from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
 from llmitm.translate import peek, unasked
+from llmitm.translate.beside import Beside
 from llmitm.translate.cut import without_envelopes
 from llmitm.translate.notes import Notes
 from llmitm.tries import Make, Tries
@@ -94,14 +95,14 @@ class Trip:
         )
 
         def make(found: Found[Candidate], number: int) -> Steps:
-            return self._by_candidate(found, number, call, body, wanted, asked)
+            return self.by_candidate(found, number, call, body, wanted, asked)
 
         steps = self.tried(search, make, call.dialect, is_events=wanted.is_stream and not call.is_json_array)
         async with aclosing(steps):
             async for step in steps:
                 yield step
 
-    def _by_candidate(
+    def by_candidate(
         self,
         found: Found[Candidate],
         number: int,
@@ -112,14 +113,18 @@ class Trip:
     ) -> Steps:
         request, config, world, kept = self.request, self.config, self.world, self.kept
         chosen = found.choice.value
-        header = request.header(b"x-llmitm-strict")
-        is_strict = self.endpoint.strict or chosen.options.strict or header in _YES
+        is_strict = self.is_strict(chosen.options)
         shaping = self._shaping(
+        """The steps of one attempt.
+
+        Raises:
+            Refused: the request cannot be said to this one.
+        """
             call, chosen.provider, chosen.options, wanted.models[0], chosen.model, is_strict=is_strict
         )
         if shaping is not None:
             body = shaping.before(body)
-        made = translated.prepare(
+        asking_for, made = prepared.prepare(
             call,
             body,
             found.asked_model,
@@ -130,7 +135,7 @@ class Trip:
             now_s=world.clock.now_s(),
         )
         if made is not None:
-            planned = plan.towards(asked, chosen, translated.call_of(made), config, number)
+            planned = plan.towards(asked, chosen, asking_for, config, number)
             sending = translated.outgoing(request, planned, made, config, chosen.options.api_version)
             if shaping is not None:
                 sending = shaping.after(sending, planned.attempt)
@@ -146,15 +151,16 @@ class Trip:
             steps = attempt(planned.attempt, sending, world, self.watch, kept)
             return back.steps(steps if shaping is None else shaping.back(steps))
         planned = plan.towards(asked, chosen, call, config, number)
-        sent = without_envelopes(call.dialect, body)
+        sent = prepared.native(call, without_envelopes(call.dialect, body), chosen)
         if call.model is None and chosen.model != wanted.models[0]:
             sent = peek.replace_member(sent, "model", chosen.model)
         asking = None
         if call.dialect is Dialect.OPENAI_CHAT and wanted.is_stream and config.streaming.ask_usage:
-            if chosen.has_stream_options and call.task == "generate":
+            if chosen.has_stream_options and call.task in ("generate", "complete"):
                 asking = unasked.asking(sent)
         planned = translated.with_version(request, planned, call.dialect)
-        sending = outgoing(request, planned, asking or sent, decodable=call.task == "generate")
+        reader = prepared.READERS.get(call.task)
+        sending = outgoing(request, planned, asking or sent, decodable=reader is not None)
         if shaping is not None:
             sending = shaping.after(sending, planned.attempt)
         is_stateful = call.dialect is Dialect.OPENAI_RESPONSES  # its replies are kept by the account
@@ -164,7 +170,8 @@ class Trip:
             request_id=request.id,
             kept=kept,
             clock=world.clock,
-            is_read=call.task == "generate",
+            is_read=reader is not None,
+            reader=reader or Beside,
             is_events_only=call.is_json_array,
             is_held=config.streaming.bootstrap,
             headers=(translated.model_header(chosen.model), *shaped.told(shaping)),
@@ -314,5 +321,10 @@ def is_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Con
     key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
     return all(
         not globs or any(fnmatchcase(model, glob) for glob in globs)
+    def is_strict(self, options: ProviderOptions) -> bool:
+        """Whether what would be told in a warning refuses the request."""
+        header = self.request.header(b"x-llmitm-strict")
+        return self.endpoint.strict or options.strict or header in _YES
+
         for globs in (endpoint.allowed_models, key.allowed_models if key else ())
     )

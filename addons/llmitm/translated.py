@@ -34,11 +34,14 @@ from llmitm.route.calls import Call, generate
 from llmitm.route.plan import Planned
 from llmitm.route.providers import Candidate
 from llmitm.translate import failures, models, peek
+from llmitm.translate.embeddings import Embedding
 from llmitm.translate.neutral import Failure, Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Model, Target
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
+type Made = Translation | Embedding
+"""A request that was translated, and its way back."""
 
 NEVER_SENT: Final = frozenset({b"cookie", b"x-llmitm-strict"})
 """What no provider gets of a client's headers, whatever the dialects."""
@@ -225,7 +228,7 @@ def call_of(made: Translation) -> Call:
 
 
 def outgoing(
-    request: ClientRequest, planned: Planned, made: Translation, config: Config, api_version: str | None
+    request: ClientRequest, planned: Planned, made: Made, config: Config, api_version: str | None
 ) -> UpstreamRequest:
     """The translated request. Of the client's headers only those travel that mean the same anywhere."""
     is_stream = made.asked.stream
@@ -250,7 +253,7 @@ def outgoing(
 class Back:
     """The way back of one attempt: its steps become those that the client waits for."""
 
-    made: Translation
+    made: Made
     attempt: Attempt
     request_id: str
     kept: Entry

@@ -37,6 +37,8 @@ class Untouched:
     clock: Clock
     is_read: bool
     """Whether the answer is a reply or a stream of this dialect."""
+    reader: type[Beside] = Beside
+    """Who reads it."""
     is_events_only: bool = False
     """Whether what is no event stream is not read: Gemini's streams for those that ask for no events, and
     answers that need be no replies."""
@@ -131,7 +133,7 @@ class Untouched:
             self.without = None
         if head.status != 200 or not is_plain or not self.is_read or (self.is_events_only and not is_stream):
             return None
-        return Beside(self.dialect, is_events=is_stream)
+        return self.reader(self.dialect, is_events=is_stream)
 
     def _shown(self, piece: bytes) -> bytes:
         return piece if self.without is None else self.without.feed(piece)

@@ -19,10 +19,14 @@ MESSAGES, GEMINI = Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI
         (b"/chat/completions", CHAT, "generate"),
         (b"/v1/responses", RESPONSES, "generate"),
         (b"/v1/messages?beta=true", MESSAGES, "generate"),
-        (b"/v1/messages/count_tokens", MESSAGES, "other"),
-        (b"/v1/embeddings", CHAT, "other"),
+        (b"/v1/messages/count_tokens", MESSAGES, "count"),
+        (b"/v1/responses/input_tokens", RESPONSES, "count"),
+        (b"/v1/completions", CHAT, "complete"),
+        (b"/v1/embeddings", CHAT, "embed"),
         (b"/v1beta/models/gemini-3:generateContent", GEMINI, "generate"),
-        (b"/v1beta/models/gemini-3:countTokens", GEMINI, "other"),
+        (b"/v1beta/models/gemini-3:countTokens", GEMINI, "count"),
+        (b"/v1beta/models/gemini-embedding-2:embedContent", GEMINI, "embed"),
+        (b"/v1beta/models/gemini-embedding-2:batchEmbedContents", GEMINI, "embed"),
     ],
 )
 def test_paths(path: bytes, dialect: Dialect, task: str) -> None:

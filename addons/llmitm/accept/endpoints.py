@@ -18,7 +18,9 @@ _VERSIONED: Final = re.compile(rb"/v1(?:beta)?(?=[/?]|\Z)")
 _UPLOAD: Final = re.compile(rb"/upload/v1beta/")
 """Gemini's files are uploaded beside its other paths."""
 _SEGMENT: Final = re.compile(rb"/([^/?]*)")
-_MODEL_CALL: Final = re.compile(rb":(?:generateContent|streamGenerateContent|countTokens|embedContent)\Z")
+_MODEL_CALL: Final = re.compile(
+    rb":(?:generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)\Z"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -290,6 +290,8 @@ class ProviderOptions(Table):
     base_url: BaseUrl | None = None
     models: Annotated[tuple[Model, ...], BeforeValidator(_models)] = ()
     excluded_models: tuple[Glob, ...] = ()
+    completions: tuple[Glob, ...] | None = None
+    """Globs of models that it completes plain prompts with; None: what is known of it."""
     prefix: str | None = None
     headers: Mapping[str, SecretText] = {}
     proxy_url: ProxyUrl | None = None

@@ -11,23 +11,25 @@ from llmitm.errors import Refused
 from llmitm.exchange import Dialect
 from llmitm.route.join import join
 
-type Task = Literal["generate", "other"]
+type Task = Literal["generate", "complete", "embed", "count", "other"]
+"""An answer, the rest of a text, vectors of texts, how many tokens a request has."""
 
 _PATHS: Final[dict[bytes, tuple[Dialect, Task]]] = {
     b"/chat/completions": (Dialect.OPENAI_CHAT, "generate"),
     b"/responses": (Dialect.OPENAI_RESPONSES, "generate"),
     b"/messages": (Dialect.ANTHROPIC_MESSAGES, "generate"),
-    b"/messages/count_tokens": (Dialect.ANTHROPIC_MESSAGES, "other"),
-    b"/completions": (Dialect.OPENAI_CHAT, "other"),
-    b"/embeddings": (Dialect.OPENAI_CHAT, "other"),
+    b"/messages/count_tokens": (Dialect.ANTHROPIC_MESSAGES, "count"),
+    b"/responses/input_tokens": (Dialect.OPENAI_RESPONSES, "count"),
+    b"/completions": (Dialect.OPENAI_CHAT, "complete"),
+    b"/embeddings": (Dialect.OPENAI_CHAT, "embed"),
 }
 _GEMINI: Final = re.compile(rb"/(v1beta|v1alpha|v1)/models/([^/]+):([A-Za-z]+)\Z")
 _GEMINI_TASKS: Final[dict[bytes, Task]] = {
     b"generateContent": "generate",
     b"streamGenerateContent": "generate",
-    b"countTokens": "other",
-    b"embedContent": "other",
-    b"batchEmbedContents": "other",
+    b"countTokens": "count",
+    b"embedContent": "embed",
+    b"batchEmbedContents": "embed",
 }
 _MODELS: Final = re.compile(rb"(?:/v1|/v1beta)?/models(?:/((?:(?!/operations/)[^:])+))?\Z")
 _KEY: Final = re.compile(rb"(?:\A|(?<=&))key=[^&]*(?:&|\Z)")
@@ -147,3 +149,24 @@ def generate(dialect: Dialect, *, is_stream: bool) -> Call:
         version="v1beta",
         is_stream=is_stream,
     )
+
+
+_COUNT: Final[dict[Dialect, bytes]] = {
+    Dialect.OPENAI_RESPONSES: b"/responses/input_tokens",
+    Dialect.ANTHROPIC_MESSAGES: b"/messages/count_tokens",
+}
+
+
+def count(dialect: Dialect) -> Call:
+    """The call that asks a provider how many tokens a request has; OpenAI's chat has none."""
+    if dialect is Dialect.GEMINI:
+        return Call(dialect=dialect, task="count", path=b"countTokens", version="v1beta")
+    return Call(dialect=dialect, task="count", path=_COUNT[dialect])
+
+
+def embed(dialect: Dialect, *, is_batch: bool) -> Call:
+    """The call that asks a provider for vectors: Gemini has one for a single text, and one for several."""
+    if dialect is not Dialect.GEMINI:
+        return Call(dialect=Dialect.OPENAI_CHAT, task="embed", path=b"/embeddings")
+    verb = b"batchEmbedContents" if is_batch else b"embedContent"
+    return Call(dialect=dialect, task="embed", path=verb, version="v1beta")

@@ -21,6 +21,9 @@ _RESPONSES: Final = (Dialect.OPENAI_RESPONSES,)
 _BOTH: Final = (Dialect.OPENAI_RESPONSES, Dialect.OPENAI_CHAT)
 _MESSAGES: Final = (Dialect.ANTHROPIC_MESSAGES,)
 _GEMINI: Final = (Dialect.GEMINI,)
+_ALL: Final = ("*",)
+_OLD: Final = ("gpt-3.5-turbo-instruct*", "davinci-*", "babbage-*", "ft:davinci-*", "ft:babbage-*")
+"""OpenAI's models that are no chat models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,14 @@ class Known:
     """What chat calls the limit here, whatever the model."""
     sends_back_reasoning: bool = False
     """Wants `reasoning_content` back within a tool loop."""
+    completes: tuple[str, ...] = ()
+    """Globs of the models that it completes plain prompts with."""
+    counts: tuple[Dialect, ...] = ()
+    """In which of its formats it counts tokens, for certain."""
+    counts_nothing: bool = False
+    """For certain, in no format."""
+    most_embedded: int | None = None
+    """Texts that it embeds at once; None: as many as anybody sends."""
 
     @property
     def is_template(self) -> bool:
@@ -52,7 +63,14 @@ def _known(name: str, formats: tuple[Dialect, ...], base_url: str, *aliases: str
 
 
 PROVIDERS: Final[tuple[Known, ...]] = (
-    _known("openai", _BOTH, "https://api.openai.com/v1", vendor="openai"),
+    _known(
+        "openai",
+        _BOTH,
+        "https://api.openai.com/v1",
+        vendor="openai",
+        completes=_OLD,
+        counts=_RESPONSES,
+    ),
     _known(
         "anthropic",
         _MESSAGES,
@@ -60,6 +78,7 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         "claude",
         auth="x-api-key",
         vendor="anthropic",
+        counts=_MESSAGES,
     ),
     _known(
         "google",
@@ -69,6 +88,8 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         "google-ai-studio",
         auth="x-goog-api-key",
         vendor="google",
+        counts=_GEMINI,
+        most_embedded=100,
     ),
     _known(
         "google-openai",
@@ -76,6 +97,7 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "gemini-openai",
         vendor="google",
+        most_embedded=100,
     ),
     _known("groq", _BOTH[::-1], "https://api.groq.com/openai/v1"),
     _known(
@@ -105,12 +127,32 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         auth="x-api-key",
         vendor="deepseek",
     ),
-    _known("openrouter", _BOTH[::-1], "https://openrouter.ai/api/v1", max_tokens_field="max_tokens"),
+    _known(
+        "openrouter",
+        _BOTH[::-1],
+        "https://openrouter.ai/api/v1",
+        max_tokens_field="max_tokens",
+        completes=_ALL,
+    ),
     _known("openrouter-anthropic", _MESSAGES, "https://openrouter.ai/api"),
-    _known("together", _BOTH[::-1], "https://api.together.ai/v1", "together_ai", "togetherai"),
-    _known("fireworks", _BOTH[::-1], "https://api.fireworks.ai/inference/v1", "fireworks_ai", "fireworks-ai"),
+    _known(
+        "together",
+        _BOTH[::-1],
+        "https://api.together.ai/v1",
+        "together_ai",
+        "togetherai",
+        completes=_ALL,
+    ),
+    _known(
+        "fireworks",
+        _BOTH[::-1],
+        "https://api.fireworks.ai/inference/v1",
+        "fireworks_ai",
+        "fireworks-ai",
+        completes=_ALL,
+    ),
     _known("fireworks-anthropic", _MESSAGES, "https://api.fireworks.ai/inference"),
-    _known("cerebras", _CHAT, "https://api.cerebras.ai/v1"),
+    _known("cerebras", _CHAT, "https://api.cerebras.ai/v1", completes=_ALL),
     _known(
         "perplexity",
         _RESPONSES,
@@ -119,14 +161,43 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         "pplx",
         vendor="perplexity",
     ),
-    _known("ollama", _BOTH[::-1], "http://localhost:11434/v1", auth="optional"),
-    _known("ollama-anthropic", _MESSAGES, "http://localhost:11434", auth="optional"),
+    _known("ollama", _BOTH[::-1], "http://localhost:11434/v1", auth="optional", completes=_ALL),
+    _known(
+        "ollama-anthropic",
+        _MESSAGES,
+        "http://localhost:11434",
+        auth="optional",
+        counts_nothing=True,
+    ),
     _known("ollama-cloud", _CHAT, "https://ollama.com/v1"),
-    _known("vllm", _BOTH[::-1], "http://localhost:8000/v1", "hosted_vllm", auth="optional"),
+    _known(
+        "vllm",
+        _BOTH[::-1],
+        "http://localhost:8000/v1",
+        "hosted_vllm",
+        auth="optional",
+        completes=_ALL,
+    ),
     _known("vllm-anthropic", _MESSAGES, "http://localhost:8000", auth="optional"),
-    _known("llamacpp", _CHAT, "http://localhost:8080/v1", "llama.cpp", "llama-server", auth="optional"),
+    _known(
+        "llamacpp",
+        _CHAT,
+        "http://localhost:8080/v1",
+        "llama.cpp",
+        "llama-server",
+        auth="optional",
+        completes=_ALL,
+    ),
     _known("llamacpp-anthropic", _MESSAGES, "http://localhost:8080", auth="optional"),
-    _known("lmstudio", _BOTH[::-1], "http://localhost:1234/v1", "lm_studio", "lm-studio", auth="optional"),
+    _known(
+        "lmstudio",
+        _BOTH[::-1],
+        "http://localhost:1234/v1",
+        "lm_studio",
+        "lm-studio",
+        auth="optional",
+        completes=_ALL,
+    ),
     _known("lmstudio-anthropic", _MESSAGES, "http://localhost:1234", auth="optional"),
     _known(
         "azure",
@@ -135,6 +206,7 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         "azure-openai",
         "azure_ai",
         auth="api-key",
+        completes=_OLD,
     ),
     _known(
         "azure-anthropic",
@@ -173,7 +245,13 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         max_tokens_field="max_completion_tokens",
     ),
     _known("minimax-anthropic", _MESSAGES, "https://api.minimax.io/anthropic", vendor="minimax"),
-    _known("sambanova", _CHAT, "https://api.sambanova.ai/v1", max_tokens_field="max_tokens"),
+    _known(
+        "sambanova",
+        _CHAT,
+        "https://api.sambanova.ai/v1",
+        max_tokens_field="max_tokens",
+        completes=_ALL,
+    ),
     _known("nvidia", _CHAT, "https://integrate.api.nvidia.com/v1", "nvidia_nim", "nim"),
     _known("huggingface", _BOTH[::-1], "https://router.huggingface.co/v1", "hf"),
     _known(

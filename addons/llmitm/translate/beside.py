@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from llmitm.exchange import Dialect, Usage
-from llmitm.translate.dialects import CODECS
+from llmitm.translate.dialects import CODECS, Codec
 from llmitm.translate.neutral import (
     ExtrasSeen,
     Failed,
@@ -44,8 +44,8 @@ class Beside:
         "usage",
     )
 
-    def __init__(self, dialect: Dialect, *, is_events: bool) -> None:
-        self._codec = CODECS[dialect]
+    def __init__(self, dialect: Dialect, *, is_events: bool, codec: Codec | None = None) -> None:
+        self._codec = codec or CODECS[dialect]
         self._sse = SseReader() if is_events else None
         self._reader = self._codec.reader()
         self._held: list[bytes] = []

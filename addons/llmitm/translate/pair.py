@@ -18,7 +18,7 @@ from llmitm.exchange import Dialect, Usage
 from llmitm.translate import jsontext, stream
 from llmitm.translate.backward import Backward
 from llmitm.translate.blame import place_of
-from llmitm.translate.dialects import CODECS
+from llmitm.translate.dialects import CODECS, Codec
 from llmitm.translate.fit.request import fit
 from llmitm.translate.ids import hashed
 from llmitm.translate.neutral import (
@@ -86,12 +86,22 @@ class Translation:
     `body` is what the upstream is sent. `notes` grows while replies are translated.
     """
 
-    def __init__(self, asked: Request, target: Target, *, now_s: int = 0, reply_id: str = "") -> None:
+    def __init__(
+        self,
+        asked: Request,
+        target: Target,
+        *,
+        now_s: int = 0,
+        reply_id: str = "",
+        client: Codec | None = None,
+    ) -> None:
         """`now_s` and `reply_id` stand in for what an upstream does not tell: when, and the reply's id.
+        `client` writes the answer, where that is not the client's dialect as it is.
 
         Raises:
             Refused: 400, the request cannot be said to this upstream.
         """
+        self.client = client or CODECS[asked.dialect]
         self.asked = asked
         self.target = target
         self.notes = Notes()
@@ -141,7 +151,7 @@ class Translation:
         """
         read = self.read(body)
         with _deep_as_error():
-            return CODECS[self.asked.dialect].write_reply(read, self.asked)
+            return self.client.write_reply(read, self.asked)
 
     def stream(self) -> StreamTranslation:
         """For an answer that comes as a stream and goes on as one."""
@@ -157,7 +167,7 @@ class Translation:
         Raises:
             UpstreamError: it is no reply.
         """
-        writer = CODECS[self.asked.dialect].writer(self.asked)
+        writer = self.client.writer(self.asked)
         events = stream.simulate(self.read(body))
         with _deep_as_error():
             return b"".join(writer.write(event) for event in events)
@@ -210,7 +220,7 @@ class StreamTranslation:
         self._sse = SseReader()
         self._reader = _Reading(CODECS[translation.target.dialect].reader())
         self._backward = translation.backward()
-        self._writer = CODECS[translation.asked.dialect].writer(translation.asked)
+        self._writer = translation.client.writer(translation.asked)
         self._held: list[bytes] = []
         self._is_over = False
         self.has_begun = False
@@ -353,7 +363,7 @@ class Collected:
         reply, asked = self._collector.reply(), self._translation.asked
         self._translation.answered = reply.model
         with _deep_as_error():
-            return CODECS[asked.dialect].write_reply(reply, asked)
+            return self._translation.client.write_reply(reply, asked)
 
 
 __all__ = ["Collected", "Failure", "StreamTranslation", "Translation", "UpstreamError", "read_request"]

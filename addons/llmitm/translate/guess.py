@@ -1,0 +1,148 @@
+"""How many tokens a request has, for models whose provider does not count them. Pure.
+
+A guess from the bytes of its texts, by their classes: fitted to OpenAI's o200k vocabulary, where it is off
+by a twentieth as a rule and a quarter at worst. Other vendors' models have a factor each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Final
+
+from llmitm.translate import jsontext
+from llmitm.translate.neutral import (
+    Hosted,
+    HostedTool,
+    Media,
+    Opaque,
+    Part,
+    Parts,
+    PlainText,
+    Reasoning,
+    Refusal,
+    Request,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+
+MEDIUM_TOKENS: Final = 1_500
+TURN_TOKENS: Final = 4
+_LONG: Final = re.compile(rb"[A-Za-z0-9+/=]{20,}")
+"""Ids, hashes, base64: nothing that a vocabulary knows."""
+_LONG_WEIGHT: Final = 0.61
+_WORD_WEIGHT: Final = 0.29
+_DIGITS: Final = bytes(range(0x30, 0x3A))
+_LETTERS: Final = bytes((*range(0x41, 0x5B), *range(0x61, 0x7B)))
+_PUNCTUATION: Final = bytes(one for one in range(0x21, 0x7F) if one not in _DIGITS and one not in _LETTERS)
+_WEIGHTS: Final = (
+    (_LETTERS, 0.17),
+    (_DIGITS, 0.60),
+    (_PUNCTUATION, 0.46),
+    (b"\n", 1.4),
+    (bytes(range(0xC2, 0xCE)), 0.79),
+    (bytes(range(0xCE, 0xD4)), 0.25),
+    (bytes(range(0xD4, 0xE0)), 0.27),
+    (bytes(range(0xE0, 0xE3)), 0.30),
+    (b"\xe3", 0.79),
+    (bytes(range(0xE4, 0xEA)), 0.78),
+    (bytes(range(0xEA, 0xEE)), 0.70),
+    (b"\xee\xef", 0.39),
+    (bytes(range(0xF0, 0xF5)), 2.0),
+)
+"""Tokens a byte; signs beyond ASCII count by their first byte: Latin, Greek and Cyrillic, Arabic and Hebrew,
+Indic, kana, Chinese, Korean, wide forms, and those beyond."""
+_FACTORS: Final = (
+    ("gpt-*", 1.0),
+    ("o[1-9]*", 1.0),
+    ("text-embedding-*", 1.0),
+    ("deepseek*", 1.10),
+    ("*mistral*", 1.25),
+    ("*mixtral*", 1.25),
+    ("*stral-*", 1.25),
+    ("claude-3*", 1.15),
+    ("claude-*-4", 1.15),
+    ("claude-*-4-20*", 1.15),
+    ("claude-*-4-[1-6]*", 1.15),
+    ("claude*", 1.50),
+    ("gemini*", 1.05),
+    ("grok*", 1.05),
+)
+"""Of the vendors' models by name, the first that fits; Anthropic's newer models have another vocabulary."""
+_OTHERS: Final = 1.20
+
+
+def guess(asked: Request, model: str) -> int:
+    """Tokens of the whole request, as this model would count them."""
+    texts = list(_texts(asked))
+    media = sum(_media(part) for turn in asked.turns for part in turn.parts)
+    known = tokens_of("\n".join(texts), model)
+    return known + media * MEDIUM_TOKENS + len(asked.turns) * TURN_TOKENS
+
+
+def tokens_of(text: str, model: str) -> int:
+    """Tokens of a text; at least one where there is any."""
+    data = text.encode("utf-8", "replace")
+    bare, runs = _LONG.subn(b" ", data)
+    count = len(data.split()) * _WORD_WEIGHT
+    # each run has become one blank
+    count += (len(data) - len(bare) + runs) * _LONG_WEIGHT
+    for signs, weight in _WEIGHTS:
+        count += (len(bare) - len(bare.translate(None, signs))) * weight
+    return max(round(count * _factor(model)), 1) if data else 0
+
+
+def _factor(model: str) -> float:
+    low = model.lower().rpartition("/")[2]
+    return next((factor for glob, factor in _FACTORS if fnmatchcase(low, glob)), _OTHERS)
+
+
+def _texts(asked: Request) -> Iterator[str]:
+    for turn in asked.turns:
+        yield from _said(turn.parts)
+    for tool in asked.tools:
+        if isinstance(tool, HostedTool):
+            yield tool.raw
+            continue
+        yield tool.name
+        if tool.description:
+            yield tool.description
+        if tool.schema is not None:
+            yield jsontext.text_of(tool.schema)
+    if asked.output is not None and asked.output.schema is not None:
+        yield jsontext.text_of(asked.output.schema)
+
+
+def _said(parts: Iterable[Part]) -> Iterator[str]:
+    for part in parts:
+        match part:
+            case Text() | Refusal():
+                yield part.text
+            case Reasoning():
+                yield part.readable
+            case ToolCall():
+                yield part.name
+                yield part.args
+            case ToolResult():
+                yield part.raw or ""
+                yield from _said(part.parts)
+            case Hosted() | Opaque():
+                yield part.raw
+            case Media(source=PlainText(text=text)):
+                yield text
+            case Media(source=Parts(parts=inner)):
+                yield from _said(inner)
+
+
+def _media(part: Part) -> int:
+    match part:
+        case Media(source=PlainText()):
+            return 0
+        case Media(source=Parts(parts=inner)) | ToolResult(parts=inner):
+            return sum(map(_media, inner))
+        case Media():
+            return 1
+        case _:
+            return 0
