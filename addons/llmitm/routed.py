@@ -111,15 +111,15 @@ class Trip:
         wanted: translated.Wanted,
         asked: Asked,
     ) -> Steps:
-        request, config, world, kept = self.request, self.config, self.world, self.kept
-        chosen = found.choice.value
-        is_strict = self.is_strict(chosen.options)
-        shaping = self._shaping(
         """The steps of one attempt.
 
         Raises:
             Refused: the request cannot be said to this one.
         """
+        request, config, world, kept = self.request, self.config, self.world, self.kept
+        chosen = found.choice.value
+        is_strict = self.is_strict(chosen.options)
+        shaping = self._shaping(
             call, chosen.provider, chosen.options, wanted.models[0], chosen.model, is_strict=is_strict
         )
         if shaping is not None:
@@ -312,6 +312,11 @@ class Trip:
             async for step in steps:
                 yield step
 
+    def is_strict(self, options: ProviderOptions) -> bool:
+        """Whether what would be told in a warning refuses the request."""
+        header = self.request.header(b"x-llmitm-strict")
+        return self.endpoint.strict or options.strict or header in _YES
+
     def is_allowed(self, model: str) -> bool:
         """Whether endpoint and client's key let this model be asked for."""
         return is_allowed(model, self.endpoint, self.kept.auth_key, self.config)
@@ -321,10 +326,5 @@ def is_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Con
     key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
     return all(
         not globs or any(fnmatchcase(model, glob) for glob in globs)
-    def is_strict(self, options: ProviderOptions) -> bool:
-        """Whether what would be told in a warning refuses the request."""
-        header = self.request.header(b"x-llmitm-strict")
-        return self.endpoint.strict or options.strict or header in _YES
-
         for globs in (endpoint.allowed_models, key.allowed_models if key else ())
     )

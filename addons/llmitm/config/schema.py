@@ -290,8 +290,6 @@ class ProviderOptions(Table):
     base_url: BaseUrl | None = None
     models: Annotated[tuple[Model, ...], BeforeValidator(_models)] = ()
     excluded_models: tuple[Glob, ...] = ()
-    completions: tuple[Glob, ...] | None = None
-    """Globs of models that it completes plain prompts with; None: what is known of it."""
     prefix: str | None = None
     headers: Mapping[str, SecretText] = {}
     proxy_url: ProxyUrl | None = None
@@ -301,6 +299,8 @@ class ProviderOptions(Table):
     strict: bool = False
     map_hosted: tuple[Literal["web_search", "web_fetch", "code"], ...] = ()
     auto_cache: bool = False
+    completions: tuple[Glob, ...] | None = None
+    """Globs of models that it completes plain prompts with; None: what is known of it."""
     api_version: str | None = None
     tls_ca: Path | None = None
     tls_client_cert: Path | None = None
