@@ -54,7 +54,8 @@ def outgoing(
 async def attempt(
     chosen: Attempt, sending: UpstreamRequest, world: World, watch: Watch, kept: Entry
 ) -> Steps:
-    """Makes one attempt and hands its answer on as it comes.
+    """Makes one attempt and hands its answer on as it comes; an empty piece says that nothing does, see
+    `Attempt.silence_s`.
 
     Raises:
         UpstreamFailed, Killed: no answer, or a broken one.
@@ -86,7 +87,10 @@ async def attempt(
                 _over(noted, chosen)  # who has it whole does not ask for more
             yield head
             if head.whole is None:
-                while piece := await reply.read():
+                while (piece := await reply.read()) != b"":
+                    if piece is None:
+                        yield b""
+                        continue
                     noted.response_bytes += len(piece)
                     watch.on_piece(chosen, piece)
                     yield piece
@@ -139,8 +143,8 @@ def _id_of(head: ResponseHead) -> str | None:
 
 async def _read_all(read, limit_bytes: int) -> bytes:  # type: ignore[no-untyped-def]
     collected = bytearray()
-    while piece := await read():
-        collected += piece
+    while (piece := await read()) != b"":
+        collected += piece or b""
         if len(collected) > limit_bytes:
             raise UpstreamFailed(Failure.MALFORMED, "the answer is larger than body_limit_mb")
     return bytes(collected)

@@ -1,6 +1,7 @@
 """Signs of life for a client that waits, around everything that may take its time.
 
-The first of them spends the status line: what fails after it is told in the body.
+The first of them spends the status line: what fails after it is told in the body. Once an event stream has
+begun, whoever reads the upstream tells of its silence with empty pieces, so that a piece costs nothing here.
 """
 
 from __future__ import annotations
@@ -25,6 +26,21 @@ _COMMENTED: Final = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Di
 _WITHIN: Final[Mapping[Dialect, bytes]] = {Dialect.ANTHROPIC_MESSAGES: _PING}
 """What a stream that has begun says in place of a comment. A ping stands within a message only."""
 _TYPES: Final = {True: b"text/event-stream; charset=utf-8", False: b"application/json"}
+_SEAMS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+def times_s(streaming: Streaming, dialect: Dialect, *, is_events: bool) -> tuple[float, float]:
+    """Seconds between heartbeats, 0: there are none; and before the first of an answer that has not begun."""
+    if not is_events:
+        return streaming.non_stream_keepalive_s, streaming.non_stream_keepalive_s
+    if dialect not in _COMMENTED:
+        return 0, 0
+    return streaming.heartbeat_s, streaming.heartbeat_after_s
+
+
+def silence_s(streaming: Streaming, dialect: Dialect) -> float | None:
+    """For attempts whose answer is told as an event stream: see `Attempt.silence_s`."""
+    return times_s(streaming, dialect, is_events=True)[0] or None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,48 +57,65 @@ class Beating:
     _head: ResponseHead | None = None
 
     async def steps(self, steps: Steps) -> Steps:
-        """Raises what `steps` raises."""
-        interval_s, after_s = self._times_s()
-        if interval_s <= 0:
-            async with aclosing(steps):
-                async for step in steps:
+        """Without the empty pieces. Raises what `steps` raises."""
+        interval_s, after_s = times_s(self.streaming, self.dialect, is_events=self.is_events)
+        async with aclosing(steps):
+            if interval_s > 0:
+                async for step in self._begun(steps, interval_s, after_s):
                     yield step
-            return
-        pieces = with_heartbeat(
-            self._pieces(steps), interval_s=interval_s, after_s=after_s, beat=self._beat, clock=self.clock
-        )
-        has_begun = False
-        try:
-            async for piece in pieces:
-                if not has_begun:
-                    has_begun = True
-                    self.is_spent = self._head is None
-                    yield self._head or self._spare_head()
-                if piece:
-                    yield piece
-        finally:
-            await pieces.aclose()
+            if interval_s > 0 and self.is_events:
+                async for step in self._going(steps, interval_s):
+                    yield step
+            else:
+                async for step in steps:
+                    if step:
+                        yield step
 
-    def _times_s(self) -> tuple[float, float]:
-        if not self.is_events:
-            return self.streaming.non_stream_keepalive_s, self.streaming.non_stream_keepalive_s
-        if self.dialect not in _COMMENTED:
-            return 0, 0
-        return self.streaming.heartbeat_s, self.streaming.heartbeat_after_s
+    async def _begun(self, steps: Steps, interval_s: float, after_s: float) -> Steps:
+        """Heartbeats, and the first step."""
+
+        async def first() -> AsyncIterator[bytes]:
+            step = await anext(steps)
+            assert isinstance(step, ResponseHead)
+            self._head = step
+            yield b""
+
+        beats = with_heartbeat(
+            first(), interval_s=interval_s, after_s=after_s, beat=self._beat, clock=self.clock
+        )
+        async with aclosing(beats):
+            async for beat in beats:
+                if self._head is None and not self.is_spent:
+                    self.is_spent = True
+                    yield self._spare_head()
+                if beat:
+                    yield beat
+        head = self._head
+        assert head is not None
+        if not self.is_spent:
+            yield head
+        elif head.whole:
+            yield head.whole
+
+    async def _going(self, steps: Steps, interval_s: float) -> Steps:
+        """What follows the head, and heartbeats between whole events."""
+        clock = self.clock
+        last_s = clock.tick_s()
+        tail = _SEAMS[0]
+        async for step in steps:
+            if step:
+                assert isinstance(step, bytes)
+                tail = step if len(step) >= 4 else (tail + step)[-4:]
+                yield step
+                last_s = clock.tick_s()
+            elif clock.tick_s() - last_s >= interval_s and tail.endswith(_SEAMS):
+                yield self._beat()
+                last_s = clock.tick_s()
 
     def _beat(self) -> bytes:
         if not self.is_events:
             return _BLANK
         return _COMMENT if self._head is None else _WITHIN.get(self.dialect, _COMMENT)
-
-    async def _pieces(self, steps: Steps) -> AsyncIterator[bytes]:
-        async with aclosing(steps):
-            async for step in steps:
-                if isinstance(step, bytes):
-                    yield step
-                    continue
-                self._head = step
-                yield step.whole or b"" if self.is_spent else b""
 
     def _spare_head(self) -> ResponseHead:
         headers = ((b"content-type", _TYPES[self.is_events]), (b"cache-control", b"no-cache"))

@@ -128,6 +128,8 @@ class Attempt:
     """Outbound proxy with its user information; None is a direct connection."""
     deadline_s: float | None = None
     """On the clock's ticks: when the whole exchange is to be over; None: `[timeouts] exchange_s` from now."""
+    silence_s: float | None = None
+    """Whoever reads the answer wants to be told of every so many seconds without a piece; None: of none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,8 +253,9 @@ class UpstreamReply(Protocol):
 
     head: ResponseHead
 
-    async def read(self) -> bytes:
-        """The next piece as it came off the wire, undecoded; empty at the proper end.
+    async def read(self) -> bytes | None:
+        """The next piece as it came off the wire, undecoded; empty at the proper end. None where nothing came
+        for the attempt's `silence_s`: it goes on.
 
         Raises:
             UpstreamFailed: the connection broke, fell silent, or ended before its announced end.

@@ -16,7 +16,7 @@ import orjson
 
 from llmitm import prepared, shaped, translated
 from llmitm.attempt import attempt, outgoing
-from llmitm.beating import Beating
+from llmitm.beating import Beating, silence_s
 from llmitm.config.schema import Config, Credential, Endpoint, ProviderOptions
 from llmitm.errors import Refused
 from llmitm.exchange import ClientRequest, Dialect, ResponseHead, UpstreamRequest, Watch
@@ -90,14 +90,18 @@ class Trip:
         search = self.by_model(body, wanted, models)
         if wanted.has_list:
             body = peek.edit(body, {"models": None, "model": orjson.dumps(wanted.models[0])})
+        is_events = wanted.is_stream and not call.is_json_array
         asked = replace(
-            self.asked, dialect=call.dialect, drop_headers=self.asked.drop_headers | translated.NEVER_SENT
+            self.asked,
+            dialect=call.dialect,
+            drop_headers=self.asked.drop_headers | translated.NEVER_SENT,
+            silence_s=silence_s(self.config.streaming, call.dialect) if is_events else None,
         )
 
         def make(found: Found[Candidate], number: int) -> Steps:
             return self.by_candidate(found, number, call, body, wanted, asked)
 
-        steps = self.tried(search, make, call.dialect, is_events=wanted.is_stream and not call.is_json_array)
+        steps = self.tried(search, make, call.dialect, is_events=is_events)
         async with aclosing(steps):
             async for step in steps:
                 yield step

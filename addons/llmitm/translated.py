@@ -312,7 +312,7 @@ class Back:
             yield self._stream_head()
 
     async def _pieces(self, steps: Steps) -> AsyncGenerator[bytes]:
-        """The client's bytes.
+        """The client's bytes; pieces may be empty once it has begun.
 
         Raises:
             UpstreamError, UpstreamFailed: nothing meaningful came, so nothing was yielded.
@@ -328,9 +328,10 @@ class Back:
         try:
             try:
                 async for piece in pieces:
-                    held += going.feed(piece)
-                    if held and going.has_begun:
-                        yield held
+                    if piece:
+                        held += going.feed(piece)
+                    if going.has_begun:
+                        yield held  # empty where there is nothing to say to what came
                         held = b""
                     if going.failure is not None:
                         break
@@ -438,7 +439,7 @@ async def body_of(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
 
 
 async def decoded(pieces: AsyncIterator[bytes], encoding: bytes | None) -> AsyncIterator[bytes]:
-    """The pieces without the compression that some answer with although none was asked for."""
+    """The pieces, empty ones among them, without the compression that some answer with unasked."""
     match (encoding or b"").strip().lower():
         case b"" | b"identity":
             async for piece in pieces:
@@ -447,8 +448,7 @@ async def decoded(pieces: AsyncIterator[bytes], encoding: bytes | None) -> Async
             inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
             try:
                 async for piece in pieces:
-                    if plain := inflater.decompress(piece):
-                        yield plain
+                    yield inflater.decompress(piece)
             except zlib.error:
                 raise UpstreamFailed(Broken.MALFORMED, "the answer's compression is broken") from None
         case _:

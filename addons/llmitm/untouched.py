@@ -57,7 +57,7 @@ class Untouched:
     """The client has the head, or will have it."""
 
     async def steps(self, steps: Steps) -> Steps:
-        """What the client is told.
+        """What the client is told. Pieces may be empty.
 
         Raises:
             Missed: nothing meaningful came, so nothing was yielded.
@@ -82,8 +82,7 @@ class Untouched:
             if head.whole is None:
                 async for piece in steps:
                     assert isinstance(piece, bytes)
-                    if shown := self._shown(piece):
-                        yield shown
+                    yield self._shown(piece)
                     self._feed(piece)
                 if self.without is not None and (shown := self.without.finish()):
                     yield shown

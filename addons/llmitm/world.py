@@ -96,7 +96,8 @@ class World:
 
 def build(config: Config, *, clock: Clock | None = None) -> World:
     """The world of a running gateway."""
-    from llmitm.send.upstream import Timeouts, Upstream
+    from llmitm.send.alarm import Timeouts
+    from llmitm.send.upstream import Upstream
 
     def timeouts(config: Config) -> Timeouts:
         times = config.timeouts

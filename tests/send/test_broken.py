@@ -10,7 +10,8 @@ import pytest
 from llmitm.clock import SystemClock
 from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, HeldBody, UpstreamReply, UpstreamRequest
-from llmitm.send.upstream import Timeouts, Upstream
+from llmitm.send.alarm import Timeouts
+from llmitm.send.upstream import Upstream
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 

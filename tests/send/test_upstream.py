@@ -16,8 +16,9 @@ from llmitm.demo.provider import Provider
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Body, Dialect, Headers, HeldBody, UpstreamRequest
 from llmitm.secret import Secret
+from llmitm.send.alarm import Timeouts
 from llmitm.send.headers import forwardable_request, forwardable_response
-from llmitm.send.upstream import Timeouts, Upstream
+from llmitm.send.upstream import Upstream
 from support.proxies import TestProxy
 
 QUICK = Timeouts(connect_s=1, first_byte_s=0.3, idle_s=0.3, exchange_s=5)

@@ -72,9 +72,9 @@ class Health:
         """For each choice the rest that ends last; None where it may be used. Without cooldowns, only what an
         operator took out of service rests.
         """
+        if not choices or not self._store.has_marks:
+            return [None] * len(choices)
         marks = dict.fromkeys(mark for one in choices for mark in one.rests)
-        if not marks:
-            return []
         outcome = await self._store.apply([Mark(key=key) for key in marks])
         standing = {
             key: Rest(_why(value), left_s)

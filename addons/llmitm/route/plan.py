@@ -37,6 +37,8 @@ class Asked:
     """Only asked for where the endpoint routes by it."""
     deadline_s: float | None = None
     """When the exchange is to be over, on the clock's ticks."""
+    silence_s: float | None = None
+    """As of an `Attempt`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,7 @@ def towards(
         model=chosen.model,
         proxy_url=proxy_of(config, asked.endpoint, credential or options),
         deadline_s=asked.deadline_s,
+        silence_s=asked.silence_s,
     )
     return Planned(attempt=attempt, add_headers=_extra(options), model=chosen.model)
 

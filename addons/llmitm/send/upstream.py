@@ -14,7 +14,6 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -33,6 +32,7 @@ from llmitm.clock import Clock
 from llmitm.errors import Failure, LlmitmError, Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Body, Headers, ResponseHead, UpstreamReply, UpstreamRequest
 from llmitm.secret import Secret
+from llmitm.send.alarm import Alarm, Timeouts
 from llmitm.send.headers import as_text, forwardable_response, framed
 from llmitm.send.proxies import Route, route
 
@@ -54,20 +54,6 @@ _CONNECT_ERRORS: Final = (
     ProxyConnectionError,
     ProxyTimeoutError,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """In seconds. While the client is waited for, only `exchange_s` runs."""
-
-    connect_s: float = 5
-    """Name resolution, proxy and TLS included; a connection from the pool needs none of it."""
-    first_byte_s: float = 120
-    """From the last byte sent to the head of the answer; also how long the upstream may refuse to read."""
-    idle_s: float = 120
-    """Between two pieces of the answer."""
-    exchange_s: float = 600
-    """From `send` to the end of the answer."""
 
 
 class Upstream:
@@ -112,7 +98,9 @@ class Upstream:
         if way.credentials and url.scheme == "http":
             headers += way.credentials
 
-        alarm = _Alarm(self._clock, self._timeouts, url.raw_host or "", attempt.deadline_s)
+        alarm = Alarm(
+            self._clock, self._timeouts, url.raw_host or "", attempt.deadline_s, attempt.silence_s or math.inf
+        )
         try:
             for is_fresh in (False, True):
                 # a new one each time: aiohttp keeps the state of a try in it
@@ -127,7 +115,7 @@ class Upstream:
             alarm.stop()
             raise
 
-    async def _try(self, outgoing: _Outgoing, way: Route, alarm: _Alarm, *, is_fresh: bool) -> _Reply:
+    async def _try(self, outgoing: _Outgoing, way: Route, alarm: Alarm, *, is_fresh: bool) -> _Reply:
         """One try on one connection.
 
         Raises:
@@ -219,87 +207,6 @@ class _Link:
             self.reply.lost()
 
 
-class _Alarm:
-    """The timeouts of one exchange, on one timer.
-
-    On the data path only a number is written; the timer looks at it when it goes off, and sleeps on.
-    """
-
-    __slots__ = (
-        "_clock",
-        "_deadline_s",
-        "_due_s",
-        "_failure",
-        "_handle",
-        "_limits_s",
-        "_loop",
-        "_on_ring",
-        "_wakes_s",
-        "host",
-        "rung",
-    )
-
-    def __init__(self, clock: Clock, timeouts: Timeouts, host: str, deadline_s: float | None = None) -> None:
-        self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._limits_s = {
-            Failure.CONNECT_TIMEOUT: timeouts.connect_s,
-            Failure.FIRST_BYTE_TIMEOUT: timeouts.first_byte_s,
-            Failure.IDLE_TIMEOUT: timeouts.idle_s,
-        }
-        self._deadline_s = self._due_s = (
-            clock.tick_s() + timeouts.exchange_s if deadline_s is None else deadline_s
-        )
-        self._failure = Failure.EXCHANGE_TIMEOUT
-        self._wakes_s = math.inf
-        self._handle: asyncio.TimerHandle | None = None
-        self._on_ring: Callable[[], None] | None = None
-        self.rung: Failure | None = None
-        self.host = host
-
-    def watch(self, on_ring: Callable[[], None]) -> None:
-        """Who is told from now on; at once, where the alarm has gone off and nobody took notice."""
-        self._on_ring = on_ring
-        if self.rung is not None:
-            on_ring()
-
-    def expect(self, failure: Failure) -> None:
-        """From now on the upstream's next move is waited for; `failure` is what it is if none comes."""
-        due_s = self._clock.tick_s() + self._limits_s[failure]
-        if due_s < self._deadline_s:
-            self._due_s, self._failure = due_s, failure
-        else:
-            self.rest()
-        if self._due_s < self._wakes_s:
-            self._sleep(self._due_s - self._clock.tick_s())
-
-    def rest(self) -> None:
-        """The upstream is not waited for: only the deadline counts."""
-        self._due_s, self._failure = self._deadline_s, Failure.EXCHANGE_TIMEOUT
-
-    def _sleep(self, duration_s: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        self._wakes_s = self._due_s
-        self._handle = self._loop.call_later(duration_s, self._wake)
-
-    def _wake(self) -> None:
-        left_s = self._due_s - self._clock.tick_s()
-        if left_s > 0:
-            self._sleep(left_s)
-            return
-        self._handle = None
-        self.rung = self._failure
-        if self._on_ring is not None:
-            self._on_ring()
-
-    def stop(self) -> None:
-        self._on_ring = None
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-
 class _Outgoing(aiohttp.ClientRequest):
     """A request on its way, with its upload if the body is not held."""
 
@@ -328,7 +235,7 @@ class _Upload(aiohttp.Payload):
     makes a connection error of it.
     """
 
-    def __init__(self, body: Body, alarm: _Alarm) -> None:
+    def __init__(self, body: Body, alarm: Alarm) -> None:
         super().__init__(body)
         self._body = body
         self._alarm = alarm
@@ -396,7 +303,7 @@ def _wrong_length(how: str) -> Refused:
 
 
 def _outgoing(
-    method: str, url: yarl.URL, headers: list[tuple[str, str]], body: Body, way: Route, alarm: _Alarm
+    method: str, url: yarl.URL, headers: list[tuple[str, str]], body: Body, way: Route, alarm: Alarm
 ) -> _Outgoing:
     upload: _Upload | None = None
     data: aiohttp.Payload | None = None
@@ -445,7 +352,7 @@ def _without(headers: Headers, replaced: tuple[tuple[bytes, Secret], ...]) -> He
 
 
 async def _answer(
-    outgoing: _Outgoing, connection: Connection, link: _Link, way: Route, alarm: _Alarm
+    outgoing: _Outgoing, connection: Connection, link: _Link, way: Route, alarm: Alarm
 ) -> _Reply:
     """Sends the request on this connection and waits for the head of its answer."""
     protocol, transport = connection.protocol, connection.transport
@@ -488,7 +395,7 @@ class _Reply:
         transport: asyncio.Transport,
         link: _Link,
         upload: _Upload | None,
-        alarm: _Alarm,
+        alarm: Alarm,
     ) -> None:
         self._response = response
         self._content = content = response.content
@@ -498,6 +405,7 @@ class _Reply:
         self._upload = upload
         self._alarm = alarm
         self._is_closed = False
+        self._is_silent = False
         self._error: Exception | None = None
         headers = response.headers
         self._ends_with_connection = "Content-Length" not in headers and "Transfer-Encoding" not in headers
@@ -524,18 +432,28 @@ class _Reply:
             link.reply = self
             alarm.rest()
             alarm.watch(self._too_late)
+            alarm.listen(self._silent)
         if upload is not None:
             upload.answered(self._break)
 
-    async def read(self) -> bytes:
+    async def read(self) -> bytes | None:
         """See `exchange.UpstreamReply`. Also raises what the request's own body raised, if it breaks now."""
         if self._error is not None:
             raise self._error
         if self._is_over:
             return b""
-        self._alarm.expect(Failure.IDLE_TIMEOUT)
+        content = self._content
+        self._alarm.expect_piece(is_still=self._is_silent)
+        self._is_silent = False
         try:
-            piece = await self._content.readany()
+            if (error := content.exception()) is not None:
+                raise error
+            # as `readany`, which goes on waiting whatever wakes it
+            while not content._buffer and not content.is_eof():
+                await content._wait("read")
+                if self._is_silent and not content._buffer and not content.is_eof():
+                    return None
+            piece = content._read_nowait(-1)
         except LlmitmError:
             raise  # set by `_break`
         except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError) as error:
@@ -552,6 +470,13 @@ class _Reply:
                 self._link.reply = None
             self._alarm.stop()
         return piece
+
+    def _silent(self) -> None:
+        """Nothing came for a while: whoever waits for a piece is told so."""
+        waiter = self._content._waiter
+        if waiter is not None and not waiter.done():
+            self._is_silent = True
+            waiter.set_result(None)
 
     def _left_over(self) -> bytes:
         """What came before the answer broke off: aiohttp's reader raises before it gives that out."""
