@@ -222,6 +222,63 @@ async def test_marks_that_were_seen_still_stand(store: SharedStore, shared: Away
     assert await ask(store, *looks) == (1, 0, 0, 5)
 
 
+SUM = Count(key="s", ttl_s=600, is_lasting=True)
+SEEN = replace(SUM, by=0)
+
+
+async def test_sums_go_on_from_what_was_seen_of_them(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    """What other processes added too; and no limit is forgotten while the store is away."""
+    await store.apply([replace(SUM, by=30)])
+    await shared.kept.apply([replace(SUM, by=60)])
+    await store.apply([replace(SUM, by=5)])
+    shared.is_away = True
+    outcome = await store.apply([replace(SUM, by=10, limit=100)])
+    assert (outcome.refused, outcome.values) == (0, (95,))
+    assert await ask(store, replace(SUM, by=4, limit=100)) == (99,)
+    clock.at_s += 600
+    assert await ask(store, SEEN) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "total"),
+    [((), 50), ((7,), 57), ((7, 8, -3), 62), ((-20,), 30), ((-20, 5), 35)],
+)
+async def test_what_was_added_to_sums_meanwhile_is_told(
+    store: SharedStore, shared: Away, clock: HandClock, meanwhile: tuple[int, ...], total: int
+) -> None:
+    await store.apply([replace(SUM, by=50)])
+    shared.is_away = True
+    await store.apply([TOOK])  # it is known to be away from now on
+    for by in meanwhile:
+        await store.apply([replace(SUM, by=by)])
+    await shared.kept.apply([replace(SUM, by=100)])
+    await back(store, shared, clock)
+    assert await ask(store, SEEN) == (total + 100,)
+
+
+@pytest.mark.parametrize(("by", "total"), [(7, 64), (-7, 43)])
+async def test_of_a_batch_of_which_nobody_knows_rather_too_much_is_counted(
+    store: SharedStore, shared: Away, clock: HandClock, by: int, total: int
+) -> None:
+    await store.apply([replace(SUM, by=50)])
+    shared.loses = True
+    assert await ask(store, replace(SUM, by=by)) == (50 + by,)
+    await back(store, shared, clock)
+    assert await ask(shared.kept, SEEN) == (total,)
+
+
+async def test_a_refused_batch_adds_nothing_to_sums(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    shared.is_away = True
+    await store.apply([replace(SUM, by=9, limit=8)])
+    await store.apply([replace(SUM, by=9), Count(key="a", limit=0)])
+    await back(store, shared, clock)
+    assert await ask(shared.kept, SEEN) == (0,)
+
+
 @pytest.mark.parametrize("answers", range(1, 8))
 async def test_what_is_not_told_is_still_owed(
     store: SharedStore, shared: Away, clock: HandClock, answers: int

@@ -78,6 +78,14 @@ HISTORIES: dict[str, list[Row]] = {
         (0, [Count(key="a", by=0, ttl_s=1), Count(key="a", ttl_s=60)], {"values": (0, 1)}),
         (30, Count(key="a", by=0), {"values": (1,)}),
     ],
+    "a sum is never below nothing, and giving back makes none": [
+        (0, Count(key="a", by=-5, ttl_s=60, is_lasting=True), {"values": (0,), "ends_s": (None,)}),
+        (0, Count(key="a", by=3, ttl_s=60, is_lasting=True), {"values": (3,), "ends_s": (60,)}),
+        (10, Count(key="a", by=-5, ttl_s=60, is_lasting=True), {"values": (0,), "ends_s": (50,)}),
+        (0, Count(key="a", by=2, ttl_s=60, limit=2, is_lasting=True), {"values": (2,), "ends_s": (50,)}),
+        (0, Count(key="a", by=1, ttl_s=60, limit=2, is_lasting=True), {"refused": 0, "values": (2,)}),
+        (50, Count(key="a", by=0, is_lasting=True), {"values": (0,)}),
+    ],
     "numbers are exact": [
         (0, [Count(key="a", by=2**52 + 1), Window(key="a", by=2**52 + 1)], {"values": (2**52 + 1,) * 2}),
         (0, [Count(key="a"), Window(key="a")], {"values": (2**52 + 2,) * 2}),
@@ -239,7 +247,7 @@ LIMITS = st.none() | st.integers(0, 4)
 LIVES = st.none() | st.sampled_from([1.0, 3.0])
 LENGTHS = st.sampled_from([3.0, 60.0])
 STEPS: st.SearchStrategy[list[Step]] = st.lists(
-    st.builds(Count, key=KEYS, by=st.integers(-2, 3), limit=LIMITS, ttl_s=LIVES)
+    st.builds(Count, key=KEYS, by=st.integers(-2, 3), limit=LIMITS, ttl_s=LIVES, is_lasting=st.booleans())
     | st.builds(
         Window,
         key=KEYS,

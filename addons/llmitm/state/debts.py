@@ -78,8 +78,7 @@ class Debts:
                 self._marks = marks | {
                     key: over or marks.get(key, False) for key, over in self._marks.items()
                 }
-                for step in sums.values():
-                    self._owe_sum(step)
+                self.owe_sums(list(sums.values()), is_unsure=True)
                 raise
         return owed
 
