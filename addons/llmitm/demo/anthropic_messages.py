@@ -164,7 +164,18 @@ def _block_events(
     yield {"type": "content_block_stop", "index": index}
 
 
-def count(ask: Ask) -> Reply:
+COUNTED = frozenset(
+    {
+        *("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"),
+        *("cache_control", "context_management", "mcp_servers", "speed", "betas"),
+    }
+)
+
+
+def count(ask: Ask, data: dict[str, Any]) -> Reply:
+    """Members that have nothing to do with the input are refused, as by the API itself."""
+    if unknown := sorted(data.keys() - COUNTED):
+        raise bad(f"{unknown[0]}: Extra inputs are not permitted")
     return whole({"input_tokens": ask.input_words}, headers=headers(ask.seed))
 
 

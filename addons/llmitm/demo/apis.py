@@ -58,7 +58,8 @@ def _models(route: Route) -> Reply:
 
 def _reply(route: Route, received: Received, data: dict[str, Any], *, never_streams: bool) -> Reply:
     if route.task is Task.EMBED:
-        return openai_chat.embeddings(data)
+        is_gemini = route.dialect is Dialect.GEMINI
+        return gemini.embeddings(data, route.model or "") if is_gemini else openai_chat.embeddings(data)
     if route.task is Task.COUNT:
         return _count(route, received, data)
     if route.task is Task.COMPLETE:
@@ -88,8 +89,10 @@ def _count(route: Route, received: Received, data: dict[str, Any]) -> Reply:
     if route.dialect is Dialect.GEMINI:
         data = data.get("generateContentRequest") or data
         return gemini.count(read_ask(route.dialect, data, model=route.model))
+    if route.dialect is Dialect.OPENAI_RESPONSES:
+        return openai_responses.count(read_ask(route.dialect, data), data)
     anthropic_messages.check({"max_tokens": 0, **data}, received.text(b"anthropic-version"))
-    return anthropic_messages.count(read_ask(route.dialect, data))
+    return anthropic_messages.count(read_ask(route.dialect, data), data)
 
 
 def _as_chat(data: dict[str, Any]) -> dict[str, Any]:

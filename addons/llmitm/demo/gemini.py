@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from llmitm.demo.answers import Answer, Call, Reply, answer_to, split_words, stream, whole
-from llmitm.demo.ask import Ask
+from llmitm.demo.ask import Ask, bad
+from llmitm.demo.openai_chat import EMBEDDED_SIZE, vector_of
 
 MODELS = ("gemini-3.8-flash", "gemini-4-argon")
 _KINDS = {
@@ -142,6 +143,24 @@ def _snapshots(ask: Ask, answer: Answer) -> Iterator[dict[str, Any]]:
 def count(ask: Ask) -> Reply:
     details = [{"modality": "TEXT", "tokenCount": ask.input_words}]
     return whole({"totalTokens": ask.input_words, "promptTokensDetails": details})
+
+
+MOST_EMBEDDED = 100
+
+
+def embeddings(data: dict[str, Any], model: str) -> Reply:
+    """The same vectors as of OpenAI's embeddings, for a text or for a batch of them."""
+    requests = data.get("requests", [data])
+    if not 0 < len(requests) <= MOST_EMBEDDED:
+        said = f"BatchEmbedContentsRequest.requests: at most {MOST_EMBEDDED} requests can be in one batch"
+        raise bad(said)
+    if any(one.get("model", f"models/{model}") != f"models/{model}" for one in requests):
+        raise bad("All requests must be for the model in the path.")
+    texts = ["\n".join(part["text"] for part in one["content"]["parts"]) for one in requests]
+    sizes = [one.get("outputDimensionality") or EMBEDDED_SIZE for one in requests]
+    vectors = [{"values": vector_of(text, size)} for text, size in zip(texts, sizes, strict=True)]
+    made = {"embeddings": vectors} if "requests" in data else {"embedding": vectors[0]}
+    return whole({**made, "usageMetadata": {"promptTokenCount": sum(len(text.split()) for text in texts)}})
 
 
 def models(name: str | None) -> Reply:

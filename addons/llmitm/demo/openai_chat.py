@@ -174,19 +174,22 @@ def completion(ask: Ask) -> Reply:
     return stream([*events, DONE], headers=headers(ask.seed))
 
 
+EMBEDDED_SIZE = 8
+
+
 def embeddings(data: dict[str, Any]) -> Reply:
-    """Vectors made from a hash of each input: 8 numbers, or `dimensions`."""
+    """Vectors made from a hash of each input: `EMBEDDED_SIZE` numbers, or `dimensions`."""
     given = data.get("input")
     inputs = [given] if isinstance(given, str) else given
     if isinstance(inputs, list) and inputs and all(isinstance(token, int) for token in inputs):
         inputs = [inputs]
     if not isinstance(inputs, list) or not inputs:
         raise bad("'input' must be a string or a list that is not empty.", "missing_required_parameter")
-    size = data.get("dimensions") or 8
+    size = data.get("dimensions") or EMBEDDED_SIZE
     words = sum(len(one.split()) if isinstance(one, str) else len(one) for one in inputs)
     vectors = []
     for index, one in enumerate(inputs):
-        vector = _vector(str(one), size)
+        vector = vector_of(str(one), size)
         embedding: object = vector
         if data.get("encoding_format") == "base64":
             embedding = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
@@ -196,7 +199,7 @@ def embeddings(data: dict[str, Any]) -> Reply:
     return whole(body, headers=headers(hashlib.sha256(str(inputs).encode()).hexdigest()))
 
 
-def _vector(text: str, size: int) -> list[float]:
+def vector_of(text: str, size: int) -> list[float]:
     """Numbers between -1 and 1 that float32 holds exactly."""
     digest = hashlib.shake_128(text.encode()).digest(size)
     return [(byte - 128) / 128 for byte in digest]

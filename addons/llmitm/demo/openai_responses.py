@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmitm.demo.answers import CREATED_S, Answer, Call, Reply, answer_to, split_words, sse, stream, whole
-from llmitm.demo.ask import Ask
+from llmitm.demo.ask import Ask, bad
 from llmitm.demo.openai_chat import error, headers
 
 
@@ -22,6 +22,22 @@ def reply(ask: Ask, data: dict[str, Any]) -> Reply:
     if ask.stream:
         return stream(_events(ask, data, answer), headers=headers(ask.seed))
     return whole(_snapshot(ask, data, answer, done=True), headers=headers(ask.seed))
+
+
+COUNTED = frozenset(
+    {
+        *("model", "input", "instructions", "tools", "tool_choice", "text", "reasoning", "truncation"),
+        *("parallel_tool_calls", "conversation", "previous_response_id", "personality"),
+    }
+)
+
+
+def count(ask: Ask, data: dict[str, Any]) -> Reply:
+    """Members that have nothing to do with the input are refused, as by the API itself."""
+    if unknown := sorted(data.keys() - COUNTED):
+        raise bad(f"Unknown parameter: '{unknown[0]}'.", "unknown_parameter")
+    body = {"object": "response.input_tokens", "input_tokens": ask.input_words}
+    return whole(body, headers=headers(ask.seed))
 
 
 def _items(ask: Ask, answer: Answer) -> list[dict[str, Any]]:

@@ -40,16 +40,23 @@ class Route:
 # mistake of the caller's, and must not be answered as if it were none.
 _API = re.compile(
     r"(?P<base>(?:/[^/]+)*?)(?:/(?P<version>v1|v1beta|v1alpha))?/"
-    r"(?P<call>chat/completions|completions|embeddings|responses|messages/count_tokens|messages|models(?:/.+)?)"
+    r"(?P<call>chat/completions|completions|embeddings|responses/input_tokens|responses"
+    r"|messages/count_tokens|messages|models(?:/.+)?)"
 )
 _ENDS_IN_VERSION = re.compile(r"/v1(?:beta|alpha)?$")
-_VERB = re.compile(r"models/(?P<model>.+):(?P<verb>generateContent|streamGenerateContent|countTokens)")
+_VERB = re.compile(
+    r"models/(?P<model>.+):"
+    r"(?P<verb>generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)"
+)
+_VERBS = {"countTokens": Task.COUNT, "embedContent": Task.EMBED, "batchEmbedContents": Task.EMBED}
+"""All others ask for an answer."""
 _POSTS: dict[str, tuple[Task, Dialect]] = {
     "chat/completions": (Task.GENERATE, Dialect.OPENAI_CHAT),
     "completions": (Task.COMPLETE, Dialect.OPENAI_CHAT),
     "embeddings": (Task.EMBED, Dialect.OPENAI_CHAT),
     "responses": (Task.GENERATE, Dialect.OPENAI_RESPONSES),
     "messages": (Task.GENERATE, Dialect.ANTHROPIC_MESSAGES),
+    "responses/input_tokens": (Task.COUNT, Dialect.OPENAI_RESPONSES),
     "messages/count_tokens": (Task.COUNT, Dialect.ANTHROPIC_MESSAGES),
 }
 
@@ -65,9 +72,8 @@ def find(path: str, *, is_anthropic: bool = False) -> Route | None:
         return None
     call = found["call"]
     if verb := _VERB.fullmatch(call):
-        counts = verb["verb"] == "countTokens"
         return Route(
-            task=Task.COUNT if counts else Task.GENERATE,
+            task=_VERBS.get(verb["verb"], Task.GENERATE),
             dialect=Dialect.GEMINI,
             method="POST",
             hop=hop,
