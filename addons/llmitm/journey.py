@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from llmitm import __version__, calls_beside, listed, measured, paced, passed, routed, translated
+from llmitm import __version__, calls_beside, listed, measured, paced, passed, routed, shaped, translated
 from llmitm.accept import endpoints, keys, limit_headers, limits
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Limited, Refused, UpstreamFailed
@@ -133,6 +133,8 @@ async def _forwarded(trip: routed.Trip) -> Steps:
     if length is not None and length <= (PROMPT_BYTES if provider is None else HELD_BYTES):
         await request.body.whole(HELD_BYTES)
         kept.body_s = trip.world.clock.tick_s()
+    elif provider is not None and shaped.needs_whole(trip.config, trip.asked.rest):
+        await request.body.whole(trip.config.server.body_limit_bytes)
     kept.request_bytes = length or 0
     sample: bytes = b""
     most: int | None = 0

@@ -142,7 +142,7 @@ class Trip:
             planned = plan.towards(asked, chosen, asking_for, config, number)
             sending = translated.outgoing(request, planned, made, config, chosen.options.api_version)
             if shaping is not None:
-                sending = shaping.after(sending, planned.attempt)
+                sending = shaping.after(sending, planned.attempt, asking_for)
                 made.notes.add(shaping.notes)
             back = translated.Back(
                 made=made,
@@ -200,7 +200,7 @@ class Trip:
         def make(found: Found[Way], number: int) -> Steps:
             way = found.choice.value
             planned = plan.by_way(self.asked, way, config, number)
-            model = planned.model or self.asked.model
+            model = (planned.model or self.asked.model or "").removeprefix(f"{way.segment}/")
             shaping = self._shaping(call, found.choice.provider, way.credential, self.asked.model, model)
             sent = body if shaping is None else shaping.before(body)
             if planned.model is not None:

@@ -6,14 +6,30 @@ The joint of what `shape/` knows with the ways of `routed.py`. An attempt that n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmitm.config.schema import Config, ProviderOptions
-from llmitm.exchange import Attempt, ClientRequest, Headers, ResponseHead, UpstreamRequest
+from llmitm.exchange import (
+    Attempt,
+    ClientRequest,
+    Dialect,
+    Headers,
+    HeldBody,
+    ResponseHead,
+    UpstreamRequest,
+)
+from llmitm.route import calls
 from llmitm.route.calls import Call
 from llmitm.route.plan import Asked
+from llmitm.shape import payload
+from llmitm.shape.payload import Rules, When
+from llmitm.shape.splice import Edit, NotAnObject, Unfit, edited
+from llmitm.translate import peek
 from llmitm.translate.notes import Notes
+
+log = logging.getLogger("llmitm")
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
@@ -50,20 +66,96 @@ class Shaping:
 
     def before(self, body: bytes) -> bytes:
         """The request in the client's dialect, before anything is made of it."""
-        return body
+        rules = self.config.payload.rules
+        if rules is None or "before" not in rules.moments:
+            return body
+        return self._ruled(rules, "before", body, self.about.asked.dialect, self.about.call)
 
-    def after(self, sending: UpstreamRequest, attempt: Attempt) -> UpstreamRequest:
-        """The request in the provider's dialect, `attempt.dialect`, as it would be sent."""
+    def after(self, sending: UpstreamRequest, attempt: Attempt, call: Call | None = None) -> UpstreamRequest:
+        """The request in the provider's dialect, `attempt.dialect`, as it would be sent.
+
+        `call` is what the provider is asked, where that is not what the client asked.
+
+        Raises:
+            Refused: 400, something could not be applied, and strict was asked for.
+        """
+        rules = self.config.payload.rules
+        if rules is not None and "after" in rules.moments and (held := sending.body.held) is not None:
+            body = self._ruled(rules, "after", held, attempt.dialect, call or self.about.call)
+            if body is not held:
+                sending = with_body(sending, body)
+        if self.about.is_strict:
+            self.notes.refuse_strictly()
         return sending
 
     def back(self, steps: Steps) -> Steps:
         """The answer in the provider's dialect, before it is translated back or passed on."""
         return steps
 
+    def _ruled(self, rules: Rules, when: When, body: bytes, dialect: Dialect, call: Call | None) -> bytes:
+        about = self.about
+        if not body:
+            return body
+        model = about.model or (call.model if call is not None else None)
+        if model is None and (seen := peek.peek(body)) is not None:
+            model = seen.model
+        path = call.path if call is not None else about.asked.rest.partition(b"?")[0]
+        chosen = rules.chosen(
+            payload.Call(
+                when=when,
+                dialect=dialect,
+                model=(model or "").removeprefix("models/"),
+                asked=about.asked_model or model or "",
+                provider=about.provider,
+                endpoint=about.asked.endpoint,
+                path="/" + path.decode("latin-1").lstrip("/"),
+                is_answer=call is not None and call.task == "generate",
+            )
+        )
+        edits = chosen.of(about.request.headers)
+        if not edits:
+            return body
+        try:
+            body, unfit = edited(body, edits)
+        except NotAnObject as error:
+            unfit = [(edit, Unfit("", str(error))) for edit in edits]
+        for edit, one in unfit:
+            self._unfit(rules, edit, one)
+        return body
+
+    def _unfit(self, rules: Rules, edit: Edit, unfit: Unfit) -> None:
+        self.notes.lost("payload-rule", edit.path.text)
+        if (said := (edit.place, edit.path.text)) in rules.told:
+            return
+        rules.told.add(said)
+        log.warning(
+            "%s: %s cannot be set in a request for %s of /%s: %s %s. This is said once.",
+            edit.place,
+            edit.path.text,
+            self.about.provider,
+            self.about.asked.endpoint,
+            unfit.at or "it",
+            unfit.why,
+        )
+
 
 def is_configured(config: Config, options: ProviderOptions | None) -> bool:
     """Whether anything may change an attempt with these options."""
-    return False
+    return config.payload.rules is not None
+
+
+def needs_whole(config: Config, rest: bytes) -> bool:
+    """Whether the body of a request for this path must be at hand whole, to be changed."""
+    return config.payload.rules is not None and calls.find(rest) is not None
+
+
+def with_body(sending: UpstreamRequest, body: bytes) -> UpstreamRequest:
+    """The same request with another body."""
+    headers = tuple(
+        (name, b"%d" % len(body)) if name.lower() == b"content-length" else (name, value)
+        for name, value in sending.headers
+    )
+    return replace(sending, body=HeldBody(body), headers=headers)
 
 
 def told(shaping: Shaping | None) -> Headers:

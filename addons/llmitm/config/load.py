@@ -55,7 +55,7 @@ _NAMED: Final = {
 _ASKED: Final = {"server", "endpoints", "gateways", "providers", "auth_keys"}
 """Tables that other tables depend on."""
 
-_FREE: Final = {"headers", "params"}
+_FREE: Final = {"headers", "params", "params_json"}
 """Tables that are passed on as they stand."""
 
 _SECRETS: Final = {

@@ -28,6 +28,8 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmitm.config.budget import Budget, Period, Tokens, Usd
+from llmitm.config.formats import FORMATS as FORMATS
+from llmitm.config.payload import Payload
 from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
 from llmitm.exchange import Dialect
@@ -39,17 +41,6 @@ RESERVED: Final = frozenset({"v1", "v1beta", "health", "ready", "metrics", "admi
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
-FORMATS: Final[Mapping[str, Dialect]] = {
-    "openai-chat": Dialect.OPENAI_CHAT,
-    "openai": Dialect.OPENAI_CHAT,
-    "openai-compat": Dialect.OPENAI_CHAT,
-    "openai-responses": Dialect.OPENAI_RESPONSES,
-    "anthropic-messages": Dialect.ANTHROPIC_MESSAGES,
-    "anthropic": Dialect.ANTHROPIC_MESSAGES,
-    "claude": Dialect.ANTHROPIC_MESSAGES,
-    "gemini": Dialect.GEMINI,
-    "google": Dialect.GEMINI,
-}
 SIGNED: Final = (
     "vertex",
     "vertex-ai",
@@ -496,30 +487,6 @@ class RateLimit(Limits):
     per_key_tpm: Count | None = None
     models: Mapping[Glob, Limits] = {}
     """A glob of models to what all that match it may be asked together."""
-
-
-class PayloadMatch(Table):
-    name: Glob
-    protocol: str | None = None
-    endpoint: Glob | None = None
-
-
-class PayloadRule(Table):
-    models: tuple[PayloadMatch, ...]
-    params: Mapping[str, Any]
-    when: Literal["after", "before"] = "after"
-
-
-class PayloadFilter(Table):
-    models: tuple[PayloadMatch, ...]
-    params: tuple[Glob, ...]
-    when: Literal["after", "before"] = "after"
-
-
-class Payload(Table):
-    default: tuple[PayloadRule, ...] = ()
-    override: tuple[PayloadRule, ...] = ()
-    filter: tuple[PayloadFilter, ...] = ()
 
 
 class Hooks(Table):

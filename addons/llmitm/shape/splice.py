@@ -57,6 +57,8 @@ class Edit:
     kind: Kind
     path: Path
     text: bytes = b""
+    place: str = ""
+    """Where the operator wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
