@@ -110,13 +110,16 @@ class Spending:
             return None
         await self._ready()
         now_s = self._clock.now_s()
+        if not models:
+            models, most = _named(trip, body)
+            max_output_tokens = most if max_output_tokens is None else max_output_tokens
         estimate = estimate_tokens(body, max_output_tokens)
         prompt = whole = 0
         if any(one.unit == "usd" for one in mine):
             if not self._has_prices:
                 await asyncio.to_thread(self._prices.warm)
                 self._has_prices = True
-            prompt, whole = self._cost(_candidates(trip, models, body), estimate, now_s)
+            prompt, whole = self._cost(_candidates(trip, models), estimate, now_s)
         return Charge(
             budgets=mine,
             at_s=now_s,
@@ -285,13 +288,16 @@ def _is_of(one: Sum, budget: Budget) -> bool:
     return budget.name == "all" or budget.name == f"key:{one.auth_key}"
 
 
-def _candidates(trip: Trip, models: Sequence[str], body: bytes) -> Iterator[tuple[str, str]]:
+def _named(trip: Trip, body: bytes) -> tuple[Sequence[str], int | None]:
+    """The model that a request names, and how many tokens it allows, where nobody had to know them."""
+    call = calls.find(trip.asked.rest)
+    seen = peek.peek(body) if body else None
+    named = (call.model if call is not None else None) or (seen.model if seen is not None else None)
+    return (named,) if named is not None else (), seen.max_output_tokens if seen is not None else None
+
+
+def _candidates(trip: Trip, models: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Providers that may be asked first, each with its name of the model; none where nobody serves it."""
-    if not models:
-        call = calls.find(trip.asked.rest)
-        seen = peek.peek(body) if body else None
-        named = (call.model if call is not None else None) or (seen.model if seen is not None else None)
-        models = (named,) if named is not None else ()
     match trip.endpoint.kind:
         case "gateway":
             for model in models[:1]:

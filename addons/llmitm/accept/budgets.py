@@ -72,10 +72,9 @@ class Budget:
 
 def usd(usd_nano: int) -> str:
     """At least two digits after the point, and of small amounts as many as say something."""
-    digits = 2 if usd_nano % (NANO // 100) == 0 or usd_nano >= 100 * NANO else 4
-    if 0 < usd_nano < NANO // 1000:
-        digits = 6
-    return f"${usd_nano / NANO:,.{digits}f}"
+    digits = 2 if usd_nano >= 100 * NANO else 4 if usd_nano >= NANO // 100 else 6
+    whole, _, rest = f"{usd_nano / NANO:,.{digits}f}".partition(".")
+    return f"${whole}.{rest.rstrip('0'):0<2}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
