@@ -90,7 +90,7 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
     match = endpoints.find(request.target, config)
     kept.endpoint = match.name
     admission = keys.admit(
-        request.headers, request.query, match.endpoint, match.name, config, world.clock.now_s()
+        request.headers, request.query, match.endpoint, match.name, config, world.clock.now_s(), match.rest
     )
     kept.auth_key = admission.name
     kept.dialect = endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers)

@@ -6,7 +6,7 @@ import pytest
 
 from llmitm.clock import SystemClock
 from llmitm.route.choice import Choice
-from llmitm.route.pins import MOST_PINS, Pins, named_in
+from llmitm.route.pins import MOST_PINS, Pins, made_in, named_in
 from llmitm.state.memory import MemoryStore
 
 CHOICES = [
@@ -20,6 +20,8 @@ NAMED: dict[str, tuple[bytes, list[str]]] = {
     "a file deep inside": (b'{"input":[{"content":[{"type":"input_file","file_id":"file-1"}]}]}', ["file-1"]),
     "words are no names": (b'{"input":"previous_response_id"}', []),
     "nothing there": (b'{"previous_response_id":null,"file_id":7}', []),
+    "Gemini's file by its address": (b'{"fileData":{"fileUri":"https://h/v1beta/files/abc"}}', ["abc"]),
+    "a cache": (b'{"cachedContent":"cachedContents/c1"}', ["c1"]),
     "no JSON": (b'{"file_id":', []),
     "a list": (b'[{"batch_id":"batch_1"}]', ["batch_1"]),
 }
@@ -28,6 +30,40 @@ NAMED: dict[str, tuple[bytes, list[str]]] = {
 @pytest.mark.parametrize(("body", "names"), NAMED.values(), ids=NAMED)
 def test_names_are_found_where_they_stand(body: bytes, names: list[str]) -> None:
     assert named_in(body) == names
+
+
+def test_other_calls_name_more() -> None:
+    body = b'{"input_file_id":"file-1","file_ids":["file-2",7],"x":{"training_file":"file-3"}}'
+    assert sorted(named_in(body, is_call=False)) == ["file-1", "file-2", "file-3"]
+    assert named_in(body) == []
+
+
+MADE: dict[str, tuple[bytes, list[str]]] = {
+    "a file": (b'{"id":"file-1","object":"file"}', ["file-1"]),
+    "a batch and its results": (b'{"id":"b","output_file_id":"o","error_file_id":null}', ["b", "o"]),
+    "a list": (b'{"data":[{"id":"a"},{"id":"b"}],"first_id":"a"}', ["a", "b"]),
+    "Gemini's file": (b'{"file":{"name":"files/abc"}}', ["abc"]),
+    "Gemini's list": (b'{"files":[{"name":"files/a"}]}', ["a"]),
+    "Gemini's operation": (b'{"name":"batches/b1","done":false}', ["b1"]),
+    "no object": (b"[1]", []),
+    "no JSON": (b"{", []),
+}
+
+
+@pytest.mark.parametrize(("body", "names"), MADE.values(), ids=MADE)
+def test_what_an_answer_names(body: bytes, names: list[str]) -> None:
+    assert made_in(body) == names
+
+
+async def test_only_the_first_is_the_first_in_all_processes() -> None:
+    store = MemoryStore(SystemClock())
+    one, other = Pins(store), Pins(store)
+    assert [await one.is_first("b1"), await one.is_first("b1"), await other.is_first("b1")] == [
+        True,
+        False,
+        False,
+    ]
+    assert await Pins().is_first("b1")
 
 
 async def test_what_is_pinned_goes_to_its_account_alone() -> None:

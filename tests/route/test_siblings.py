@@ -52,7 +52,7 @@ def found(method: str, rest: str, seems: Dialect = CHAT, **options: Any) -> Sibl
         ("GET", "/v1/chat/completions/c1/messages", "stored", "none", False, ("c1",)),
         ("GET", "/v1/threads/t1/runs/r1", "threads", "none", False, ("t1", "r1")),
         ("POST", "/v1/fine_tuning/jobs/ft1/cancel", "fine_tuning", "any", True, ("ft1",)),
-        ("POST", "/upload/v1beta/files?upload_id=u1", "files", "any", True, ("u1",)),
+        ("POST", "/upload/v1beta/files?upload_id=u1", "files", "bytes", True, ("u1",)),
         ("GET", "/v1beta/files/abc:download?alt=media", "files", "none", False, ("abc",)),
         ("DELETE", "/v1beta/batches/b1", "batches", "none", False, ("b1",)),
         ("PATCH", "/v1beta/cachedContents/c1", "caches", "json", False, ("c1",)),
@@ -116,14 +116,15 @@ def test_further_paths_where_they_are_allowed(glob: str, rest: str, is_allowed: 
     [
         ("/v1/files", CHAT, CHAT),
         ("/v1/files", MESSAGES, MESSAGES),
-        ("/v1/files", GEMINI, CHAT),
+        ("/v1/files", GEMINI, GEMINI),
+        ("/v1/moderations", GEMINI, CHAT),
         ("/v1/batches", MESSAGES, CHAT),
         ("/v1/messages/batches", CHAT, MESSAGES),
         ("/v1beta/files", CHAT, GEMINI),
     ],
 )
 def test_whose_api_it_is(rest: str, seems: Dialect, dialect: Dialect) -> None:
-    assert found("GET", rest, seems).dialect is dialect
+    assert found("POST", rest, seems).dialect is dialect
 
 
 def test_what_is_meant_for_the_gateway_goes_no_further() -> None:

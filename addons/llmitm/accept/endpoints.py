@@ -15,7 +15,7 @@ from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers
 
 _VERSIONED: Final = re.compile(rb"/v1(?:beta)?(?=[/?]|\Z)")
-_UPLOAD: Final = re.compile(rb"/upload/v1beta/")
+_UPLOAD: Final = re.compile(rb"/upload/v1(?:beta|alpha)?/")
 """Gemini's files are uploaded beside its other paths."""
 _SEGMENT: Final = re.compile(rb"/([^/?]*)")
 _MODEL_CALL: Final = re.compile(
@@ -78,7 +78,7 @@ def dialect_of(path: bytes, headers: Headers) -> Dialect:
         return Dialect.OPENAI_CHAT  # Gemini speaks it too, below /v1beta/openai/
     if path.endswith(b"/responses") or b"/responses/" in path:
         return Dialect.OPENAI_RESPONSES
-    if b"/v1beta/" in path or _MODEL_CALL.search(path):
+    if b"/v1beta/" in path or b"/upload/v1" in path or _MODEL_CALL.search(path):
         return Dialect.GEMINI
     names = {name.lower() for name, _ in headers}
     if b"anthropic-version" in names:

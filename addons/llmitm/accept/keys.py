@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from llmitm.accept import tickets
 from llmitm.config.schema import AuthKey, Config, Endpoint
 from llmitm.errors import Refused
 from llmitm.exchange import Headers
@@ -41,9 +42,15 @@ class Admission:
 
 
 def admit(
-    headers: Headers, query: bytes, endpoint: Endpoint, endpoint_name: str, config: Config, now_s: float
+    headers: Headers,
+    query: bytes,
+    endpoint: Endpoint,
+    endpoint_name: str,
+    config: Config,
+    now_s: float,
+    path: bytes = b"",
 ) -> Admission:
-    """Decides from the head alone.
+    """Decides from the head alone. `path` is what stands below the endpoint.
 
     Raises:
         Refused: 400 for keys that contradict each other, 401 for one that is missing, unknown or expired,
@@ -69,7 +76,7 @@ def admit(
     if own:
         if len(own) > 1:
             raise _contradicting()
-        key = _checked(next(iter(own)), endpoint_name, config, now_s)
+        key = _checked(_known(next(iter(own)), config), endpoint_name, now_s)
         # the other keys belong to the upstream, but any that is ours, this one or another, stays here
         return Admission(
             name=key.name,
@@ -82,11 +89,15 @@ def admit(
             "missing_key",
             "This endpoint passes your provider key on, so the gateway's key must come in x-llmitm-key.",
         )
+    if not presented and path.startswith(tickets.PATH):
+        if (held := tickets.holder(query, config)) is not None:
+            key = _checked(held, endpoint_name, now_s)
+            return Admission(name=key.name, drop_headers=PLACES | {OWN}, query=tickets.without(query))
     if not presented:
         raise Refused(401, "missing_key", "No key was sent; send one as Authorization: Bearer, or x-api-key.")
     if len(presented) > 1:
         raise _contradicting()
-    key = _checked(next(iter(presented)), endpoint_name, config, now_s)
+    key = _checked(_known(next(iter(presented)), config), endpoint_name, now_s)
     return Admission(name=key.name, drop_headers=PLACES | {OWN}, query=_without_key(query))
 
 
@@ -111,8 +122,7 @@ def _known(value: bytes, config: Config) -> AuthKey | None:
     return found
 
 
-def _checked(value: bytes, endpoint_name: str, config: Config, now_s: float) -> AuthKey:
-    key = _known(value, config)
+def _checked(key: AuthKey | None, endpoint_name: str, now_s: float) -> AuthKey:
     if key is None or key.disabled:
         raise _unknown()
     if key.expires_at is not None and key.expires_at <= datetime.fromtimestamp(now_s, UTC):

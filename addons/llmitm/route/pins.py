@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -16,8 +16,36 @@ MOST_PINS: Final = 50_000
 """About 10 MB. Those that were used longest ago go first."""
 TTL_S: Final = 30 * 86_400.0
 """OpenAI keeps a response for 30 days."""
-_MARKS: Final = (b'"previous_response_id"', b'"conversation"', b'"file_id"', b'"batch_id"')
-_NAMES: Final = frozenset({"previous_response_id", "file_id", "batch_id"})
+_NAMES: Final = frozenset(
+    {
+        "previous_response_id",
+        "file_id",
+        "batch_id",
+        "input_file_id",
+        "training_file",
+        "validation_file",
+        "vector_store_id",
+        "assistant_id",
+        "container",
+        "cachedContent",
+        "fileUri",
+        "file_uri",
+        "fileName",
+    }
+)
+_LISTS: Final = frozenset({"file_ids", "vector_store_ids", "part_ids"})
+_MARKS: Final = (
+    b'"previous_response_id"',
+    b'"conversation"',
+    b'"file_id"',
+    b'"batch_id"',
+    b'"fileUri"',
+    b'"file_uri"',
+    b'"cachedContent"',
+)
+"""What requests to models hold of these; no other of them is read for its names."""
+_MADE: Final = ("id", "name", "output_file_id", "error_file_id")
+"""Where answers name what they made."""
 
 
 class Pins:
@@ -45,6 +73,18 @@ class Pins:
                 return found
         return list(choices)
 
+    async def is_first(self, name: str) -> bool:
+        """Whether nobody has asked this of `name` before."""
+        key = "first:" + _key(name)
+        if key in self._known:
+            return False
+        is_known = False
+        if self._store is not None:
+            outcome = await self._store.apply([Mark(key=key), Mark(key=key, value=1, ttl_s=TTL_S)])
+            is_known = bool(outcome.values[0])
+        self._keep(key, 1)
+        return not is_known
+
     async def _owner_of(self, key: str) -> int | None:
         if (known := self._known.get(key)) is not None:
             self._known.move_to_end(key)
@@ -63,9 +103,9 @@ class Pins:
             self._known.popitem(last=False)
 
 
-def named_in(body: bytes) -> list[str]:
-    """The ids in a request that only one account may know, in order."""
-    if not any(mark in body for mark in _MARKS):
+def named_in(body: bytes, *, is_call: bool = True) -> list[str]:
+    """The ids in a request that only one account may know, in order. `is_call`: it is one of a model."""
+    if is_call and not any(mark in body for mark in _MARKS):
         return []
     try:
         asked: Any = orjson.loads(body)
@@ -78,11 +118,47 @@ def named_in(body: bytes) -> list[str]:
             case dict() as one:
                 if isinstance(asked, dict) and one is asked:
                     found += _conversation(one.get("conversation"))
-                found += [one[name] for name in _NAMES & one.keys() if isinstance(one[name], str)]
+                found += [bare(one[name]) for name in _NAMES & one.keys() if isinstance(one[name], str)]
+                for name in _LISTS & one.keys():
+                    many = one[name]
+                    found += (
+                        [bare(each) for each in many if isinstance(each, str)]
+                        if isinstance(many, list)
+                        else []
+                    )
                 waiting += one.values()
             case list() as many:
                 waiting += many
     return found
+
+
+def made_in(body: bytes) -> list[str]:
+    """The ids in an answer of what an account made, or keeps."""
+    try:
+        told: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return []
+    found: list[str] = []
+    for one in _things(told):
+        found += [bare(one[name]) for name in _MADE if isinstance(one.get(name), str)]
+    return found
+
+
+def _things(told: Any) -> Iterator[dict[str, Any]]:
+    """The thing that an answer is about, or those that it lists."""
+    if not isinstance(told, dict):
+        return
+    yield told
+    for value in told.values():
+        if isinstance(value, list):
+            yield from (one for one in value if isinstance(one, dict))
+    if isinstance(told.get("file"), dict):
+        yield told["file"]
+
+
+def bare(name: str) -> str:
+    """Without what stands before it in Gemini's names and addresses: `files/abc` is `abc`."""
+    return name.rpartition("/")[2]
 
 
 def _conversation(value: Any) -> list[str]:

@@ -20,8 +20,8 @@ from llmitm.route import providers
 from llmitm.route.join import join
 from llmitm.route.providers import Candidate
 
-type Form = Literal["json", "multipart", "either", "any", "none"]
-"""What a POST carries; `either` of the first two, `any` body at all, or `none` that is looked at."""
+type Form = Literal["json", "multipart", "either", "any", "bytes", "none"]
+"""What a POST carries; `either` of the first two, `any` body at all, or `bytes` that are not looked at."""
 
 OPENAI: Final = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
 ANTHROPIC: Final = frozenset({Dialect.ANTHROPIC_MESSAGES})
@@ -118,8 +118,8 @@ _OF_GEMINI: Final[tuple[_Row, ...]] = (
     _row("stores", "/fileSearchStores(?:/.+)?", "GET POST DELETE", "any", apis=(GEMINI,)),
 )
 _UPLOADED: Final[tuple[_Row, ...]] = (
-    _row("files", "/files", "POST PUT", "any", apis=(GEMINI,)),
-    _row("stores", "/fileSearchStores/ID:uploadToFileSearchStore", "POST PUT", "any", apis=(GEMINI,)),
+    _row("files", "/files", "POST PUT", "bytes", apis=(GEMINI,)),
+    _row("stores", "/fileSearchStores/ID:uploadToFileSearchStore", "POST PUT", "bytes", apis=(GEMINI,)),
 )
 _PATH: Final = re.compile(r"(?P<upload>/upload(?=/))?(?:/(?P<version>v1|v2|v1beta|v1alpha))?(?P<bare>/.+)\Z")
 _FIRSTS: Final = ("/messages", "/chat", "/fine_tuning")
@@ -207,6 +207,8 @@ def _row_of(method: str, match: re.Match[str], seems: Dialect) -> _Row | None:
         rows = _UPLOADED if version else ()
     elif version in ("v1beta", "v1alpha"):
         rows = _OF_GEMINI
+    elif version == "v1" and seems is Dialect.GEMINI:
+        rows = (*_OF_GEMINI, *_ROWS)
     elif version == "v2":
         rows = tuple(row for row in _ROWS if row.kind == "rerank")
     else:

@@ -1,0 +1,213 @@
+"""Files, batches, images, sound and the like through a running gateway, with the official clients."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from support.accounts import SOUND, Accounts
+from support.gateway import Gateway
+
+CONFIG = """
+retry = {{cooldowns = false}}
+[server]
+port = 0
+body_limit_mb = 1
+[endpoints.all]
+kind = "gateway"
+[endpoints.two]
+kind = "gateway"
+[providers.openai]
+base_url = "{url}/v1"
+api_keys = ["sk-one", "sk-two"]
+models = ["gpt-*", "tts-1", "omni-*", {{id = "whisper-1", alias = "ears"}}]
+[providers.anthropic]
+base_url = "{url}"
+api_keys = ["sk-ant-one", "sk-ant-two"]
+[providers.gemini]
+base_url = "{url}"
+api_keys = ["AIza-one", "AIza-two"]
+[[auth_keys]]
+name = "laptop"
+key = "sk-proxy-laptop"
+[[auth_keys]]
+name = "narrow"
+key = "sk-proxy-narrow"
+allowed_models = ["whisper-*", "ears"]
+"""
+KEY = "sk-proxy-laptop"
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Accounts]:
+    with Accounts() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running(provider: Accounts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway(CONFIG.format(url=provider.url), tmp_path_factory.mktemp("passed"), host="serve") as one:
+        yield one
+
+
+@pytest.fixture
+def sdk(running: Gateway, provider: Accounts) -> Iterator[openai.OpenAI]:
+    provider.asked.clear()
+    with openai.OpenAI(base_url=f"{running.url}/all/v1", api_key=KEY, max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def client(running: Gateway, provider: Accounts) -> Iterator[httpx.Client]:
+    provider.asked.clear()
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=running.url, headers=headers, timeout=20, trust_env=False) as made:
+        yield made
+
+
+def test_images_and_moderations(sdk: openai.OpenAI, provider: Accounts) -> None:
+    made = sdk.images.generate(model="gpt-image-2", prompt="a harbour")
+    assert made.data is not None and made.data[0].b64_json == "QUJD" * 50_000
+    sdk.images.edit(model="gpt-image-2", image=("a.png", b"\x89PNG" * 300, "image/png"), prompt="at night")
+    assert b'name="model"' in provider.asked[-1].body
+    sdk.moderations.create(input="hello", model="omni-moderation-latest")
+    assert [one.path for one in provider.asked] == [
+        "/v1/images/generations",
+        "/v1/images/edits",
+        "/v1/moderations",
+    ]
+    assert {one.account for one in provider.asked} <= {"sk-one", "sk-two"}
+
+
+def test_sound(sdk: openai.OpenAI, provider: Accounts) -> None:
+    with sdk.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input="hello"
+    ) as spoken:
+        assert spoken.headers["content-type"] == "audio/mpeg"
+        assert b"".join(spoken.iter_bytes()) == SOUND
+    heard = sdk.audio.transcriptions.create(model="ears", file=("a.wav", b"RIFF" * 5_000))
+    assert heard.text == "spoken"
+    sent = provider.asked[-1]
+    assert b"\r\n\r\nwhisper-1\r\n" in sent.body and b"ears" not in sent.body  # as the provider spells it
+    assert int(sent.headers["content-length"]) == sent.body_bytes
+
+
+def test_files_and_batches_stay_with_their_account(sdk: openai.OpenAI, provider: Accounts) -> None:
+    file = sdk.files.create(file=("in.jsonl", b'{"custom_id":"1"}\n'), purpose="batch")
+    account = provider.asked[-1].account
+    batch = sdk.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    assert sdk.batches.retrieve(batch.id).status == "completed"
+    assert batch.output_file_id is not None
+    assert sdk.files.content(batch.output_file_id).read() == SOUND
+    assert file.id in [one.id for one in sdk.files.list()]
+    assert sdk.files.delete(file.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        sdk.files.retrieve(file.id)
+    assert {one.account for one in provider.asked} == {account}
+    assert all(KEY not in str(one.headers) for one in provider.asked)
+
+
+def test_anthropics_batches(running: Gateway, provider: Accounts) -> None:
+    provider.asked.clear()
+    asked: Any = {
+        "model": "claude-sonnet-5-5",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    with anthropic.Anthropic(base_url=f"{running.url}/all", api_key=KEY, max_retries=0) as sdk:
+        batch = sdk.messages.batches.create(requests=[{"custom_id": "c1", "params": asked}])
+        assert [one.custom_id for one in sdk.messages.batches.results(batch.id)] == ["c1", "c2"]
+        assert sdk.messages.batches.delete(batch.id).id == batch.id
+        with pytest.raises(anthropic.NotFoundError):
+            sdk.messages.batches.retrieve(batch.id)
+    assert len({one.account for one in provider.asked}) == 1
+    assert all("anthropic-version" in one.headers for one in provider.asked)
+
+
+def test_geminis_uploads(running: Gateway, provider: Accounts) -> None:
+    genai = pytest.importorskip("google.genai")
+    provider.asked.clear()
+    options = genai.types.HttpOptions(base_url=f"{running.url}/all")
+    sdk = genai.Client(api_key=KEY, http_options=options)
+    content = b"0123456789" * 900_000
+    file = sdk.files.upload(file=io.BytesIO(content), config={"mime_type": "text/plain"})
+    assert sum(one.body_bytes for one in provider.asked[1:]) == len(content)
+    assert sdk.files.get(name=file.name).state == "ACTIVE"
+    sdk.files.delete(name=file.name)
+    assert len({one.account for one in provider.asked}) == 1
+    assert "llmitm" not in str([one.query for one in provider.asked])
+    sdk.close()
+
+
+def form(pieces: int, *, end: bytes = b"\r\n--b--\r\n", model: str = "whisper-1") -> Iterator[bytes]:
+    yield b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + model.encode()
+    yield b'\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    for _ in range(pieces):
+        yield b"\r\n--" * 262_144
+    yield end
+
+
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+
+
+def test_a_form_of_50_mb_is_not_held(running: Gateway, client: httpx.Client, provider: Accounts) -> None:
+    path = "/all/v1/audio/transcriptions"
+    assert client.post(path, content=form(3), headers=FORM).status_code == 200
+    before, peak = running.rss_bytes(), 0
+
+    def watched() -> Iterator[bytes]:
+        nonlocal peak
+        for piece in form(50, model="ears"):
+            yield piece
+            peak = max(peak, running.rss_bytes())
+
+    assert client.post(path, content=watched(), headers=FORM).json()["text"] == "spoken"
+    arrives = hashlib.sha256()
+    for piece in form(50):
+        arrives.update(piece)
+    assert provider.asked[-1].body_sha256 == arrives.hexdigest()
+    assert peak - before < 16_000_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "words"),
+    [
+        (FORM, b"".join(form(0, end=b"")), "last boundary"),
+        (FORM, b"".join(form(3, end=b"")), "last boundary"),
+        ({"content-type": "multipart/form-data"}, b"".join(form(0)), "no boundary"),
+        ({"content-type": "application/json"}, b"{}", "multipart/form-data"),
+    ],
+)
+def test_a_broken_form_is_refused_and_arrives_nowhere(
+    client: httpx.Client, provider: Accounts, headers: dict[str, str], body: bytes, words: str
+) -> None:
+    answer = client.post("/all/v1/audio/transcriptions", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+    assert provider.asked == []
+
+
+@pytest.mark.parametrize("path", ["/all/v1/images/generations", "/all/v1/batches", "/all/v1/moderations"])
+def test_binary_where_json_was_due_is_refused(client: httpx.Client, provider: Accounts, path: str) -> None:
+    answer = client.post(path, content=b"\x00\x01\x02" * 99, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+    assert provider.asked == []
+
+
+def test_who_may_ask_for_some_models_only(client: httpx.Client, provider: Accounts) -> None:
+    narrow = {"authorization": "Bearer sk-proxy-narrow"}
+    path = "/all/v1/audio/transcriptions"
+    assert client.post(path, content=b"".join(form(0)), headers=FORM | narrow).status_code == 200
+    other = b"".join(form(0, model="gpt-4o-transcribe"))
+    assert client.post(path, content=other, headers=FORM | narrow).status_code == 403
+    refused = client.get("/all/v1/files", headers=narrow)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "path_not_allowed")
