@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import json
 import pickle
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -61,6 +64,66 @@ def test_known_values_are_masked_wherever_they_stand() -> None:
     assert redact("abc is too short to be masked") == "abc is too short to be masked"
 
 
-def test_ordinary_text_is_left_alone() -> None:
-    text = "200 POST /dev/v1/messages  anthropic  1 attempt  first byte 12.3 ms  tokens=12"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "200 POST /dev/v1/messages  anthropic  1 attempt  first byte 12.3 ms  tokens=12",
+        "The bearer of this letter needs a basic understanding of the token economy.",
+        "Set api_key or ask who keeps the password; a cookie is a small cake.",
+        "https://example.com/search?q=key&page=2#token",
+        "mail me@example.com about https://example.com/a?mail=me@example.com",
+        '{"max_tokens": 12, "token": 7, "keys": ["a"], "secret_garden": true}',
+    ],
+)
+def test_ordinary_text_is_left_alone(text: str) -> None:
     assert Redactor()(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ('{"x-api-key": "a b", "n": 1}', '{"x-api-key": "***", "n": 1}'),
+        (r'{"event": "head: {\"x-api-key\": \"a b\"}"}', r'{"event": "head: {\"x-api-key\": \"***\"}"}'),
+        (r'{"event": "cookie: a=b; c=d\nnext line"}', r'{"event": "cookie: ***\nnext line"}'),
+        ('{"client_secret":"abcd1234","n":1}', '{"client_secret":"***","n":1}'),
+        ("(b'x-api-key', b'abc'), (b'a', b'b')", "(b'x-api-key', b'***'), (b'a', b'b')"),
+        ("http://u:p@host:1/x?sig=ab12&n=1", "http://***@host:1/x?sig=***&n=1"),
+        ("Bearer sk-abcdefghijk and ghp_abcdefghijk", "Bearer *** and ***"),
+        (
+            "-----BEGIN PRIVATE KEY-----MIIE-----END PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----***-----END PRIVATE KEY-----",
+        ),
+    ],
+)
+def test_what_stands_around_a_secret_stays(text: str, masked: str) -> None:
+    assert Redactor()(text) == masked
+
+
+@pytest.mark.parametrize("value", ["plain-value-1", "p@ss/w+rd é", 'quo"te\\back', "sëcret value"])
+@pytest.mark.parametrize("before", ["", "u", "us", "user:"])
+def test_known_values_are_masked_however_they_are_written(value: str, before: str) -> None:
+    redact = Redactor()
+    redact.learn(Secret(value))
+    written = [
+        value,
+        json.dumps([value]),
+        json.dumps([value], ensure_ascii=False),
+        repr([value]),
+        quote(value),
+        quote(value, safe="").lower() if value.isascii() else quote_plus(value),
+    ]
+    for text in written:
+        assert "***" in redact(f"({text})"), text
+        assert value not in redact(f"({text})")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        pair = encode(f"{before}{value}".encode()).decode()
+        shown = redact(f"told: {pair}")
+        assert "***" in shown and len(shown) < len(pair)
+
+
+def test_bytes_that_are_no_text_come_through() -> None:
+    redact = Redactor()
+    redact.learn(Secret("my-secret"))
+    assert redact.of_bytes(b"\xff\x00my-secret\xfe") == b"\xff\x00***\xfe"
+    content = b"\xff\x00nothing\xfe"
+    assert redact.of_bytes(content) is content

@@ -8,9 +8,12 @@ note passes through; beside them it masks what merely looks like a key.
 
 from __future__ import annotations
 
+import base64
 import hmac
+import json
 import re
 from typing import Final, NoReturn
+from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
 
@@ -48,28 +51,71 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-# What looks like a credential although nobody told us of it: vendor key prefixes, bearer tokens,
-# user information in URLs, and query parameters that carry keys.
-_LOOKS_SECRET: Final = re.compile(
-    r"""
-      (?P<scheme>\b(?:Bearer|Basic|Token)\s+)[A-Za-z0-9._~+/=-]{6,}
-    | \b(?:sk|pk|rk|gsk|xai|nvapi|hf|ghp|r8|pplx|csk|fw)[-_][A-Za-z0-9_-]{8,}
-    | \bAIza[A-Za-z0-9_-]{10,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.?[A-Za-z0-9_-]*
-    | (?P<query>[?&;](?:key|api[-_]?key|access_token|token|auth)=)[^&\s"'#]+
-    | (?P<header>\b(?:x-api-key|api-key|x-goog-api-key|x-llmitm-key|authorization|proxy-authorization
-        |cf-aig-authorization|cookie|set-cookie)["']?\s*[:=,]\s*b?["']?)[^\s"',][^"'\r\n]*
-    | (?P<url>\b[a-z][a-z0-9+.-]*://)[^/\s@"']+@
-    """,
-    re.VERBOSE | re.IGNORECASE,
+_SIGNS: Final = r"A-Za-z0-9._~+/=-"
+_NAMES: Final = (
+    "x-api-key|api[-_]?key|x-goog-api-key|x-llmitm-key|authorization|proxy-authorization|cf-aig-authorization"
+    "|cookie|set-cookie|x-auth-token|x-amz-security-token"
+)
+_FIELDS: Final = (
+    "(?:access|refresh|id|session|auth)[-_]token|client[-_]secret|secret[-_]key|private[-_]key|password"
+)
+_PREFIXES: Final = (
+    *(
+        "sk",
+        "pk",
+        "rk",
+        "gsk",
+        "xai",
+        "nvapi",
+        "hf",
+        "r8",
+        "pplx",
+        "csk",
+        "fw",
+        "tgp",
+        "tvly",
+        "jina",
+        "glpat",
+    ),
+    *("ghp", "gho", "ghu", "ghs", "ghr", "github_pat", "xoxa", "xoxb", "xoxp", "xoxs", "sess"),
 )
 
-
-def _mask(match: re.Match[str]) -> str:
-    groups = match.groupdict()
-    if url := groups["url"]:
-        return f"{url}{MASK}@"
-    return (groups["scheme"] or groups["query"] or groups["header"] or "") + MASK
+_SHAPES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = tuple(
+    (hints, re.compile(pattern, re.IGNORECASE))
+    for hints, pattern in (
+        # prose says "bearer" and "basic", too: what follows must not be a plain word
+        (
+            ("bearer", "basic", "token"),
+            rf"\b(?:Bearer|Basic|Token)\s+((?=[A-Za-z]*[0-9._~+/=-]+[A-Za-z0-9]|[{_SIGNS}]{{16}})[{_SIGNS}]{{6,}})",
+        ),
+        (
+            tuple(prefix + sign for prefix in _PREFIXES for sign in "-_"),
+            rf"(?<![A-Za-z0-9])((?:{'|'.join(_PREFIXES)})[-_][A-Za-z0-9_-]{{8,}})",
+        ),
+        (("aiza",), r"\b(AIza[A-Za-z0-9_-]{10,})"),
+        (("akia", "asia"), r"\b(A[KS]IA[A-Z0-9]{16})\b"),
+        (("ya29.",), r"\b(ya29\.[A-Za-z0-9_-]{10,})"),
+        (("eyj",), r"\b(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.?[A-Za-z0-9_-]*)"),
+        (("private key",), r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.+?)(?:-----END|\Z)"),
+        (
+            ("=",),
+            r"[?&;](?:key|api[-_]?key|access_token|token|auth|sig|password|(?:client_)?secret"
+            r"|(?:x-(?:amz|goog)-)?(?:signature|security-token))=([^&\s\"'#\\]+)",
+        ),
+        (
+            ("key", "authorization", "cookie", "x-auth-token", "security-token"),
+            rf"\b(?:{_NAMES})\\*[\"']?\s*[:=,]\s*b?\\*[\"']?([^\s\"',\\][^\"'\\\r\n]*)",
+        ),
+        (
+            ("token", "secret", "private", "password"),
+            rf"\b(?:{_FIELDS})\\*[\"']?\s*[:=]\s*b?\\*[\"']?([^\s\"',;&\\]{{4,}})",
+        ),
+        (("://",), r"://([^/?#\s@\"'<>\\]+)@"),
+    )
+)
+"""What looks like a credential although nobody told us of it: vendors' key prefixes, tokens of schemes, user
+information in URLs, and parameters, headers and fields that carry keys. Each shape is looked for only where
+one of its words is in the text: a search for words is a hundred times quicker."""
 
 
 class Redactor:
@@ -78,21 +124,74 @@ class Redactor:
     One instance per world. `learn` is called with every secret of a configuration when it is loaded.
     """
 
-    __slots__ = ("_known", "_pattern")
+    __slots__ = ("_forms", "_known")
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: tuple[str, ...] = ()
 
     def learn(self, *secrets: Secret) -> None:
         """Values shorter than 6 characters are left out: masking them would mangle ordinary words."""
         values = {secret.reveal() for secret in secrets}
         self._known |= {value for value in values if len(value) >= 6}
-        if self._known:
-            longest_first = sorted(self._known, key=len, reverse=True)
-            self._pattern = re.compile("|".join(re.escape(value) for value in longest_first))
+        self._forms = tuple(sorted({form for value in self._known for form in forms(value)}))
 
     def __call__(self, text: str) -> str:
-        if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
-        return _LOOKS_SECRET.sub(_mask, text)
+        spans = self.spans(text)
+        if not spans:
+            return text
+        parts: list[str] = []
+        at = 0
+        for start, end in spans:
+            parts += (text[at:start], MASK)
+            at = end
+        return "".join((*parts, text[at:]))
+
+    def of_bytes(self, content: bytes) -> bytes:
+        """The same for bytes that are mostly UTF-8; the object itself where there is nothing to replace."""
+        text = content.decode("utf-8", "surrogateescape")
+        shown = self(text)
+        return content if shown is text else shown.encode("utf-8", "surrogateescape")
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets stand in it, in order, without overlaps."""
+        found: list[tuple[int, int]] = []
+        for form in self._forms:
+            at = text.find(form)
+            while at >= 0:
+                found.append((at, at + len(form)))
+                at = text.find(form, at + len(form))
+        words = text.lower()
+        for hints, pattern in _SHAPES:
+            for hint in hints:
+                if hint in words:
+                    found += (match.span(1) for match in pattern.finditer(text))
+                    break
+        return found if len(found) < 2 else _merged(found)
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    spans.sort()
+    merged = spans[:1]
+    for start, end in spans[1:]:
+        last_start, last_end = merged[-1]
+        if start <= last_end:
+            merged[-1] = (last_start, max(last_end, end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def forms(value: str) -> set[str]:
+    """How a value may be written: as it is, in URLs, in JSON, in what Python prints, and in base64 at each of
+    the three places that it may begin at."""
+    quoted = {quote(value), quote(value, safe=""), quote_plus(value)}
+    written = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    data = value.encode("utf-8", "surrogatepass")
+    encoded = set()
+    for before, skipped in ((0, 0), (1, 2), (2, 3)):
+        plain = base64.b64encode(bytes(before) + data)
+        whole = plain[skipped : (before + len(data)) * 8 // 6].decode()
+        encoded |= {whole, whole.replace("+", "-").replace("/", "_")}
+    lower = {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in quoted}
+    return {one for one in written | quoted | lower | encoded if len(one) >= 6}

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mitmproxy.net import encoding
 
 from llmitm.edge import masks
+from llmitm.secret import Redactor, Secret
 
 HEADERS = (
     (b"Host", b"localhost"),
@@ -41,6 +46,80 @@ def test_a_mask_without_its_vault_is_dropped() -> None:
         ((b"Accept", b"*/*"),),
         b"/v1/x?key=&a=1",
     )
+
+
+def redactor() -> Redactor:
+    made = Redactor()
+    made.learn(Secret("known-secret"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        (b"X-Auth-Token", b"opaque", b"***"),
+        (b"my-secret", b"opaque", b"***"),
+        (b"helicone-auth", b"Bearer opaque", b"Bearer ***"),
+        (b"x-note", b"it is known-secret, yes", b"it is ***, yes"),
+        (b"x-note", b"sk-abcdefghijkl", b"***"),
+        (b"idempotency-key", b"opaque", b"opaque"),
+        (b"x-max-tokens", b"12", b"12"),
+    ],
+)
+def test_unknown_headers_are_masked_by_name_or_by_what_they_hold(
+    name: bytes, value: bytes, shown: bytes
+) -> None:
+    headers = ((name, value), (b"accept", b"*/*"))
+    masked, target, vault = masks.hide(headers, b"/", redactor())
+    assert masked == ((name, shown), (b"accept", b"*/*"))
+    assert masks.restore(masked, target, vault) == (headers, b"/")
+
+
+def test_an_answers_headers_are_masked_and_come_back() -> None:
+    headers = (
+        (b"set-cookie", b"session=opaque; Path=/"),
+        (b"location", b"https://x.example/?key=opaque"),
+        (b"x-access-token", b"opaque"),
+        (b"x-ratelimit-token", b"100"),
+    )
+    shown, hidden = masks.hide_answer(headers, redactor())
+    assert [value for _, value in shown] == [
+        *(b"session=***; Path=/", b"https://x.example/?key=***", b"***", b"100"),
+    ]
+    assert masks.put_back(shown, hidden) == headers
+
+
+BODY = b'{"a": "**bold** and ***", "b": "known-secret", "c": "sk-abcdefghijkl"}'
+
+
+@pytest.mark.parametrize(
+    ("edited", "real"),
+    [
+        (lambda shown: shown, BODY),
+        (lambda shown: shown.replace(b"bold", b"italic"), BODY.replace(b"bold", b"italic")),
+        (lambda shown: b"nothing ***", b"nothing ***"),
+        (lambda shown: b"", b""),
+    ],
+)
+def test_a_body_is_masked_and_comes_back_as_far_as_its_masks_are_there(
+    edited: Callable[[bytes], bytes], real: bytes
+) -> None:
+    hidden = masks.HiddenBody.of(BODY, (), redactor())
+    assert hidden is not None
+    assert hidden.shown == b'{"a": "**bold** and ***", "b": "***", "c": "***"}'
+    assert hidden.restored(edited(hidden.shown)) == real
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_a_compressed_body_is_masked_within(coding: str) -> None:
+    content = encoding.encode(BODY, coding)
+    assert isinstance(content, bytes)
+    hidden = masks.HiddenBody.of(content, ((b"Content-Encoding", coding.encode()),), redactor())
+    assert hidden is not None
+    shown = encoding.decode(hidden.shown, coding)
+    assert isinstance(shown, bytes)
+    assert b"known-secret" not in shown and b"**bold**" in shown
+    assert hidden.restored(hidden.shown) == content
 
 
 NAMES = st.sampled_from([b"Authorization", b"cookie", b"X-API-Key", b"Accept", b"Host", b"x-other"])

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 from mitmproxy import ctx, hooks, http
@@ -34,6 +35,7 @@ from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
 from llmitm.errors import ConfigError
 from llmitm.exchange import ClientRequest, ResponseHead, Unwatched
+from llmitm.secret import Redactor
 from llmitm.world import World
 
 log = logging.getLogger("llmitm")
@@ -129,6 +131,8 @@ class Door:
         self._spawn(self.world.metrics.loop.watch())
         if self.world.ledger is not None:
             self.world.ledger.start()
+        if self.world.tracing is not None:
+            self.world.tracing.start()
         if self.world.spending is not None:
             self.world.spending.start()
         self._spawn(self._announce())
@@ -213,6 +217,8 @@ class Door:
             await asyncio.sleep(0.05)
         if self.world.ledger is not None:
             await self.world.ledger.close()
+        if self.world.tracing is not None:
+            await self.world.tracing.close()
         ctx.master.shutdown()
 
     def done(self) -> None:
@@ -222,6 +228,8 @@ class Door:
         replay.remove()
         if self.world.ledger is not None:
             self.world.ledger.abandon()
+        if self.world.tracing is not None:
+            self.world.tracing.abandon()
         if self._fast is not None:
             self._fast.remove()
         asyncio.get_running_loop().create_task(self.world.close())
@@ -307,7 +315,7 @@ class Door:
 
     def request(self, leg: http.HTTPFlow) -> None:
         if self._is_client_leg(leg) and leg.request.stream and leg.id in self._tees:
-            leg.request.data.content = self._tees[leg.id][0].content()
+            leg.request.data.content = self.shown(self._tees[leg.id][0].content(), leg.request)
 
     def response(self, leg: http.HTTPFlow) -> None:
         self._keep_content(leg)
@@ -321,9 +329,9 @@ class Door:
             return
         sent, got = tees
         if leg.request.stream and leg.request.data.content is None:
-            leg.request.data.content = sent.content()
+            leg.request.data.content = self.shown(sent.content(), leg.request)
         if leg.response is not None and leg.response.stream:
-            leg.response.data.content = got.content()
+            leg.response.data.content = self.shown(got.content(), leg.response)
             if leg.response.timestamp_end is None:
                 leg.response.timestamp_end = time.time()
         if sent.is_cut or got.is_cut:
@@ -341,7 +349,7 @@ class Door:
     def _show_sent(self, leg: http.HTTPFlow, tee: Tee) -> Any:
         def pass_on(piece: bytes) -> bytes:
             if tee.add(piece):
-                leg.request.data.content = tee.content()
+                leg.request.data.content = self.shown(tee.content(), leg.request)
                 self.refresh(leg)
             return piece
 
@@ -390,7 +398,7 @@ class Door:
 
         def pass_on(piece: bytes) -> bytes:
             if tee.add(piece):
-                response.data.content = tee.content()
+                response.data.content = self.shown(tee.content(), response)
                 self.refresh(client_flow)
             return piece
 
@@ -400,7 +408,9 @@ class Door:
         return self._vaults.get(client_flow.id)
 
     def keep_vault(self, client_flow: http.HTTPFlow, vault: masks.Vault) -> None:
-        if self._is_seen and (vault.headers or vault.query):
+        if self._is_seen and vault:
+            if vault.sent is not None and len(vault.sent.real) > masks.MOST_KEPT_BYTES:
+                vault = replace(vault, sent=None)
             self._vaults[client_flow.id] = vault
             if len(self._vaults) > VAULTS:
                 self._vaults.popitem(last=False)
@@ -426,8 +436,17 @@ class Door:
     def refresh(self, leg: http.HTTPFlow) -> None:
         ctx.master.addons.trigger(hooks.UpdateHook([leg]))
 
+    @property
+    def redactor(self) -> Redactor | None:
+        return self.world.redact if self._is_seen else None
+
     def redact(self, text: str) -> str:
         return self.world.redact(text)
+
+    def shown(self, content: bytes, message: http.Message) -> bytes:
+        """A body, or the beginning of one, without secrets."""
+        hidden = masks.HiddenBody.of(content, message.headers.fields, self.world.redact)
+        return content if hidden is None else hidden.shown
 
 
 def _reason(error: BaseException) -> str:

@@ -31,6 +31,9 @@ from mitmproxy.proxy.layers.http import (
     HttpEvent,
     HttpLayer,
     HTTPMode,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
     HttpStream,
     RequestData,
     RequestEndOfMessage,
@@ -40,6 +43,7 @@ from mitmproxy.proxy.layers.http import (
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    SendHttp,
 )
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
@@ -48,6 +52,7 @@ from llmitm.edge.http1 import GatewayHttp1Server
 from llmitm.edge.http2 import Credit, GatewayHttp2Server
 from llmitm.errors import ClientGone, Refused, UpstreamFailed, too_large
 from llmitm.exchange import ClientRequest, ResponseHead
+from llmitm.secret import Redactor
 
 log = logging.getLogger("llmitm")
 
@@ -62,6 +67,10 @@ class Host(Protocol):
     """What the layer asks of the addon that put it there."""
 
     hold_limit_bytes: int
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """What flows are masked with; None where nobody sees them."""
 
     def carry(
         self, request: ClientRequest, client_flow: http.HTTPFlow
@@ -425,16 +434,85 @@ class GatewayStream(HttpStream):
 
     vault: masks.Vault
 
-    def state_wait_for_request_headers(self, event: RequestHeaders) -> CommandGenerator[None]:
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        steps = super()._handle_event(event)
+        redact = self._host().redactor
+        return steps if redact is None else self._masked(steps, redact)
+
+    def _masked(self, steps: CommandGenerator[None], redact: Redactor) -> CommandGenerator[None]:
+        """The same commands; what they send is real, what hooks see is masked."""
+        reply: Any = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration:
+                return
+            if isinstance(command, HttpRequestHook):
+                self._hide_sent(redact)
+            elif isinstance(command, (HttpResponseHeadersHook, HttpResponseHook)):
+                self._hide_got(redact)
+            elif isinstance(command, SendHttp):
+                command.event = self._real(command.event)
+            reply = yield command
+
+    def _hide_sent(self, redact: Redactor) -> None:
+        data = self.flow.request.data
+        if data.content and (hidden := masks.HiddenBody.of(data.content, data.headers.fields, redact)):
+            data.content = hidden.shown
+            if not self.flow.request.stream:
+                self.vault.sent = hidden
+
+    def _hide_got(self, redact: Redactor) -> None:
+        assert self.flow.response is not None
+        data, vault = self.flow.response.data, self.vault
+        data.headers.fields, hidden_headers = masks.hide_answer(data.headers.fields, redact)
+        vault.answered += hidden_headers
+        if data.content and (hidden := masks.HiddenBody.of(data.content, data.headers.fields, redact)):
+            data.content = hidden.shown
+            if not self.flow.response.stream:
+                vault.got = hidden
+
+    def _real(self, event: HttpEvent) -> HttpEvent:
+        """What is sent, with the real values where masks were shown."""
+        vault = self.vault
+        match event:
+            case RequestData() if vault.sent is not None:
+                return RequestData(event.stream_id, vault.sent.restored(event.data))
+            case ResponseData() if vault.got is not None:
+                return ResponseData(event.stream_id, vault.got.restored(event.data))
+            case ResponseHeaders() if event.response is self.flow.response and (vault.answered or vault.got):
+                return ResponseHeaders(event.stream_id, self._real_head(event.response), event.end_stream)
+        return event
+
+    def _real_head(self, shown: http.Response) -> http.Response:
+        data, vault = shown.data, self.vault
+        made = http.Response(
+            http_version=data.http_version,
+            status_code=data.status_code,
+            reason=data.reason,
+            headers=http.Headers(masks.put_back(data.headers.fields, vault.answered)),
+            content=None,
+            trailers=None,
+            timestamp_start=data.timestamp_start,
+            timestamp_end=data.timestamp_end,
+        )
+        if vault.got is not None and data.content and "content-length" in made.headers:
+            made.headers["content-length"] = str(len(vault.got.restored(data.content)))
+        return made
+
+    def _host(self) -> Host:
         layer = self.context.layers[self.context.layers.index(self) - 1]
         assert isinstance(layer, GatewayLayer)
-        host = layer.host
+        return layer.host
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> CommandGenerator[None]:
+        host = self._host()
         known = host.vault_of(event.replay_flow) if event.replay_flow else None
         if event.replay_flow:
             self.vault = known or masks.Vault()
         else:
             data = event.request.data
-            fields, path, self.vault = masks.hide(data.headers.fields, data.path)
+            fields, path, self.vault = masks.hide(data.headers.fields, data.path, host.redactor)
             data.headers.fields = fields
             data.path = path
         yield from super().state_wait_for_request_headers(event)
@@ -449,13 +527,9 @@ class GatewayStream(HttpStream):
         return False
 
     def _hold_limit_bytes(self) -> int:
-        layer = self.context.layers[self.context.layers.index(self) - 1]
-        assert isinstance(layer, GatewayLayer)
-        return layer.host.hold_limit_bytes
+        return self._host().hold_limit_bytes
 
     def _tell_too_large(self) -> CommandGenerator[None]:
-        from mitmproxy.proxy.layers.http import SendHttp
-
         yield SendHttp(
             ResponseProtocolError(self.stream_id, "request body too large", ErrorCode.REQUEST_TOO_LARGE),
             self.context.client,

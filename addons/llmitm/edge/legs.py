@@ -119,6 +119,8 @@ class Legs:
         self._tee = Tee()
         self._sent: Tee | None = None
         self._is_told = False
+        self._answered_headers: list[tuple[bytes, bytes, bytes]] = []
+        self._got: masks.HiddenBody | None = None
 
     async def before_send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamRequest | ResponseHead:
         leg, vault = self._make(attempt, request)
@@ -126,9 +128,11 @@ class Legs:
         held = request.body.held
         if held is None and self._stage.wants_request(leg):
             held = await request.body.whole(self._stage.hold_limit_bytes)
-        leg.request.data.content = held
+        if held:
+            vault.sent = self._hidden(held, leg.request)
+        leg.request.data.content = held if vault.sent is None else vault.sent.shown
         shown = (leg.request.data.headers.fields, leg.request.data.path)
-        before = (leg.request.method, leg.request.url, shown, held)
+        before = (leg.request.method, leg.request.url, shown, leg.request.data.content)
         await self._trigger(HttpRequestHeadersHook(leg))
         await self._trigger(HttpRequestHook(leg))
         if leg.response is not None:
@@ -147,19 +151,19 @@ class Legs:
             method=leg.request.method,
             url=origin + path.decode("latin-1"),
             headers=tuple(pair for pair in fields if pair[0].lower() != b"host"),
-            body=request.body if held is None else HeldBody(data.content or b""),
+            body=request.body if held is None else HeldBody(_real(vault.sent, data.content or b"")),
         )
 
     async def on_head(self, attempt: Attempt, head: ResponseHead) -> tuple[ResponseHead, bool]:
         leg = self._leg
         assert leg is not None
         self._keep_sent(leg)
-        leg.response = _response(head)
+        leg.response = self._response(head)
         await self._trigger(HttpResponseHeadersHook(leg))
         wants_whole = head.whole is None and self._stage.wants_response(leg)
         if head.whole is not None:
             # complete already: it can be paused and edited at no cost
-            leg.response.data.content = head.whole
+            self._show_got(leg, head.whole)
             head = await self._finish(leg, head)
         return head, wants_whole
 
@@ -169,13 +173,13 @@ class Legs:
         if is_killed(leg):
             raise Killed
         if self._tee.add(piece):
-            leg.response.data.content = self._tee.content()
+            leg.response.data.content = self._stage.shown(self._tee.content(), leg.response)
             self._stage.refresh(leg)
 
     async def on_whole(self, attempt: Attempt, head: ResponseHead, body: bytes) -> ResponseHead:
         leg = self._leg
         assert leg is not None and leg.response is not None
-        leg.response.data.content = body
+        self._show_got(leg, body)
         return await self._finish(leg, head)
 
     async def on_end(self, attempt: Attempt, error: str | None) -> None:
@@ -183,11 +187,10 @@ class Legs:
         if leg is None or self._is_told:
             return
         self._keep_sent(leg)
-        if leg.response is not None and leg.response.data.content is None:
-            leg.response.data.content = self._tee.content()
-            leg.response.timestamp_end = time.time()
-        elif leg.response is not None:
-            leg.response.data.content = self._tee.content() or leg.response.data.content
+        if leg.response is not None:
+            teed = self._stage.shown(self._tee.content(), leg.response)
+            if teed or leg.response.data.content is None:
+                leg.response.data.content = teed
             leg.response.timestamp_end = time.time()
         if self._tee.is_cut:
             leg.comment += f" (only the first {SHOWN_BYTES} bytes of the body are kept)"
@@ -205,7 +208,9 @@ class Legs:
         port = url.port or (443 if url.scheme == "https" else 80)
         host = url.hostname or ""
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        fields, path, vault = masks.hide(request.headers, target.encode("latin-1", "replace"))
+        fields, path, vault = masks.hide(
+            request.headers, target.encode("latin-1", "replace"), self._stage.redactor
+        )
         server = Server(address=(host, port))
         server.state = ConnectionState.OPEN
         server.timestamp_start = time.time()
@@ -268,6 +273,7 @@ class Legs:
             headers=leg.response.headers.fields,
             whole=leg.response.raw_content or b"",
         )
+        self._answered_headers, self._got = [], None
         await self._trigger(HttpResponseHeadersHook(leg))
         return await self._finish(leg, head)
 
@@ -282,10 +288,14 @@ class Legs:
         data = leg.response.data
         if (data.status_code, data.headers.fields, data.content) == before:
             return ResponseHead(
-                status=head.status, reason=head.reason, headers=head.headers, whole=data.content or b""
+                status=head.status,
+                reason=head.reason,
+                headers=head.headers,
+                whole=_real(self._got, data.content or b""),
             )
-        content = data.content or b""
-        headers = tuple(pair for pair in data.headers.fields if pair[0].lower() != b"content-length")
+        content = _real(self._got, data.content or b"")
+        fields = masks.put_back(data.headers.fields, self._answered_headers)
+        headers = tuple(pair for pair in fields if pair[0].lower() != b"content-length")
         return ResponseHead(
             status=data.status_code,
             reason=data.reason,
@@ -293,26 +303,42 @@ class Legs:
             whole=content,
         )
 
+    def _hidden(self, content: bytes, message: http.Message) -> masks.HiddenBody | None:
+        redact = self._stage.redactor
+        return None if redact is None else masks.HiddenBody.of(content, message.headers.fields, redact)
+
+    def _show_got(self, leg: http.HTTPFlow, content: bytes) -> None:
+        assert leg.response is not None
+        self._got = self._hidden(content, leg.response)
+        leg.response.data.content = content if self._got is None else self._got.shown
+
+    def _response(self, head: ResponseHead) -> http.Response:
+        redact, fields = self._stage.redactor, head.headers
+        self._answered_headers, self._got = [], None
+        if redact is not None:
+            fields, self._answered_headers = masks.hide_answer(fields, redact)
+        return http.Response(
+            http_version=b"HTTP/1.1",
+            status_code=head.status,
+            reason=head.reason,
+            headers=http.Headers(fields),
+            content=None,
+            trailers=None,
+            timestamp_start=time.time(),
+            timestamp_end=None,
+        )
+
     def _keep_sent(self, leg: http.HTTPFlow) -> None:
         if self._sent is not None and leg.request.data.content is None:
-            leg.request.data.content = self._sent.content()
+            leg.request.data.content = self._stage.shown(self._sent.content(), leg.request)
 
 
 def _with(request: UpstreamRequest, body: Body) -> UpstreamRequest:
     return UpstreamRequest(method=request.method, url=request.url, headers=request.headers, body=body)
 
 
-def _response(head: ResponseHead) -> http.Response:
-    return http.Response(
-        http_version=b"HTTP/1.1",
-        status_code=head.status,
-        reason=head.reason,
-        headers=http.Headers(head.headers),
-        content=None,
-        trailers=None,
-        timestamp_start=time.time(),
-        timestamp_end=None,
-    )
+def _real(hidden: masks.HiddenBody | None, content: bytes) -> bytes:
+    return content if hidden is None else hidden.restored(content)
 
 
 __all__ = ["Legs", "Tee", "is_killed", "make_killable"]

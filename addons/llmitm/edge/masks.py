@@ -1,34 +1,47 @@
 """Keeps credentials out of what is shown, saved and replayed.
 
 A leg shows `***` where the client sent a key; the real values wait in a `Vault` beside the stream and
-are put back when the journey takes the request over. A value that somebody edited is left as edited.
-A mask whose vault is gone (a leg loaded from a file) is dropped: it was a key once, and is none now.
+are put back when the journey takes the request over, or when the answer goes to the client. A value that
+somebody edited is left as edited. A mask whose vault is gone (a leg loaded from a file) is dropped where a
+key must stand: it was a key once, and is none now.
+
+Bodies, and headers whose names tell nothing, are masked as log lines are: known secrets, and what looks
+like one. Only legs that somebody can see are.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
+from mitmproxy.net import encoding
+
 from llmitm.exchange import Headers
+from llmitm.secret import Redactor
 
 MASK: Final = b"***"
 
-HIDDEN: Final = frozenset(
-    {
-        b"authorization",
-        b"proxy-authorization",
-        b"x-api-key",
-        b"x-goog-api-key",
-        b"api-key",
-        b"x-llmitm-key",
-        b"cf-aig-authorization",
-        b"cookie",
-    }
+_SECRET_NAME: Final = re.compile(
+    rb"(?:^|[-_])(?:auth|authorization|token|secret|passw(?:or)?d|apikey|key|cookie2?|credentials?|jwt)$"
 )
+_PLAIN_NAMES: Final = frozenset({b"idempotency-key", b"sec-websocket-key", b"surrogate-key"})
+_QUERY_KEY: Final = re.compile(
+    rb"(?<=[?&])(key|api[-_]?key|access_token|token|auth|sig|password|(?:client_)?secret"
+    rb"|(?:x-(?:amz|goog)-)?(?:signature|security-token))=([^&#]*)",
+    re.IGNORECASE,
+)
+MOST_INFLATED_BYTES: Final = 16_777_216
+MOST_KEPT_BYTES: Final = 262_144
+"""Of a body that may be played again; a larger one is played again as it is shown."""
 
-_QUERY_KEY: Final = re.compile(rb"(?<=[?&])(key|api[-_]?key|access_token|token)=([^&#]*)", re.IGNORECASE)
+
+@lru_cache(maxsize=1024)
+def is_secret(name: bytes) -> bool:
+    """Whether a header of this name, in lower case, carries a credential, whatever its value looks like."""
+    return name not in _PLAIN_NAMES and _SECRET_NAME.search(name) is not None
 
 
 @dataclass(slots=True)
@@ -38,9 +51,81 @@ class Vault:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """(lower-case name, real value) in order."""
     query: list[tuple[bytes, bytes]] = field(default_factory=list)
+    texts: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    """Of headers that only hold something secret: (lower-case name, shown value, real value)."""
+    answered: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    """The same of the answer's headers."""
+    sent: HiddenBody | None = None
+    got: HiddenBody | None = None
 
     def __repr__(self) -> str:
         return f"Vault({len(self.headers)} headers, {len(self.query)} parameters)"
+
+    def __bool__(self) -> bool:
+        """Whether a request that is played again needs it."""
+        return bool(self.headers or self.query or self.texts or self.sent)
+
+
+@dataclass(slots=True)
+class HiddenBody:
+    """A body that is shown with masks."""
+
+    shown: bytes
+    real: bytes = field(repr=False)
+    values: tuple[str, ...] = field(repr=False)
+    """What each `***` of it stands for, in order; empty where it is compressed."""
+
+    @classmethod
+    def of(cls, content: bytes, headers: Headers, redact: Redactor) -> HiddenBody | None:
+        """None where there is nothing to hide."""
+        coding = _coding(headers)
+        plain = content if coding is None else _inflated(content, coding)
+        text = plain.decode("utf-8", "surrogateescape")
+        spans = redact.spans(text)
+        if not spans:
+            return None
+        parts: list[str] = []
+        values: list[str] = []
+        at = 0
+        for start, end in (*spans, (len(text), len(text))):
+            parts.append(text[at:start])
+            values += ["***"] * text[at:start].count("***")
+            values.append(text[start:end])
+            at = end
+        shown = "***".join(parts).encode("utf-8", "surrogateescape")
+        if coding is not None:
+            encoded = encoding.encode(shown, coding)
+            assert isinstance(encoded, bytes)
+            return cls(encoded, content, ())
+        return cls(shown, content, tuple(values[:-1]))
+
+    def restored(self, content: bytes) -> bytes:
+        """The real body; of an edited one what still has as many masks, else it stays as edited."""
+        if content == self.shown:
+            return self.real
+        parts = content.decode("utf-8", "surrogateescape").split("***")
+        if len(parts) != len(self.values) + 1:
+            return content
+        filled = [text for pair in zip(parts, (*self.values, ""), strict=True) for text in pair]
+        return "".join(filled).encode("utf-8", "surrogateescape")
+
+
+def _coding(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name.lower() == b"content-encoding" and value.lower() != b"identity":
+            return value.decode("ascii", "replace").strip().lower()
+    return None
+
+
+def _inflated(content: bytes, coding: str) -> bytes:
+    """As much as can be read of it; as it is where nobody can."""
+    try:
+        if coding in ("gzip", "x-gzip", "deflate"):  # may have been cut
+            return zlib.decompressobj(47).decompress(content, MOST_INFLATED_BYTES)
+        plain = encoding.decode(content, coding)
+    except (ValueError, zlib.error):
+        return content
+    return plain if isinstance(plain, bytes) else content
 
 
 def _masked(value: bytes) -> bytes:
@@ -48,8 +133,11 @@ def _masked(value: bytes) -> bytes:
     return scheme + b" " + MASK if space and rest and scheme.isalpha() else MASK
 
 
-def hide(headers: Headers, target: bytes) -> tuple[Headers, bytes, Vault]:
-    """The same request with its credentials masked, and the vault that holds them."""
+def hide(headers: Headers, target: bytes, redact: Redactor | None = None) -> tuple[Headers, bytes, Vault]:
+    """The same request with its credentials masked, and the vault that holds them.
+
+    With `redact`, what it finds in other headers is masked, too.
+    """
     vault = Vault()
     if b"=" in target:
 
@@ -61,23 +149,64 @@ def hide(headers: Headers, target: bytes) -> tuple[Headers, bytes, Vault]:
     shown = headers
     for at, (name, value) in enumerate(headers):
         lower = name.lower()
-        if lower in HIDDEN:
+        if is_secret(lower):
             vault.headers.append((lower, value))
-            if shown is headers:
-                shown = headers[:at]
-            shown += ((name, _masked(value)),)
-        elif shown is not headers:
-            shown += ((name, value),)
+            masked = _masked(value)
+        elif redact is not None and (masked := redact.of_bytes(value)) is not value:
+            vault.texts.append((lower, masked, value))
+        else:
+            if shown is not headers:
+                shown += ((name, value),)
+            continue
+        if shown is headers:
+            shown = headers[:at]
+        shown += ((name, masked),)
     return shown, target, vault
+
+
+def hide_answer(headers: Headers, redact: Redactor) -> tuple[Headers, list[tuple[bytes, bytes, bytes]]]:
+    """The same of an answer's headers, and what stood there: name in lower case, shown and real value."""
+    hidden: list[tuple[bytes, bytes, bytes]] = []
+    shown: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        lower = name.lower()
+        masked = _cookie_masked(value) if lower == b"set-cookie" else redact.of_bytes(value)
+        if is_secret(lower) and masked is value and not value.isdigit():
+            masked = _masked(value)
+        if masked is not value:
+            hidden.append((lower, masked, value))
+        shown.append((name, masked))
+    return (tuple(shown), hidden) if hidden else (headers, hidden)
+
+
+def _cookie_masked(value: bytes) -> bytes:
+    """Its name and its attributes are told."""
+    name, equals, rest = value.partition(b"=")
+    return name + equals + MASK + b"".join(rest.partition(b";")[1:]) if equals else MASK
+
+
+def put_back(headers: Headers, hidden: list[tuple[bytes, bytes, bytes]]) -> Headers:
+    """With real values where what was shown still stands."""
+    left = list(hidden)
+    real: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if MASK in value:
+            lower = name.lower()
+            kept = next((one for one in left if one[0] == lower and one[1] == value), None)
+            if kept is not None:
+                left.remove(kept)
+                value = kept[2]
+        real.append((name, value))
+    return tuple(real)
 
 
 def restore(headers: Headers, target: bytes, vault: Vault) -> tuple[Headers, bytes]:
     """Puts the real values back where the mask still stands, and drops masks without a value."""
-    if vault.headers or any(name.lower() in HIDDEN for name, _ in headers):
+    if vault.headers or any(is_secret(name.lower()) for name, _ in headers):
         left = list(vault.headers)
         real: list[tuple[bytes, bytes]] = []
         for name, value in headers:
-            if name.lower() in HIDDEN and value.endswith(MASK):
+            if value.endswith(MASK) and is_secret(name.lower()):
                 kept = next((pair for pair in left if pair[0] == name.lower()), None)
                 if kept is None:
                     continue
@@ -85,10 +214,12 @@ def restore(headers: Headers, target: bytes, vault: Vault) -> tuple[Headers, byt
                 value = kept[1]
             real.append((name, value))
         headers = tuple(real)
+    if vault.texts:
+        headers = put_back(headers, vault.texts)
     if MASK in target:
         waiting = list(vault.query)
 
-        def put_back(match: re.Match[bytes]) -> bytes:
+        def fill(match: re.Match[bytes]) -> bytes:
             if match[2] != MASK:
                 return match[0]
             kept = next((pair for pair in waiting if pair[0] == match[1].lower()), None)
@@ -97,5 +228,5 @@ def restore(headers: Headers, target: bytes, vault: Vault) -> tuple[Headers, byt
             waiting.remove(kept)
             return match[1] + b"=" + kept[1]
 
-        target = _QUERY_KEY.sub(put_back, target)
+        target = _QUERY_KEY.sub(fill, target)
     return headers, target
