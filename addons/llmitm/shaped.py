@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
+from llmitm.cloaked import Cloaking, may_cloak
 from llmitm.config.schema import Config, ProviderOptions
 from llmitm.exchange import (
     Attempt,
@@ -63,6 +64,7 @@ class Shaping:
     config: Config
     notes: Notes
     """Told to the client, in `x-llmitm-warnings`."""
+    _cloaking: Cloaking | None = None
 
     def before(self, body: bytes) -> bytes:
         """The request in the client's dialect, before anything is made of it."""
@@ -84,13 +86,16 @@ class Shaping:
             body = self._ruled(rules, "after", held, attempt.dialect, call or self.about.call)
             if body is not held:
                 sending = with_body(sending, body)
+        self._cloaking = Cloaking.of(self.about, self.config, self.notes)
+        if self._cloaking is not None:
+            sending = self._cloaking.out(sending, attempt)
         if self.about.is_strict:
             self.notes.refuse_strictly()
         return sending
 
     def back(self, steps: Steps) -> Steps:
         """The answer in the provider's dialect, before it is translated back or passed on."""
-        return steps
+        return steps if self._cloaking is None else self._cloaking.back(steps)
 
     def _ruled(self, rules: Rules, when: When, body: bytes, dialect: Dialect, call: Call | None) -> bytes:
         about = self.about
@@ -141,12 +146,15 @@ class Shaping:
 
 def is_configured(config: Config, options: ProviderOptions | None) -> bool:
     """Whether anything may change an attempt with these options."""
-    return config.payload.rules is not None
+    return config.payload.rules is not None or may_cloak(options)
 
 
 def needs_whole(config: Config, rest: bytes) -> bool:
     """Whether the body of a request for this path must be at hand whole, to be changed."""
-    return config.payload.rules is not None and calls.find(rest) is not None
+    if calls.find(rest) is None:
+        return False
+    every = (one for found in config.providers.values() for one in (found, *found.credentials))
+    return config.payload.rules is not None or any(map(may_cloak, every))
 
 
 def with_body(sending: UpstreamRequest, body: bytes) -> UpstreamRequest:

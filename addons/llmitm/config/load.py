@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from pydantic import BaseModel, ValidationError
 
 from llmitm.config.budget import forgotten
+from llmitm.config.cloak import doubts
 from llmitm.config.schema import (
     SIGNED,
     Config,
@@ -68,6 +69,7 @@ _SECRETS: Final = {
     "jwt_secret",
     "url",
     "headers",
+    "secret",
 }
 
 
@@ -475,7 +477,7 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
     _check_tls(completed, problems)
     _check_capabilities(completed, problems)
     _check_state(completed, problems)
-    warnings = [*_check_auth(completed, problems), *forgotten(completed)]
+    warnings = [*_check_auth(completed, problems), *forgotten(completed), *doubts(completed)]
     return completed.model_copy(update={"warnings": tuple(warnings)})
 
 

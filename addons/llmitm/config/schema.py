@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmitm.config.budget import Budget, Period, Tokens, Usd
+from llmitm.config.cloak import SensitiveWord, as_words
 from llmitm.config.formats import FORMATS as FORMATS
 from llmitm.config.payload import Payload
 from llmitm.config.prices import ModelPrice
@@ -258,13 +259,21 @@ class Model(Table):
     alias: Glob | None = None
 
 
+def _long(value: Secret) -> Secret:
+    if len(value.reveal()) < 16:
+        raise _wrong("at least 16 characters are expected")
+    return value
+
+
 class Cloak(Table):
     mode: Literal["always", "never", "auto"] = "always"
     strict_mode: bool = False
     system_prompt: str | None = None
-    sensitive_words: tuple[Glob, ...] = ()
+    sensitive_words: Annotated[tuple[SensitiveWord, ...], BeforeValidator(as_words)] = ()
     cache_user_id: bool = False
     headers: Mapping[str, SecretText] = {}
+    secret: Annotated[SecretText, AfterValidator(_long)] | None = None
+    """That marks and pseudonyms are made with; None: one that is made and kept beside this file."""
 
 
 def _models(value: Any) -> Any:

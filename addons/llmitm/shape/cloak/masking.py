@@ -20,41 +20,41 @@ from llmitm.shape.cloak.marks import Vocabulary
 from llmitm.shape.cloak.spans import Edit, Member, NotJson, edited, elements, members, value_of
 from llmitm.shape.cloak.words import Words
 
-_NO_CONTENT: Final = frozenset(
-    """
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_NO_CONTENT: Final = _names("""
     type role model models object status id name format effort verbosity phase mode strategy detail voice
     service_tier serviceTier speed truncation include modalities responseModalities response_modalities
     stop_reason finish_reason finishReason mime_type mimeType media_type mediaType syntax encoding_format
     tool_choice allowed_tools allowed_callers allowedFunctionNames toolset_name server_name server_label
-    mcp_server_name namespace connector_id recipient execution environment inference_geo
-    data file_data b64_json partial_image_b64 signature encrypted_content encrypted_index fingerprint
-    thoughtSignature thought_signature obfuscation skip_thought_signature sdkBlob
-    url uri image_url file_url fileUri file_uri server_url streamableHttpTransport authorization headers
-    allowed_domains blocked_domains excluded_domains excludeDomains cachedContent
-    category threshold reasoning_effort thinkingLevel thinking_level responseMimeType response_mime_type
-    inference_region toolType language outcome syntax_version ttl
-    """.split()
-)
+    mcp_server_name namespace connector_id recipient execution environment inference_geo data file_data
+    b64_json partial_image_b64 signature encrypted_content encrypted_index fingerprint thoughtSignature
+    thought_signature obfuscation skip_thought_signature sdkBlob url uri image_url file_url fileUri file_uri
+    server_url streamableHttpTransport authorization headers allowed_domains blocked_domains
+    excluded_domains excludeDomains cachedContent category threshold reasoning_effort thinkingLevel
+    thinking_level responseMimeType response_mime_type inference_region toolType language outcome
+    syntax_version ttl
+""")
 """Members whose strings are no content, wherever the API itself has them."""
-_FREE: Final = frozenset(
-    "args response input_examples output_examples default const enum example examples".split()
-)
+_FREE: Final = _names("""
+    args response input_examples output_examples default const enum example examples
+""")
 """Members beneath which all is content, whatever its name."""
-_SCHEMAS: Final = frozenset(
-    """
+_SCHEMAS: Final = _names("""
     parameters input_schema parametersJsonSchema parameters_json_schema responseSchema response_schema
     responseJsonSchema response_json_schema output_schema schema
-    """.split()
-)
-_NO_WORDS_OF_SCHEMAS: Final = frozenset(
-    """
+""")
+_NO_WORDS_OF_SCHEMAS: Final = _names("""
     type format required $ref ref $schema $id $anchor $dynamicRef propertyOrdering dependentRequired
     contentEncoding contentMediaType
-    """.split()
-)
+""")
 _SPEAKERS: Final = frozenset({b'"user"', b'"system"', b'"developer"', b'"assistant"'})
 _IDS: Final = ("id", "_id", "Id", "ids", "_ids", "Ids", "Names")
 _MOST_DEPTH: Final = 200
+
 
 class TooDeep(ValueError):
     """The request is nested deeper than anything that is gone through."""
@@ -132,7 +132,9 @@ class _Walk:
                     self._string(start + 1, end - 1, is_json=name == "arguments" and not is_free)
             case 0x7B:
                 is_free = is_free or name in _FREE or name == "input"
-                self._object(start, end, is_free=is_free, is_schema=is_schema or name in _SCHEMAS, depth=depth)
+                self._object(
+                    start, end, is_free=is_free, is_schema=is_schema or name in _SCHEMAS, depth=depth
+                )
             case 0x5B:
                 is_free = is_free or (is_schema and name in _FREE)
                 for one_start, one_end in elements(self._body, start, end):
@@ -197,7 +199,7 @@ class _Walk:
                 self._put(start + places.raw(first), start + places.raw(last), text[first:last])
 
     def _spelled(self, text: bytes, raw: bytes, start: int) -> None:
-        """Goes through a text within which letters may be escaped, as in JSON. The word is as it is spelled."""
+        """Goes through a text in which letters may be escaped, as in JSON. A word is as it is spelled."""
         letters = Places(text, is_text=True)
         if spans := self._words.spans(letters.text):
             places = Places(raw)

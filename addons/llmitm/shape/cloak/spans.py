@@ -120,7 +120,9 @@ def _members_slowly(text: bytes, start: int) -> list[Member]:
             value_start = _blanks(text, _blanks(text, name_end) + 1)
             _, value_end = _scanner.raw_decode(signs, value_start)
             found.append(
-                Member(name.encode("latin-1", "replace").decode("utf-8", "replace"), at, value_start, value_end)
+                Member(
+                    name.encode("latin-1", "replace").decode("utf-8", "replace"), at, value_start, value_end
+                )
             )
             at = _next(text, value_end)
     except (ValueError, IndexError, AttributeError, RecursionError) as error:

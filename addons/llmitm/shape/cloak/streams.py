@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,13 +21,15 @@ from llmitm.shape.cloak.deltas import READERS, Channel, Closed, Delta
 from llmitm.shape.cloak.escapes import escaped
 from llmitm.shape.cloak.marks import BEGINNING, MARK, PARTIAL
 from llmitm.shape.cloak.restoring import Restorer
-from llmitm.shape.cloak.spans import Edit, edited, locate
+from llmitm.shape.cloak.spans import locate
+from llmitm.shape.cloak.thoughts import Thoughts
 
 _SEAM: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _SUSPECT: Final = re.compile(PARTIAL.encode() + rb'"')
 """The end of a string that may be the beginning of a mark."""
 _PARTIAL: Final = re.compile(PARTIAL.encode() + rb"\Z")
 _DATA: Final = re.compile(rb"^data:[ ]?([^\r\n]*)", re.MULTILINE)
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
 _MOST_BYTES: Final = 33_554_432
 """What has no end within so many bytes is no event, and passes as it is."""
 
@@ -54,22 +57,30 @@ class _Event:
     slots: list[_Slot] = field(default_factory=list)
 
     def bytes(self, restorer: Restorer) -> bytes:
-        edits: list[Edit] = []
+        parts: list[bytes] = []
+        copied_to = 0
         for slot in self.slots:
             if slot.is_split:
-                start, end = locate(self.data, slot.delta.path)
-                text = slot.done + slot.waiting
-                edits.append((self.start + start, self.start + end, b'"' + escaped(text) + b'"'))
-        return restorer.json(edited(self.raw, edits) if edits else self.raw)
+                start, end = (self.start + place for place in locate(self.data, slot.delta.path))
+                parts += (
+                    restorer.json(self.raw[copied_to:start]),
+                    b'"',
+                    escaped(slot.done + slot.waiting),
+                    b'"',
+                )
+                copied_to = end
+        return b"".join((*parts, restorer.json(self.raw[copied_to:])))
 
 
 class Stream:
     """Restores one stream."""
 
-    __slots__ = ("_buffer", "_open", "_read", "_restorer", "_waiting")
+    __slots__ = ("_buffer", "_open", "_read", "_restorer", "_thoughts", "_waiting")
 
-    def __init__(self, dialect: Dialect, restorer: Restorer) -> None:
+    def __init__(self, dialect: Dialect, restorer: Restorer, thoughts: Thoughts | None = None) -> None:
+        """`thoughts` are told of what is signed."""
         self._read = READERS[dialect]
+        self._thoughts = thoughts if dialect is Dialect.ANTHROPIC_MESSAGES else None
         self._restorer = restorer
         self._buffer = b""
         self._waiting: deque[_Event] = deque()
@@ -79,22 +90,27 @@ class Stream:
         """What of the stream can go on: whole events."""
         whole = self._buffer + piece if self._buffer else piece
         if not self._waiting and whole.endswith((b"\n\n", b"\r\n\r\n")):
-            if BEGINNING not in whole and _SUSPECT.search(whole) is None:
+            if BEGINNING not in whole and _SUSPECT.search(whole) is None and not self._is_thought(whole):
                 self._buffer = b""
                 return whole
         out: list[bytes] = []
         at = 0
-        for seam in _SEAM.finditer(whole):
-            if seam.end() == len(whole) and whole.endswith(b"\r"):
-                break  # an LF may follow that belongs to it
-            self._take(whole[at : seam.end()], out)
-            at = seam.end()
+        for end in self._ends(whole):
+            self._take(whole[at:end], out)
+            at = end
         self._buffer = whole[at:]
         if len(self._buffer) > _MOST_BYTES:
             self._flush(out)
             out.append(self._buffer)
             self._buffer = b""
         return b"".join(out)
+
+    def _ends(self, whole: bytes) -> Iterator[int]:
+        """Where events end."""
+        for seam in _SEAM.finditer(whole):
+            if seam.end() == len(whole) and whole.endswith(b"\r"):
+                return  # an LF may follow that belongs to it
+            yield seam.end()
 
     def finish(self) -> bytes:
         """What waits where the stream ends, or breaks off."""
@@ -112,12 +128,15 @@ class Stream:
 
     def _take(self, raw: bytes, out: list[bytes]) -> None:
         """One event."""
-        if not self._open and _SUSPECT.search(raw) is None:
+        is_thought = self._is_thought(raw)
+        if not self._open and not is_thought and _SUSPECT.search(raw) is None:
             out.append(self._restorer.json(raw))
             return
-        event = _read_event(raw)
-        seen = self._seen(event.data)
-        for one in seen:
+        event = self._event(raw)
+        read = self._parsed(event.data)
+        if is_thought and self._thoughts is not None and read is not None:
+            self._thoughts.event(read)
+        for one in self._seen(event.data, read):
             if isinstance(one, Closed):
                 self._close(one.channel)
             else:
@@ -126,12 +145,30 @@ class Stream:
         while self._waiting and not any(slot.waiting for slot in self._waiting[0].slots):
             out.append(self._waiting.popleft().bytes(self._restorer))
 
-    def _seen(self, data: bytes) -> list[Delta | Closed]:
+    def _event(self, raw: bytes) -> _Event:
+        lines = list(_DATA.finditer(raw))
+        if len(lines) == 1:
+            return _Event(raw, lines[0][1], lines[0].start(1))
+        if not lines:
+            return _Event(raw, b"", 0)
+        data = b" ".join(line[1] for line in lines)  # JSON may be broken between its parts only
+        start = lines[0].start()
+        return _Event(raw[:start] + b"data: " + data + raw[lines[-1].end() :], data, start + 6)
+
+    def _is_thought(self, raw: bytes) -> bool:
+        return self._thoughts is not None and (b'"thinking' in raw or b'"signature' in raw)
+
+    def _parsed(self, data: bytes) -> dict[str, Any] | None:
         try:
             event: Any = orjson.loads(data)
         except orjson.JSONDecodeError:
-            return [Closed(())] if data == b"[DONE]" else []
-        return list(self._read(event)) if isinstance(event, dict) else []
+            return None
+        return event if isinstance(event, dict) else None
+
+    def _seen(self, data: bytes, event: dict[str, Any] | None) -> list[Delta | Closed]:
+        if event is None:
+            return [Closed(())] if data.strip() == b"[DONE]" else []
+        return list(self._read(event))
 
     def _join(self, delta: Delta, event: _Event) -> None:
         """Takes a piece of a text, behind those of it that wait."""
@@ -157,16 +194,33 @@ class Stream:
                 slot.done, slot.waiting = slot.done + slot.waiting, b""
 
 
-def _read_event(raw: bytes) -> _Event:
-    lines = list(_DATA.finditer(raw))
-    if len(lines) == 1:
-        return _Event(raw, lines[0][1], lines[0].start(1))
-    if not lines:
-        return _Event(raw, b"", 0)
-    data = b" ".join(line[1] for line in lines)  # JSON may be broken between its parts only
-    start = lines[0].start()
-    tail = raw[lines[-1].end() :]
-    return _Event(raw[:start] + b"data: " + data + tail, data, start + 6)
+class Elements(Stream):
+    """Restores a stream that is one JSON array, an element for an event."""
+
+    __slots__ = ("_at", "_depth")
+
+    def __init__(self, dialect: Dialect, restorer: Restorer, thoughts: Thoughts | None = None) -> None:
+        super().__init__(dialect, restorer, thoughts)
+        self._at = self._depth = 0
+
+    def _ends(self, whole: bytes) -> Iterator[int]:
+        taken = 0
+        while token := _TOKEN.search(whole, self._at):
+            sign = token[0]
+            if sign == b'"':
+                break  # of a string whose end has not come
+            self._at = token.end()
+            self._depth += (sign == b"{") - (sign == b"}")
+            if sign == b"}" and self._depth == 0:
+                taken = self._at
+                yield taken
+        else:
+            self._at = len(whole)
+        self._at -= taken
+
+    def _event(self, raw: bytes) -> _Event:
+        start = max(raw.find(b"{"), 0)
+        return _Event(raw, raw[start:], start)
 
 
 def _settle(slots: list[_Slot], restorer: Restorer) -> list[_Slot]:
@@ -209,5 +263,3 @@ def _within(
         at = min(last, end)
     parts.append(joined[at:end])
     return b"".join(parts), is_changed
-
-

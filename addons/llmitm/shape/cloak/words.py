@@ -34,26 +34,26 @@ class Expression:
 type Word = str | Expression
 
 
-def problems(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
-    """What is wrong with which of them."""
-    for at, word in enumerate(words):
-        if isinstance(word, Expression):
-            if wrong := _problem(word.regex):
-                yield at, wrong
-        elif not word.strip():
-            yield at, "must not be empty"
-        elif len(word.strip()) == 1:
-            yield at, f"{word.strip()!r} is a single letter, which nearly every text holds; use a longer word"
+def problem(word: Word) -> str | None:
+    """What is wrong with a word; None where nothing is."""
+    if isinstance(word, Expression):
+        return _problem(word.regex)
+    bare = word.strip()
+    if not bare:
+        return "must not be empty"
+    if len(bare) == 1:
+        return f"{bare!r} is a single letter, which nearly every text holds; use a longer word"
+    return None
 
 
-def warnings(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
-    """What is possible, but hardly meant."""
+def repeated(words: Sequence[Word]) -> Iterator[tuple[int, int]]:
+    """Which words are the same as which before them."""
     seen: dict[str, int] = {}
     for at, word in enumerate(words):
-        text = word.regex if isinstance(word, Expression) else word.casefold()
+        text = word.regex if isinstance(word, Expression) else word.strip().casefold()
         first = seen.setdefault(text, at)
         if first != at:
-            yield at, f"is the same word as sensitive_words[{first}]: case makes no difference"
+            yield at, first
 
 
 def _problem(regex: str) -> str | None:

@@ -1,0 +1,311 @@
+"""An attempt whose provider is not told everything: the `cloak` tables joined to the steps of an attempt.
+
+What is masked is decided in `shape/cloak/`, which is pure. Here it meets heads, bodies and the file of the
+key. What words are hidden from is read whole first: what cannot be read is refused, never sent as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from llmitm.config.schema import Cloak as Table
+from llmitm.config.schema import Config, ProviderOptions
+from llmitm.errors import Refused, UpstreamFailed
+from llmitm.exchange import Attempt, HeldBody, ResponseHead, UpstreamRequest
+from llmitm.route.calls import Call
+from llmitm.secret import Secret
+from llmitm.shape.cloak.cloak import Cloak, Uncloak, is_near
+from llmitm.shape.cloak.marks import Vocabulary
+from llmitm.shape.cloak.restoring import Pieces
+from llmitm.shape.cloak.streams import Stream
+from llmitm.translate.notes import Notes
+from llmitm.translated import body_of, decoded, is_events
+
+type Steps = AsyncGenerator[ResponseHead | bytes]
+
+log = logging.getLogger("llmitm")
+
+_KEY_FILE: Final = "cloak.key"
+_GENERATING: Final = (
+    "/chat/completions",
+    "/responses",
+    "/messages",
+    ":generateContent",
+    ":streamGenerateContent",
+)
+_COUNTING: Final = ("/messages/count_tokens", "/responses/input_tokens")
+_POSITIONS: Final = (b"logprobs", b"Logprobs", b"web_search", b"file_search", b'"citations"', b"oogleSearch")
+"""Of requests whose answers tell of places in texts, or of the parts that those were made of."""
+_REPLY_BYTES: Final = 8_388_608
+"""A whole reply that is longer is not looked at for what is signed in it."""
+_REPLACED: Final = (b"content-length", b"content-encoding")
+
+_vocabularies: dict[bytes, Vocabulary] = {}
+"""They outlive configurations: upstreams keep conversations, and clients signed thoughts."""
+_latest: tuple[Config | None, dict[int, Cloak | None], dict[int, Cloak]] = (None, {}, {})
+
+
+def cloak_of(config: Config, options: ProviderOptions | None, provider: str) -> Cloak | None:
+    """What `options` say, compiled once for a configuration; None: nothing is cloaked."""
+    global _latest
+    if options is None or options.cloak is None:
+        return None
+    if _latest[0] is not config:
+        _latest = (config, {}, {})
+    _, known, compiled = _latest
+    if id(options) not in known:
+        table = options.cloak
+        is_off = table.mode == "never" or (table.mode == "auto" and is_near(options.base(provider)))
+        if not is_off and id(table) not in compiled:
+            compiled[id(table)] = _compiled(config, table, provider)
+        known[id(options)] = None if is_off else compiled[id(table)]
+    return known[id(options)]
+
+
+def may_cloak(options: ProviderOptions | None) -> bool:
+    """Whether a provider or credential with these options has a cloak."""
+    return options is not None and options.cloak is not None and options.cloak.mode != "never"
+
+
+def _compiled(config: Config, table: Table, provider: str) -> Cloak:
+    # no two providers can tell from marks and pseudonyms that they have the same client
+    key = hashlib.blake2b(provider.encode(), key=_key(config, table), digest_size=32).digest()
+    return Cloak.of(
+        system_prompt=table.system_prompt,
+        is_strict=table.strict_mode,
+        words=[one.word for one in table.sensitive_words],
+        has_pseudonym=table.cache_user_id,
+        key=key,
+        vocabularies=_vocabularies,
+    )
+
+
+def _key(config: Config, table: Table) -> bytes:
+    if table.secret is not None:
+        return hashlib.sha256(table.secret.reveal().encode()).digest()
+    if not table.sensitive_words and not table.cache_user_id:
+        return secrets.token_bytes(32)  # nothing is made with it
+    try:
+        return kept_key(Path(config.source).parent / _KEY_FILE)
+    except OSError as error:
+        log.warning(
+            "cloak: %s cannot be kept beside the configuration (%s), so marks and pseudonyms change with the "
+            "next start; set cloak.secret",
+            _KEY_FILE,
+            error.strerror,
+        )
+        return secrets.token_bytes(32)
+
+
+def kept_key(path: Path) -> bytes:
+    """The key in a file that only its owner may read, made where there is none.
+
+    Raises:
+        OSError: it can be neither read nor made.
+    """
+    made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    if not path.exists():
+        number = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(secrets.token_hex(32).encode())
+            os.link(made, path)  # whole or not at all, and never over that of another process
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    return hashlib.sha256(path.read_bytes().strip()).digest()
+
+
+class About(Protocol):
+    """What is asked of an attempt."""
+
+    @property
+    def options(self) -> ProviderOptions | None: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def auth_key(self) -> str | None: ...
+    @property
+    def call(self) -> Call | None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Cloaking:
+    """One attempt. `out` and `back` are called in this order."""
+
+    cloak: Cloak
+    headers: Mapping[str, Secret]
+    """Of the table."""
+    auth_key: str | None
+    notes: Notes
+    is_openai: bool
+    is_json_array: bool = False
+    """Whether a stream is asked for that is no stream of events: Gemini's array."""
+    _uncloak: Uncloak | None = None
+
+    @classmethod
+    def of(cls, about: About, config: Config, notes: Notes) -> Cloaking | None:
+        """None: this attempt is not cloaked."""
+        cloak = cloak_of(config, about.options, about.provider)
+        if cloak is None or about.options is None or about.options.cloak is None:
+            return None
+        known = about.options.known(about.provider)
+        return cls(
+            cloak=cloak,
+            headers=about.options.cloak.headers,
+            auth_key=about.auth_key,
+            notes=notes,
+            is_openai=known is not None and known.name in ("openai", "azure"),
+            is_json_array=about.call is not None and about.call.is_json_array,
+        )
+
+    def out(self, sending: UpstreamRequest, attempt: Attempt) -> UpstreamRequest:
+        """The request as the provider gets it.
+
+        Raises:
+            Refused: 400 or 413, there are words to be hidden, and it cannot be read.
+        """
+        sending = self._with_headers(sending)
+        body = sending.body.held
+        if self.cloak.is_empty or body == b"" or sending.method in ("GET", "HEAD"):
+            return sending
+        kind = _kind(sending)
+        if not _is_json(kind, body):
+            return self._unread(sending, kind)
+        if body is None:
+            return self._refuse_unheld(sending)
+        path = urlsplit(sending.url).path
+        try:
+            made, self._uncloak = self.cloak.out(
+                body,
+                attempt.dialect,
+                self.auth_key,
+                is_generating=path.endswith(_GENERATING),
+                is_counting=path.endswith(_COUNTING),
+                is_openai=self.is_openai,
+            )
+        except ValueError as error:
+            raise Refused(
+                400, "cloak_unreadable", f"The request cannot be read, so it is not sent: {error}."
+            ) from None
+        if self._uncloak is not None and self._uncloak.has_marks:
+            if any(one in made for one in _POSITIONS):
+                self.notes.adjusted("masked-positions")
+        return _with_body(sending, made)
+
+    def _with_headers(self, sending: UpstreamRequest) -> UpstreamRequest:
+        added = tuple((name.lower().encode(), one.reveal().encode()) for name, one in self.headers.items())
+        gone = {name for name, _ in added}
+        if self.cloak.words is not None:
+            gone.add(b"accept-encoding")
+            added = (*added, (b"accept-encoding", b"identity"))
+        if not added:
+            return sending
+        kept = tuple(pair for pair in sending.headers if pair[0].lower() not in gone)
+        return replace(sending, headers=(*kept, *added))
+
+    def _unread(self, sending: UpstreamRequest, kind: bytes) -> UpstreamRequest:
+        """Files and forms: nothing in them is masked, which is told."""
+        if self.cloak.words is not None:
+            self.notes.lost("masking")
+        return sending
+
+    def _refuse_unheld(self, sending: UpstreamRequest) -> UpstreamRequest:
+        if self.cloak.words is None:
+            return sending
+        raise Refused(
+            413,
+            "cloak_unreadable",
+            "The request is too long to be held, so no words can be masked in it, and it is not sent.",
+        )
+
+    async def back(self, steps: Steps) -> Steps:
+        """The answer, with words for marks."""
+        uncloak = self._uncloak
+        try:
+            head = await anext(steps)
+            assert isinstance(head, ResponseHead)
+            reader = self._reader(uncloak, head) if uncloak is not None else None
+            if uncloak is None or reader is None:
+                yield head
+                async for piece in steps:
+                    yield piece
+                return
+            async with aclosing(self._restored(uncloak, reader, head, steps)) as restored:
+                async for step in restored:
+                    yield step
+        finally:
+            await steps.aclose()
+
+    async def _restored(self, uncloak: Uncloak, reader: _Reader, head: ResponseHead, steps: Steps) -> Steps:
+        headers = tuple(pair for pair in head.headers if pair[0].lower() not in _REPLACED)
+        pieces = decoded(body_of(head, steps), head.header(b"content-encoding"))
+        seen = bytearray()
+        is_reply = not isinstance(reader, Stream)
+        if head.whole is None:
+            yield replace(head, headers=headers)
+        out: list[bytes] = []
+        try:
+            async for piece in pieces:
+                if is_reply and len(seen) <= _REPLY_BYTES:
+                    seen += piece
+                if restored := reader.feed(piece):
+                    if head.whole is None:
+                        yield restored
+                    else:
+                        out.append(restored)
+        except UpstreamFailed:
+            if head.whole is None and (left := reader.finish()):
+                yield left
+            raise
+        if is_reply:
+            uncloak.reply(bytes(seen))  # before the client has it all, and may send it back
+        left = reader.finish()
+        if head.whole is not None:
+            yield replace(head, headers=headers, whole=b"".join((*out, left)))
+        elif left:
+            yield left
+
+    def _reader(self, uncloak: Uncloak, head: ResponseHead) -> _Reader | None:
+        """What restores this answer; None: it is no text."""
+        kind = (head.header(b"content-type") or b"").lower()
+        if is_events(head):
+            return uncloak.stream()
+        is_json = b"json" in kind
+        if is_json and self.is_json_array and head.status < 400:
+            return uncloak.elements()
+        if is_json or kind.startswith(b"text/") or not kind:
+            return uncloak.pieces(is_json=is_json)
+        return None
+
+
+type _Reader = Stream | Pieces
+
+
+def _kind(sending: UpstreamRequest) -> bytes:
+    kinds = [value for name, value in sending.headers if name.lower() == b"content-type"]
+    return kinds[-1].lower() if kinds else b""
+
+
+def _is_json(kind: bytes, body: bytes | None) -> bool:
+    return b"json" in kind or (body is not None and body.lstrip()[:1] in (b"{", b"["))
+
+
+def _with_body(sending: UpstreamRequest, body: bytes) -> UpstreamRequest:
+    if body is sending.body.held:
+        return sending
+    headers = tuple(
+        (name, b"%d" % len(body)) if name.lower() == b"content-length" else (name, value)
+        for name, value in sending.headers
+    )
+    return replace(sending, headers=headers, body=HeldBody(body))

@@ -1,0 +1,64 @@
+"""The words of a `cloak` table, as the operator says them, and what of it is possible but hardly meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from llmitm.config.table import Table
+from llmitm.shape.cloak.words import Expression, Word, problem, repeated
+
+if TYPE_CHECKING:
+    from llmitm.config.schema import Cloak, Config
+
+
+class SensitiveWord(Table):
+    """A word, or an expression of RE2's in a table of its own."""
+
+    text: str | None = None
+    regex: str | None = None
+
+    @property
+    def word(self) -> Word:
+        return Expression(self.regex) if self.regex is not None else self.text or ""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if (self.text is None) == (self.regex is None):
+            wrong: str | None = 'a string or {regex = "..."} is expected'
+        else:
+            wrong = problem(self.word)
+        if wrong is not None:
+            # braces would be read as a template
+            raise PydanticCustomError("llmitm", "{message}", {"message": wrong})
+        return self
+
+
+def as_words(value: Any) -> Any:
+    """Strings as tables of one member."""
+    if isinstance(value, list):
+        return [{"text": one} if isinstance(one, str) else one for one in value]
+    return value
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """What the operator should know although it is possible."""
+    for name, provider in config.providers.items():
+        seen: set[int] = set()
+        for one in (provider, *provider.credentials):
+            if one.cloak is not None and id(one.cloak) not in seen:
+                seen.add(id(one.cloak))
+                yield from _doubts(f"providers.{name}.cloak", one.cloak)
+
+
+def _doubts(place: str, cloak: Cloak) -> Iterator[str]:
+    for at, first in repeated([one.word for one in cloak.sensitive_words]):
+        yield (
+            f"{place}.sensitive_words[{at}] is the same word as sensitive_words[{first}]: case makes no "
+            "difference"
+        )
+    if cloak.strict_mode and not cloak.system_prompt:
+        yield f"{place}.strict_mode replaces nothing: there is no system_prompt"
