@@ -9,6 +9,8 @@ import pytest
 
 from llmitm.exchange import Dialect
 from llmitm.translate.beside import WHOLE_LIMIT_BYTES, Beside
+from llmitm.translate.dialects import CODECS
+from support import golden
 from support.fitting import CHAT, GEMINI, MESSAGES, RESPONSES
 
 DEEP = b"[" * 400 + b"]" * 400
@@ -149,3 +151,19 @@ def test_whether_a_stream_has_begun(pieces: list[bytes], has_begun: bool) -> Non
     for piece in pieces:
         beside.feed(piece)
     assert beside.has_begun == has_begun
+
+
+STREAMED = [case for case in golden.load() if case.kind == "stream"]
+
+
+@pytest.mark.parametrize("case", STREAMED, ids=[case.name for case in STREAMED])
+def test_what_is_passed_over_would_have_told_nothing(case: golden.Case) -> None:
+    """A reader that is given its codec reads every event."""
+    some = Beside(case.dialect, is_events=True)
+    every = Beside(case.dialect, is_events=True, codec=CODECS[case.dialect])
+    for event in case.given.split(b"\n\n"):
+        for one in (some, every):
+            one.feed(event + b"\n\n")
+    assert some.finish() == every.finish()
+    for name in ("usage", "failure", "answered", "reply_id", "has_begun"):
+        assert getattr(some, name) == getattr(every, name)

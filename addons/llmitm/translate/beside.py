@@ -5,11 +5,12 @@ What it cannot read is nobody's business but the client's: it never raises, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from llmitm.exchange import Dialect, Usage
+from llmitm.translate import stream
 from llmitm.translate.dialects import CODECS, Codec
 from llmitm.translate.neutral import (
     ExtrasSeen,
@@ -27,13 +28,60 @@ WHOLE_LIMIT_BYTES: Final = 8_388_608
 """A whole answer that is longer is not read: its tokens stay unknown."""
 
 
+type _What = tuple[Any, ...] | None
+
+
+def _chat(told: dict[str, Any]) -> _What:
+    match told.get("choices"):
+        case [{"delta": dict(delta)} as choice]:
+            if told.get("usage") is None and choice.get("finish_reason") is None:
+                if "error" not in told and "x_groq" not in told:
+                    return choice.get("index"), not delta.get("content")
+    return None
+
+
+def _messages(told: dict[str, Any]) -> _What:
+    return ("delta",) if told.get("type") == "content_block_delta" else None
+
+
+def _responses(told: dict[str, Any]) -> _What:
+    kind = told.get("type")
+    return (kind,) if isinstance(kind, str) and kind.endswith(".delta") else None
+
+
+def _going_on(about: Callable[[dict[str, Any]], _What]) -> Callable[[Event], _What]:
+    def more(event: Event) -> _What:
+        try:
+            told = stream.parsed(event) if event.data else None
+        except ValueError:
+            return None
+        return about(told) if told else None
+
+    return more
+
+
+def _never(event: Event) -> _What:
+    return None
+
+
+_MORE: Final[Mapping[Dialect, Callable[[Event], _What]]] = {
+    Dialect.OPENAI_CHAT: _going_on(_chat),
+    Dialect.OPENAI_RESPONSES: _going_on(_responses),
+    Dialect.ANTHROPIC_MESSAGES: _going_on(_messages),
+}
+"""What an event of a stream only says more of; None where there may be something else in it. Of two in a row
+that say more of the same, the second need not be read: most of a stream is such."""
+
+
 class Beside:
     """Looks at one good answer, piece by piece."""
 
     __slots__ = (
         "_codec",
         "_held",
+        "_going_on",
         "_is_blind",
+        "_more",
         "_reader",
         "_size_bytes",
         "_sse",
@@ -46,6 +94,9 @@ class Beside:
 
     def __init__(self, dialect: Dialect, *, is_events: bool, codec: Codec | None = None) -> None:
         self._codec = codec or CODECS[dialect]
+        self._more = _never if codec is not None else _MORE.get(dialect, _never)
+        self._going_on: _What = None
+        """What the event before this one said more of."""
         self._sse = SseReader() if is_events else None
         self._reader = self._codec.reader()
         self._held: list[bytes] = []
@@ -95,6 +146,11 @@ class Beside:
     def _read(self, read: Callable[..., list[Event]], *piece: bytes) -> None:
         try:
             for event in read(*piece):
+                if self.has_begun:
+                    more = self._more(event)
+                    if more is not None and more == self._going_on:
+                        continue
+                    self._going_on = more
                 self._take(self._reader.read(event))
         except (EventTooLong, RecursionError):
             self._is_blind = self.has_begun = True

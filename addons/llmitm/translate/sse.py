@@ -88,8 +88,32 @@ class SseReader:
                 raises.
         """
         if piece and not self._failed:
-            self._read(piece)
+            if self._is_between and piece[-2:] == b"\n\n" and b"\r" not in piece:
+                self._read_blocks(piece)
+            else:
+                self._read(piece)
         return self._taken()
+
+    @property
+    def _is_between(self) -> bool:
+        """Whether nothing is held of a block that has begun."""
+        return not (self._block or self._line or self._after_cr or self._had_bare_cr or self._is_first_line)
+
+    def _read_blocks(self, piece: bytes) -> None:
+        """What most pieces are: whole blocks, of a data line and perhaps a name before it."""
+        for block in piece[:-2].split(b"\n\n"):
+            name, _, data = block.rpartition(b"\n")
+            is_plain = data[:5] == b"data:" and (not name or (name[:6] == b"event:" and b"\n" not in name))
+            if not is_plain or len(block) + 2 > self._limit_bytes or not self._is_between:
+                self._read(block + b"\n\n")
+                continue
+            self._events.append(
+                Event(
+                    data=data[6:] if data[5:6] == b" " else data[5:],
+                    name=_value(name).decode("utf-8", "replace") if name else None,
+                    raw=block + b"\n\n",
+                )
+            )
 
     def finish(self) -> list[Event]:
         """What is left at the end of the stream: at most one event, complete or not.
@@ -163,15 +187,13 @@ class SseReader:
 
     def _take_field(self, line: bytes) -> None:
         self._has_lines = True
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        match field:
+        match line.partition(b":")[0]:
             case b"data":
-                self._data.append(value)
+                self._data.append(_value(line))
             case b"event":
-                self._name = value.decode("utf-8", "replace")
+                self._name = _value(line).decode("utf-8", "replace")
             case b"":
-                self._comments.append(value)
+                self._comments.append(_value(line))
 
     def _keep(self, raw: bytes, new_bytes: int) -> None:
         self._block.append(raw)
@@ -195,6 +217,10 @@ class SseReader:
             )
         )
         self._begin()
+
+
+def _value(line: bytes) -> bytes:
+    return line.partition(b":")[2].removeprefix(b" ")
 
 
 def write(event: Event) -> bytes:
