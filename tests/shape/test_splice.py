@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from llmitm.shape import paths, values
 from llmitm.shape.splice import Edit, Kind, NotAnObject, edited
 
@@ -118,7 +119,9 @@ def test_what_fits_is_done_beside_what_does_not() -> None:
     assert after('{"t":[{},"x",{}]}', edit("override", "t.*.c", "1")) == '{"t":[{"c":1},"x",{"c":1}]}'
 
 
-@pytest.mark.parametrize("body", ["", "[]", '"x"', "{", '{"a"', '{"a":[1}', '{"a": }', '{"a":1,}', "not json"])
+@pytest.mark.parametrize(
+    "body", ["", "[]", '"x"', "{", '{"a"', '{"a":[1}', '{"a": }', '{"a":1,}', "not json"]
+)
 def test_what_is_no_json_object_is_refused(body: str) -> None:
     with pytest.raises(NotAnObject):
         edited(body.encode(), (edit("override", "b.c", "1"),))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,9 +17,17 @@ from llmitm.clock import SystemClock
 from llmitm.config.load import find, load
 from llmitm.config.schema import AuthKey, Config
 from llmitm.errors import ConfigError
+from llmitm.exchange import Dialect
+from llmitm.route.choice import Choice
 from llmitm.route.explain import Explained, Stage, explain
 from llmitm.route.health import Health
+from llmitm.route.providers import Candidate
+from llmitm.shape.payload import Call
+from llmitm.shape.splice import Edit
 from llmitm.state import open_store
+
+_MOST_SHOWN: Final = 60
+"""Characters of a value."""
 
 
 def run(path: Path | None, model: str, endpoint: str | None, key: str | None) -> int:
@@ -38,7 +49,7 @@ def run(path: Path | None, model: str, endpoint: str | None, key: str | None) ->
     if key is not None and key not in keys:
         return _wrong(f"there is no key {key}; there are: {', '.join(keys) or 'none'}")
     made = asyncio.run(_explained(config, model, name, keys.get(key or "")))
-    _print(made, model, key)
+    _print(made, model, key, config)
     return 0 if any(stage.able for stage in made.stages) else 1
 
 
@@ -56,7 +67,7 @@ async def _explained(config: Config, model: str, endpoint: str, key: AuthKey | N
         await store.close()
 
 
-def _print(made: Explained, model: str, key: str | None) -> None:
+def _print(made: Explained, model: str, key: str | None, config: Config) -> None:
     console = Console(highlight=False, soft_wrap=True)
     who = f" with the key {key}" if key else ""
     console.print(f"[bold]{escape(model)}[/] on /{made.endpoint}{who}, strategy {made.strategy}")
@@ -64,10 +75,10 @@ def _print(made: Explained, model: str, key: str | None) -> None:
         console.print(f"  [red]nothing is sent: {escape(made.problem)}[/]")
     for number, stage in enumerate(made.stages, 1):
         console.print(f"\n{number}. {escape(stage.model)}")
-        _print_stage(console, stage)
+        _print_stage(console, stage, partial(_rules, made.endpoint, model, config))
 
 
-def _print_stage(console: Console, stage: Stage) -> None:
+def _print_stage(console: Console, stage: Stage, rules: Callable[[Choice[Candidate]], list[str]]) -> None:
     if stage.refused:
         console.print(f"   [red]{escape(stage.refused)}[/]")
     for at, choice in enumerate(stage.able, 1):
@@ -75,6 +86,8 @@ def _print_stage(console: Console, stage: Stage) -> None:
         name = escape(_name(choice.provider, choice.credential))
         spoken = f"{', '.join(one.dialects)}  {escape(one.base)}  weight {choice.weight}"
         console.print(f"   {at}. [green]{name}[/]  as {escape(choice.model)}  {spoken}")
+        for line in rules(choice):
+            console.print(f"        [dim]{escape(line)}[/]")
     for choice, rest in stage.resting:
         left = "until it is revived" if rest.left_s is None else f"for {rest.left_s:.0f} s"
         name = escape(_name(choice.provider, choice.credential))
@@ -82,6 +95,43 @@ def _print_stage(console: Console, stage: Stage) -> None:
     for passed in stage.passed:
         name = _name(passed.provider, passed.credential)
         console.print(f"   -  [dim]{escape(name)}  {escape(passed.why)}[/]")
+
+
+def _rules(endpoint: str, asked: str, config: Config, choice: Choice[Candidate]) -> list[str]:
+    """What the operator's rules change of a request that goes there, in order."""
+    rules = config.payload.rules
+    if rules is None:
+        return []
+    one = choice.value
+    call = Call(
+        when="after",
+        dialect=one.dialects[0],
+        model=choice.model.removeprefix("models/"),
+        asked=asked,
+        provider=choice.provider,
+        endpoint=endpoint,
+        path="",
+        is_answer=True,
+    )
+    lines: list[str] = []
+    for rule, condition in rules.explained(call, {"before": tuple(Dialect), "after": one.dialects}):
+        when = [condition] if condition else []
+        when += ["before translation"] if rule.when == "before" else []
+        behind = f"  ({', '.join(when)})" if when else ""
+        lines += [f"{rule.place}  {_edit(edit)}{behind}" for edit in rule.edits]
+    return lines
+
+
+def _edit(edit: Edit) -> str:
+    text = edit.text.decode()
+    shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+    match edit.kind:
+        case "filter":
+            return f"takes out {edit.path.text}"
+        case "default":
+            return f"{edit.path.text} = {shown} where there is none"
+        case _:
+            return f"{edit.path.text} = {shown}"
 
 
 def _name(provider: str, credential: str | None) -> str:

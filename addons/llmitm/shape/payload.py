@@ -7,7 +7,8 @@ that matches is applied, and sees what those before it left.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property
 from typing import Final, Literal
@@ -67,6 +68,18 @@ class Match:
             (self.path, call.path),
         )
         return all(glob is None or _is_like(value, glob) for glob, value in globs)
+
+    def left(self, call: Call, spoken: Sequence[Dialect]) -> str | None:
+        """What must be true of a client's request beside this call's names, in words: empty where nothing;
+        None where it cannot match. `spoken` are the dialects that the body may be in."""
+        if self.dialect is not None and self.dialect not in spoken:
+            return None
+        named = replace(self, dialect=None, path=None)
+        if not named.fits(replace(call, is_answer=True)):
+            return None
+        words = [] if self.dialect is None or len(spoken) == 1 else [f"in {self.dialect}"]
+        words += [] if self.path is None else [f"on {self.path}"]
+        return ", ".join([*words, *(f"with {name}: {glob}" for name, glob in self.headers)])
 
     def fits_headers(self, headers: Headers) -> bool:
         return all(
@@ -132,6 +145,17 @@ class Rules:
             found = self._choose(call)
             if len(self._known) < _MOST_KNOWN:  # names of models may come from clients
                 self._known[call] = found
+        return found
+
+    def explained(self, call: Call, spoken: Mapping[When, Sequence[Dialect]]) -> list[tuple[Rule, str]]:
+        """Those that a request may bring into question, in the order in which they are applied, each with
+        what must be true of it, in words: empty where nothing."""
+        found: list[tuple[Rule, str]] = []
+        for rule in sorted(self.rules, key=lambda one: one.when == "after"):
+            left = [one.left(call, spoken[rule.when]) for one in rule.matches]
+            words = [one for one in left if one is not None]
+            if words:
+                found.append((rule, "" if "" in words else "; or ".join(words)))
         return found
 
     def _choose(self, call: Call) -> Chosen:
