@@ -27,7 +27,7 @@ from llmitm.route.search import Found, Search
 from llmitm.routed import Trip
 from llmitm.translate import completions, counting, embeddings, peek
 from llmitm.translate.notes import Notes
-from llmitm.translated import Wanted, model_header
+from llmitm.translated import Wanted, id_header, model_header
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
@@ -154,7 +154,7 @@ class _Beside(Trip):
             reason=b"OK",
             headers=(
                 (b"content-type", b"application/json"),
-                (b"x-request-id", self.request.id.encode()),
+                (id_header(call.dialect), self.request.id.encode()),
                 model_header(chosen.model),
                 (b"x-llmitm-warnings", warnings),
             ),

@@ -400,10 +400,9 @@ class Back:
         return ResponseHead(status=200, reason=b"OK", headers=(*headers, *more))
 
     def _headers(self, content_type: bytes) -> Headers:
-        name = b"request-id" if self.client is Dialect.ANTHROPIC_MESSAGES else b"x-request-id"
         headers = [
             (b"content-type", content_type),
-            (name, self.upstream_id or self.request_id.encode()),
+            (id_header(self.client), self.upstream_id or self.request_id.encode()),
             model_header(self.made.target.model),
         ]
         warnings = self.made.notes.header()
@@ -418,6 +417,11 @@ def with_version(request: ClientRequest, planned: Planned, dialect: Dialect) -> 
     if dialect is not Dialect.ANTHROPIC_MESSAGES or b"anthropic-version" in named:
         return planned
     return replace(planned, add_headers=(*planned.add_headers, (b"anthropic-version", ANTHROPIC_VERSION)))
+
+
+def id_header(client: Dialect) -> bytes:
+    """Where a client of this dialect looks for the request's id."""
+    return b"request-id" if client is Dialect.ANTHROPIC_MESSAGES else b"x-request-id"
 
 
 def model_header(model: str) -> tuple[bytes, bytes]:

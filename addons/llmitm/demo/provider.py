@@ -5,7 +5,7 @@ path. As a process of its own: `python -m llmitm.demo.provider --port 9000`.
 
 Besides the APIs, bare or behind Cloudflare's paths: `/echo/…` tells what arrived, `/bytes?n=N&chunk=M`
 sends bytes, `/sse?n=N&interval_ms=M` sends events. What it is told to do wrong is written as `faults`
-says: for one request in its header or query `x-demo-fault`, for the next generations by `Provider.script`.
+says: for one request in its header or query `x-demo-fault`, for the next requests to models by `Provider.script`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Provider:
         await self.close()
 
     def script(self, specs: Iterable[str | None]) -> None:
-        """Queues faults: each next generation request takes one, None is for an answer without any.
+        """Queues faults: each next request to a model takes one, None is for an answer without any.
 
         Raises:
             ValueError: a fault is not written as `faults` says.
@@ -197,7 +197,7 @@ class Provider:
                 faults = parse(spec)
             reply = self._refuse(route, received) if route else None
             if reply is None:
-                if not spec and route and route.task in (Task.GENERATE, Task.COMPLETE) and self._script:
+                if not spec and route and route.task is not Task.MODELS and self._script:
                     faults = self._script.popleft()
                 reply = told(faults, dialect, self.url, in_array=in_array)
             reply = reply or self._reply(route, received, faults)
