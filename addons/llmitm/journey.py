@@ -155,6 +155,11 @@ async def _forwarded(trip: routed.Trip) -> Steps:
 async def _through_cloudflare(trip: routed.Trip) -> Steps:
     """By model to one of Cloudflare's gateways; a stream is simulated where they cannot stream."""
     request, kept, config = trip.request, trip.kept, trip.config
+    if (passing := await passed.through_cloudflare(trip)) is not None:
+        async with aclosing(_passed(passing, trip)) as steps:
+            async for step in steps:
+                yield step
+        return
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.took(body, trip.world.clock)
     seen = peek.peek(body) if body else None
@@ -192,9 +197,8 @@ async def _by_model(trip: routed.Trip) -> Steps:
         return
     if request.method != "POST" or calls.find(trip.asked.rest) is None:
         if (passing := await passed.begin(trip)) is not None:
-            steps = _limited(passing.steps, trip, passing.sample, passing.models, passing.max_output_tokens)
-            async with aclosing(steps) as limited:
-                async for step in limited:
+            async with aclosing(_passed(passing, trip)) as steps:
+                async for step in steps:
                     yield step
             return
     call = calls.read(request.method, trip.asked.rest)
@@ -208,6 +212,10 @@ async def _by_model(trip: routed.Trip) -> Steps:
     async with aclosing(_limited(steps, trip, body, wanted.models, most)) as limited:
         async for step in limited:
             yield step
+
+
+def _passed(passing: passed.Passing, trip: routed.Trip) -> Steps:
+    return _limited(passing.steps, trip, passing.sample, passing.models, passing.max_output_tokens)
 
 
 async def _limited(

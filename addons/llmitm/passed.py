@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from llmitm import translated
+from llmitm import shaped, translated
 from llmitm.accept import tickets
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import Failure, Refused, too_large
 from llmitm.exchange import Attempt, Body, HeldBody, ResponseHead
 from llmitm.missed import Missed
-from llmitm.route import plan, siblings
+from llmitm.route import calls, plan, siblings
 from llmitm.route.calls import Call
 from llmitm.route.choice import Choice
 from llmitm.route.multipart import Field, FormReader, boundary_of
@@ -93,6 +93,33 @@ async def begin(trip: Trip) -> Passing | None:
     )
 
 
+async def through_cloudflare(trip: Trip) -> Passing | None:
+    """A body that is no JSON, such as a form, through one of Cloudflare's gateways; None where it is none."""
+    request = trip.request
+    kind = (request.header(b"content-type") or b"").strip()
+    is_form = kind.lower().startswith(b"multipart/form-data")
+    is_binary = kind.lower().startswith((b"audio/", b"image/", b"video/", b"application/octet-stream"))
+    if not (is_form or is_binary) or not _has_body(request.body) or calls.find(trip.asked.rest) is not None:
+        return None
+    if is_form:
+        carried = await _read_form(boundary_of(kind), trip)
+    else:
+        carried = _Carried(body=await _held_if_short(trip))
+    trip.kept.model = carried.model
+    asked = replace(trip.asked, model=carried.model)
+    trip = replace(trip, request=replace(request, body=carried.body), asked=asked)
+    return Passing(
+        steps=trip.cloudflare(b"", is_chat=False, named=lambda model: carried.named(model or "")),
+        models=carried.models,
+        sample=carried.sample,
+        max_output_tokens=None,
+    )
+
+
+def _has_body(body: Body) -> bool:
+    return body.held != b"" and body.length != 0
+
+
 def _check(models: Sequence[str], trip: Trip, *, is_named: bool) -> None:
     """Who may ask for certain models only cannot get round that by asking for none."""
     if models and not all(trip.is_allowed(one) for one in models):
@@ -122,6 +149,9 @@ class _Carried:
     field: Field | None = None
     """Where a form names the model."""
     is_json: bool = False
+    """It is an object, and held."""
+    has_model: bool = False
+    """The object names the model."""
 
     @property
     def sample(self) -> bytes:
@@ -137,17 +167,17 @@ class _Carried:
         held = self.body.held or b""
         if self.field is not None:
             return HeldBody(held[: self.field.start] + model.encode() + held[self.field.end :])
-        return HeldBody(peek.replace_member(held, "model", model)) if self.is_json else self.body
+        has_model = self.is_json and self.has_model
+        return HeldBody(peek.replace_member(held, "model", model)) if has_model else self.body
 
 
 async def _read(sibling: Sibling, trip: Trip) -> _Carried:
     body, form = trip.request.body, sibling.form
     kind = (trip.request.header(b"content-type") or b"").strip()
     is_form = kind.lower().startswith(b"multipart/form-data")
-    is_empty = body.held == b"" or body.length == 0
     model = sibling.model
     models = (model,) if model else ()
-    if form == "none" or (is_empty and form == "any"):
+    if form == "none" or (form == "any" and not _has_body(body)):
         return _Carried(body=body, model=model, models=models)
     if form == "bytes":
         return _Carried(body=await _held_if_short(trip))
@@ -188,7 +218,8 @@ async def _read_json(sibling: Sibling, trip: Trip) -> _Carried:
         model=model or (models[0] if models else None),
         models=models,
         ids=tuple(named_in(body, is_call=False)),
-        is_json=model is not None and sibling.model is None,
+        is_json=True,
+        has_model=model is not None and sibling.model is None,
     )
 
 
@@ -370,9 +401,15 @@ class _Passed:
         )
         planned = translated.with_version(trip.request, planned, dialect)
         planned = replace(planned, attempt=replace(planned.attempt, model=chosen.model or None))
+        shaping = self._shaping(call, chosen) if self.carried.is_json else None
         body = self.carried.named(chosen.model)
+        if shaping is not None and body.held:
+            body = HeldBody(shaping.before(body.held))
         is_read = not sibling.path.endswith(("/content", ":download", "/audio/speech"))
         sending = outgoing(replace(trip.request, body=body), planned, decodable=is_read)
+        if shaping is not None:
+            sending = shaping.after(sending, planned.attempt)
+        model = (translated.model_header(chosen.model),) if chosen.model else ()
         untouched = Untouched(
             dialect=client,
             attempt=planned.attempt,
@@ -380,11 +417,25 @@ class _Passed:
             kept=trip.kept,
             clock=trip.world.clock,
             is_read=False,
-            headers=(translated.model_header(chosen.model),) if chosen.model else (),
+            headers=(*model, *shaped.told(shaping)),
+            warnings=shaping.notes.codes() if shaping else (),
         )
-        steps = untouched.steps(attempt(planned.attempt, sending, trip.world, trip.watch, trip.kept))
+        steps = attempt(planned.attempt, sending, trip.world, trip.watch, trip.kept)
+        steps = untouched.steps(steps if shaping is None else shaping.back(steps))
         back = _Back(passed=self, attempt=planned.attempt, choice=found.choice, base=chosen.base)
         return back.steps(steps)
+
+    def _shaping(self, call: Call, chosen: Candidate) -> shaped.Shaping | None:
+        trip = self.trip
+        asked = self.carried.model
+        return trip.shaping(
+            call,
+            chosen.provider,
+            chosen.options,
+            asked,
+            chosen.model or None,
+            is_strict=trip.is_strict(chosen.options),
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ attempt is built: the request on its way out, and the answer on its way back.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -19,7 +19,7 @@ from llmitm.attempt import attempt, outgoing
 from llmitm.beating import Beating, silence_s
 from llmitm.config.schema import Config, Credential, Endpoint, ProviderOptions
 from llmitm.errors import Refused
-from llmitm.exchange import ClientRequest, Dialect, ResponseHead, UpstreamRequest, Watch
+from llmitm.exchange import Body, ClientRequest, Dialect, ResponseHead, UpstreamRequest, Watch
 from llmitm.record.entry import Entry
 from llmitm.route import calls, plan
 from llmitm.route.calls import Call
@@ -123,7 +123,7 @@ class Trip:
         request, config, world, kept = self.request, self.config, self.world, self.kept
         chosen = found.choice.value
         is_strict = self.is_strict(chosen.options)
-        shaping = self._shaping(
+        shaping = self.shaping(
             call, chosen.provider, chosen.options, wanted.models[0], chosen.model, is_strict=is_strict
         )
         if shaping is not None:
@@ -186,8 +186,13 @@ class Trip:
         steps = attempt(planned.attempt, sending, world, self.watch, kept)
         return untouched.steps(steps if shaping is None else shaping.back(steps))
 
-    async def cloudflare(self, body: bytes, *, is_chat: bool) -> Steps:
-        """An endpoint of kind cloudflare: gateways and the provider's credentials in their turn."""
+    async def cloudflare(
+        self, body: bytes, *, is_chat: bool, named: Callable[[str | None], Body] | None = None
+    ) -> Steps:
+        """An endpoint of kind cloudflare: gateways and the provider's credentials in their turn.
+
+        `named` makes the body that is sent where it is no JSON, from the model's name as this way spells it.
+        """
         config, world = self.config, self.world
         search: Search[Way] = Search(
             models=[self.asked.model or ""],
@@ -201,7 +206,10 @@ class Trip:
             way = found.choice.value
             planned = plan.by_way(self.asked, way, config, number)
             model = (planned.model or self.asked.model or "").removeprefix(f"{way.segment}/")
-            shaping = self._shaping(call, found.choice.provider, way.credential, self.asked.model, model)
+            shaping = self.shaping(call, found.choice.provider, way.credential, self.asked.model, model)
+            if named is not None:
+                sending = outgoing(replace(self.request, body=named(planned.model)), planned)
+                return self._passing(planned, sending, shaping, is_read=False)
             sent = body if shaping is None else shaping.before(body)
             if planned.model is not None:
                 sent = peek.replace_member(sent, "model", planned.model)
@@ -228,7 +236,7 @@ class Trip:
         def make(found: Found[Credential], number: int) -> Steps:
             credential = found.choice.value
             planned = plan.forward(self.asked, credential, config, number)
-            shaping = self._shaping(call, provider, credential, None, None)
+            shaping = self.shaping(call, provider, credential, None, None)
             held = self.request.body.held
             sent = held if shaping is None or held is None else shaping.before(held)
             sending = outgoing(self.request, planned, None if sent is held else sent)
@@ -238,7 +246,7 @@ class Trip:
             async for step in steps:
                 yield step
 
-    def _shaping(
+    def shaping(
         self,
         call: Call | None,
         provider: str,

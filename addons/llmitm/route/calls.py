@@ -31,7 +31,7 @@ _GEMINI_TASKS: Final[dict[bytes, Task]] = {
     b"embedContent": "embed",
     b"batchEmbedContents": "embed",
 }
-_MODELS: Final = re.compile(rb"(?:/v1|/v1beta)?/models(?:/((?:(?!/operations/)[^:])+))?\Z")
+_MODELS: Final = re.compile(rb"(?:/v1|/v1beta)?/models(?:/((?:(?!/operations/).)+))?\Z")
 _KEY: Final = re.compile(rb"(?:\A|(?<=&))key=[^&]*(?:&|\Z)")
 _VERSION_AT_END: Final = re.compile(r"/v1(?:beta|alpha)?\Z")
 
