@@ -13,17 +13,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from llmitm.accept import budgets
 from llmitm.accept.budgets import Budget, Charge, Spent
-from llmitm.accept.estimate import Estimate, estimate_tokens
+from llmitm.accept.estimate import TEXT_BYTES_A_TOKEN, USUAL_ANSWER_TOKENS, Estimate, estimate_tokens
 from llmitm.clock import Clock
 from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Noted, Usage
 from llmitm.record.cost import Cost
 from llmitm.record.entry import Entry
+from llmitm.record.ledger.spent import Sum, Untold
 from llmitm.record.prices import Prices
 from llmitm.route import calls, plan
 from llmitm.state.store import Step, Store
@@ -44,20 +45,7 @@ _READ_TO_THE_END: Final = frozenset({"answered", "truncated", "dropped", None})
 """Ends of attempts that an upstream may have worked for, although it told of no tokens."""
 
 
-class Sum(Protocol):
-    """What a key has spent."""
-
-    @property
-    def auth_key(self) -> str | None: ...
-
-    @property
-    def tokens(self) -> int: ...
-
-    @property
-    def usd_nano(self) -> int: ...
-
-
-type Read = Callable[[float, float], Awaitable[Sequence[Sum]]]
+type Read = Callable[[float, float], Awaitable[tuple[Sequence[Sum], Sequence[Untold]]]]
 """What was spent in exchanges that began since one moment, and before another (seconds since the epoch)."""
 
 
@@ -82,6 +70,7 @@ class Spending:
         self.read: Read | None = None
         """None: counters outlive the process by themselves, or nothing is kept."""
         self._has_started = False
+        self.wait_s = WAIT_S
         self._opened: set[str] = set()
         self._opening: asyncio.Task[None] | None = None
         self._warned: set[tuple[str, str]] = set()
@@ -222,7 +211,7 @@ class Spending:
         if self._opening is None or self._opening.done():
             return
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(self.wait_s):
                 await asyncio.shield(self._opening)
         except TimeoutError:
             raise Refused(
@@ -250,19 +239,33 @@ class Spending:
 
     async def _add(self, wanted: list[Budget], read: Read) -> None:
         now_s = self._clock.now_s()
-        begins = {budget: budget.span(now_s).begins_s for budget in wanted}
-        found = {since_s: await read(since_s, now_s) for since_s in set(begins.values())}
+        begins_s = {budget: budget.span(now_s).begins_s for budget in wanted}
+        found: dict[float, list[Sum]] = {}
+        for since_s in set(begins_s.values()):
+            told, untold = await read(since_s, now_s)
+            if untold:
+                await asyncio.to_thread(self._prices.warm)
+            found[since_s] = [*told, *(self._guess(one, now_s) for one in untold)]
         steps: list[Step] = []
-        usd_nano: dict[str, int] = {}
-        for budget, since_s in begins.items():
-            mine = [one for one in found[since_s] if _is_of(one, budget)]
+        for budget, since_s in begins_s.items():
+            mine = [one for one in found[since_s] if budget.name in ("all", f"key:{one.auth_key}")]
             if by := sum(one.tokens if budget.unit == "tokens" else one.usd_nano for one in mine):
                 steps.append(budget.add(by, now_s))
-                usd_nano[f"{budget.name} {budget.span(now_s).name}"] = by
         if steps:
             await self._store.apply(steps)
         self._opened.update(map(_name, wanted))
         log.info("budgets: %d read from the ledger, %d of them used already", len(wanted), len(steps))
+
+    def _guess(self, one: Untold, now_s: float) -> Sum:
+        usage = Usage(
+            input_tokens=one.request_bytes // (one.count * TEXT_BYTES_A_TOKEN),
+            output_tokens=USUAL_ANSWER_TOKENS,
+        )
+        usd_nano = self._prices.cost(
+            provider=one.provider, model=one.model or "", usage=usage, at_s=now_s, host=one.host
+        ).usd_nano
+        tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        return Sum(auth_key=one.auth_key, tokens=one.count * tokens, usd_nano=one.count * (usd_nano or 0))
 
     async def standing(self) -> list[tuple[Budget, int]]:
         """Every budget, and what is spent or held of it now."""
@@ -282,10 +285,6 @@ class Spending:
 def _name(budget: Budget) -> str:
     """Of what is counted, whatever its limit."""
     return f"{budget.unit}:{budget.name}:{budget.period}:{budget.timezone}"
-
-
-def _is_of(one: Sum, budget: Budget) -> bool:
-    return budget.name == "all" or budget.name == f"key:{one.auth_key}"
 
 
 def _named(trip: Trip, body: bytes) -> tuple[Sequence[str], int | None]:

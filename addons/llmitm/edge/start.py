@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,13 +42,44 @@ def world_or_exit(
     made.followers.append(keep_log)  # a file that was moved away is begun anew, too
     if config.ledger.enabled:
         _keep_ledger(made, source.path.absolute().parent)
+    if config.telemetry.enabled:
+        _keep_tracing(made, source.path.absolute().parent)
     return made
+
+
+def _keep_tracing(made: world.World, folder: Path) -> None:
+    from llmitm.record.traces.collector import HttpCollector  # an extra, and costs memory
+    from llmitm.record.traces.tracing import Tracing
+
+    config = made.config
+    settings = config.telemetry
+    tls = None
+    if settings.tls_ca is not None:
+        path = folder / settings.tls_ca.expanduser()
+        try:
+            tls = ssl.create_default_context(cafile=path)
+        except OSError as error:  # what is no certificate is one, too
+            print(f"llmitm: telemetry.tls_ca: {path} cannot be used: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+    tracing = Tracing(
+        settings,
+        made.clock,
+        made.redact,
+        HttpCollector(settings, tls),
+        labels=made.metrics.labels,
+        instance=secrets.token_hex(8),
+        scheme="https" if config.server.tls_cert is not None else "http",
+    )
+    made.tracing = tracing
+    made.sinks = (*made.sinks, tracing)
+    made.followers.append(lambda config: tracing.forget())
+    made.metrics.watch_queue("telemetry", lambda: tracing.waiting, lambda: tracing.lost)
 
 
 def _keep_ledger(made: world.World, folder: Path) -> None:
     from llmitm.record.ledger.books import Books  # costs memory where it is not wanted
     from llmitm.record.ledger.place import Place
-    from llmitm.record.ledger.spent import Sum, sums
+    from llmitm.record.ledger.spent import Sum, Untold, spent
 
     place = Place.of(made.config.ledger.url, folder)
     books = Books(made.config, place, made.clock, made.redact, begun=lambda: made.numbered)
@@ -55,8 +88,8 @@ def _keep_ledger(made: world.World, folder: Path) -> None:
     made.followers.append(books.follow)
     if made.spending is not None and not made.is_shared:
 
-        async def spent(since_s: float, until_s: float) -> Sequence[Sum]:
+        async def read(since_s: float, until_s: float) -> tuple[Sequence[Sum], Sequence[Untold]]:
             await books.flush()
-            return await sums(place, since_s, until_s)
+            return await spent(place, since_s, until_s)
 
-        made.spending.read = spent
+        made.spending.read = read
