@@ -119,7 +119,7 @@ class Accounts:
         path = asked.path.replace("/v1beta", "/v1")
         if asked.path.startswith("/upload/"):
             return self._upload(asked)
-        names = path.removeprefix("/v1/").split("/")
+        names = path.removeprefix("/v1/").removeprefix("account/one/openai/").split("/")
         match names:
             case ["audio", "speech"]:
                 return 200, "audio/mpeg", SOUND, {}
@@ -143,7 +143,7 @@ class Accounts:
     def _kept_things(self, asked: Asked, names: list[str]) -> Answer:
         kind = names[0]
         if len(names) == 1:
-            if asked.method == "POST":
+            if asked.method in ("POST", "PUT"):
                 return _json(self._make(asked, kind))
             mine = [one for (account, _), one in self._kept.items() if account == asked.account]
             listed = [one for one in mine if one["kind"] == kind]
