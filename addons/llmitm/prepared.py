@@ -69,10 +69,9 @@ def prepare(
         case "complete":
             if abilities.completes(chosen):
                 return call, None
-            dialect = chosen.options.dialect(chosen.provider)
             made = Translation(
                 completions.read_request(body),
-                translated.target_of(chosen, dialect, config, is_strict=is_strict),
+                translated.target_of(chosen, _chats_in(chosen, config), config, is_strict=is_strict),
                 now_s=int(now_s),
                 reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
                 client=completions.CODEC,
@@ -82,6 +81,14 @@ def prepare(
             return _embed(call, body, model, chosen, config, is_strict=is_strict)
         case "count":
             return _count(call, body, model, chosen, config, is_strict=is_strict)
+
+
+def _chats_in(chosen: Candidate, config: Config) -> Dialect:
+    dialect = chosen.options.dialect(chosen.provider)
+    if dialect is Dialect.OPENAI_CHAT and Dialect.OPENAI_RESPONSES in chosen.dialects:
+        if translated.row_of(chosen, dialect, config).is_responses_only:
+            return Dialect.OPENAI_RESPONSES
+    return dialect
 
 
 def _embed(

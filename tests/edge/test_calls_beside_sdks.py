@@ -123,9 +123,10 @@ def test_and_in_a_stream(clients: Clients, model: str) -> None:
     text = ""
     finish: str | None = None
     usage: Any = None
-    for chunk in clients.openai.completions.create(
+    chunks: Any = clients.openai.completions.create(
         model=model, prompt=SAID, max_tokens=100, stream=True, stream_options={"include_usage": True}
-    ):
+    )
+    for chunk in chunks:
         assert chunk.object == "text_completion"
         usage = chunk.usage or usage
         for choice in chunk.choices:
