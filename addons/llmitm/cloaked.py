@@ -10,11 +10,11 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
 
 from llmitm.config.schema import Cloak as Table
@@ -249,7 +249,9 @@ class Cloaking:
 
     async def _restored(self, uncloak: Uncloak, reader: _Reader, head: ResponseHead, steps: Steps) -> Steps:
         headers = tuple(pair for pair in head.headers if pair[0].lower() not in _REPLACED)
-        pieces = decoded(body_of(head, steps), head.header(b"content-encoding"))
+        encoding = head.header(b"content-encoding")
+        is_plain = head.whole is None and encoding in (None, b"", b"identity")
+        pieces = cast(AsyncIterator[bytes], steps) if is_plain else decoded(body_of(head, steps), encoding)
         seen = bytearray()
         is_reply = not isinstance(reader, Stream)
         if head.whole is None:
@@ -259,11 +261,11 @@ class Cloaking:
             async for piece in pieces:
                 if is_reply and len(seen) <= _REPLY_BYTES:
                     seen += piece
-                if restored := reader.feed(piece):
-                    if head.whole is None:
-                        yield restored
-                    else:
-                        out.append(restored)
+                restored = reader.feed(piece) if piece else b""
+                if head.whole is not None:
+                    out.append(restored)
+                elif restored or not piece:  # an empty one tells that nothing comes
+                    yield restored
         except UpstreamFailed:
             if head.whole is None and (left := reader.finish()):
                 yield left

@@ -178,7 +178,9 @@ class Uncloak:
 
     def pieces(self, *, is_json: bool) -> Pieces:
         """For any other text."""
-        return Pieces(self.restorer.json if is_json else self.restorer.text)
+        if is_json:
+            return Pieces(self.restorer.json, is_whole=self.vocabulary.has_escapes)
+        return Pieces(self.restorer.text)
 
     def reply(self, body: bytes) -> None:
         """Looks for what is signed in a whole reply, as the provider sent it."""

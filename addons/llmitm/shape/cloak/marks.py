@@ -14,13 +14,16 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
+from llmitm.shape.cloak.escapes import escaped
+
 BEGINNING: Final = b"zmask_"
 """Few texts have a z, and fewer one at the end of a piece: so little has to be held back."""
 _LETTERS: Final = 10
-PATTERN: Final = "zmask_[a-z2-7]{10}"
+PATTERN: Final = "zmask_[a-y2-8]{10}"
+"""Without a z after its first letter: whatever stands before a mark, the two are no other mark."""
 MARK: Final = re.compile(PATTERN.encode())
 MARK_BYTES: Final = len(BEGINNING) + _LETTERS
-PARTIAL: Final = r"z(?:m(?:a(?:s(?:k(?:_[a-z2-7]{0,9})?)?)?)?)?"
+PARTIAL: Final = r"z(?:m(?:a(?:s(?:k(?:_[a-y2-8]{0,9})?)?)?)?)?"
 """A mark that is not complete, at the end of what has come."""
 MOST_WORDS: Final = 20_000
 MOST_SEALED: Final = 2_000
@@ -29,7 +32,7 @@ MOST_SEALED: Final = 2_000
 class Vocabulary:
     """The words of one client that were masked, and their marks. It forgets the oldest."""
 
-    __slots__ = ("_by_mark", "_by_word", "_key", "_sealed")
+    __slots__ = ("_by_mark", "_by_word", "_key", "_sealed", "has_escapes")
 
     def __init__(self, key: bytes) -> None:
         """`key` has at most 64 bytes."""
@@ -37,6 +40,8 @@ class Vocabulary:
         self._by_word: OrderedDict[bytes, bytes] = OrderedDict()
         self._by_mark: dict[bytes, bytes] = {}
         self._sealed: OrderedDict[bytes, bytes] = OrderedDict()
+        self.has_escapes = False
+        """Whether there is a word that JSON spells otherwise."""
 
     def know(self, words: Iterable[str]) -> None:
         """Words that an answer may hold although no request has named them here."""
@@ -51,6 +56,7 @@ class Vocabulary:
             self._by_word.move_to_end(word)
             return known
         mark = self._made(word)
+        self.has_escapes = self.has_escapes or escaped(word) != word
         self._by_word[word], self._by_mark[mark] = mark, word
         if len(self._by_word) > MOST_WORDS:
             _, gone = self._by_word.popitem(last=False)
@@ -60,7 +66,7 @@ class Vocabulary:
     def _made(self, word: bytes) -> bytes:
         for again in range(100):
             digest = hashlib.blake2b(word + b"\0" * again, key=self._key, digest_size=10).digest()
-            mark = BEGINNING + base64.b32encode(digest)[:_LETTERS].lower()
+            mark = BEGINNING + base64.b32encode(digest)[:_LETTERS].lower().replace(b"z", b"8")
             if self._by_mark.get(mark, word) == word:
                 return mark
         raise RuntimeError("no mark is left")  # fifty bits a hundred times over

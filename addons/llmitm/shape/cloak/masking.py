@@ -15,45 +15,14 @@ from typing import Final
 
 import orjson
 
+from llmitm.shape.cloak.content import EXAMPLES, FREE, SCHEMAS, SPEAKERS, is_content
 from llmitm.shape.cloak.escapes import Places, read
 from llmitm.shape.cloak.marks import Vocabulary
 from llmitm.shape.cloak.spans import Edit, Member, NotJson, edited, elements, members, value_of
 from llmitm.shape.cloak.words import Words
 
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_NO_CONTENT: Final = _names("""
-    type role model models object status id name format effort verbosity phase mode strategy detail voice
-    service_tier serviceTier speed truncation include modalities responseModalities response_modalities
-    stop_reason finish_reason finishReason mime_type mimeType media_type mediaType syntax encoding_format
-    tool_choice allowed_tools allowed_callers allowedFunctionNames toolset_name server_name server_label
-    mcp_server_name namespace connector_id recipient execution environment inference_geo data file_data
-    b64_json partial_image_b64 signature encrypted_content encrypted_index fingerprint thoughtSignature
-    thought_signature obfuscation skip_thought_signature sdkBlob url uri image_url file_url fileUri file_uri
-    server_url streamableHttpTransport authorization headers allowed_domains blocked_domains
-    excluded_domains excludeDomains cachedContent category threshold reasoning_effort thinkingLevel
-    thinking_level responseMimeType response_mime_type inference_region toolType language outcome
-    syntax_version ttl
-""")
-"""Members whose strings are no content, wherever the API itself has them."""
-_FREE: Final = _names("""
-    args response input_examples output_examples default const enum example examples
-""")
-"""Members beneath which all is content, whatever its name."""
-_SCHEMAS: Final = _names("""
-    parameters input_schema parametersJsonSchema parameters_json_schema responseSchema response_schema
-    responseJsonSchema response_json_schema output_schema schema
-""")
-_NO_WORDS_OF_SCHEMAS: Final = _names("""
-    type format required $ref ref $schema $id $anchor $dynamicRef propertyOrdering dependentRequired
-    contentEncoding contentMediaType
-""")
-_SPEAKERS: Final = frozenset({b'"user"', b'"system"', b'"developer"', b'"assistant"'})
-_IDS: Final = ("id", "_id", "Id", "ids", "_ids", "Ids", "Names")
 _MOST_DEPTH: Final = 200
+_SIGNED: Final = re.compile(rb'"signature"')
 
 
 class TooDeep(ValueError):
@@ -76,9 +45,6 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
     walk = _Walk(body, words, vocabulary, used, suspects)
     walk.value(start, end, "", is_free=False, is_schema=False, depth=0)
     return edited(body, walk.edits) if walk.edits else body
-
-
-_SIGNED: Final = re.compile(rb'"signature"')
 
 
 def masked_text(text: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
@@ -128,24 +94,18 @@ class _Walk:
             raise TooDeep("nested too deep")
         match self._body[start]:
             case 0x22:  # a quote
-                if is_free or self._is_content(name, is_schema=is_schema):
+                if is_free or is_content(name, is_schema=is_schema):
                     self._string(start + 1, end - 1, is_json=name == "arguments" and not is_free)
             case 0x7B:
-                is_free = is_free or name in _FREE or name == "input"
-                self._object(
-                    start, end, is_free=is_free, is_schema=is_schema or name in _SCHEMAS, depth=depth
-                )
+                is_free = is_free or name in (EXAMPLES if is_schema else FREE)
+                is_schema = is_schema or name in SCHEMAS
+                self._object(start, end, is_free=is_free, is_schema=is_schema, depth=depth)
             case 0x5B:
-                is_free = is_free or (is_schema and name in _FREE)
-                for one_start, one_end in elements(self._body, start, end):
-                    self.value(
-                        one_start, one_end, name, is_free=is_free, is_schema=is_schema, depth=depth + 1
-                    )
-
-    def _is_content(self, name: str, *, is_schema: bool) -> bool:
-        if is_schema:
-            return name not in _NO_WORDS_OF_SCHEMAS
-        return name not in _NO_CONTENT and not name.endswith(_IDS) or name == "user_id"
+                if name != "input":  # which is a list of items
+                    is_free = is_free or name in (EXAMPLES if is_schema else FREE)
+                for first, last in elements(self._body, start, end):
+                    own = name if self._body[first] == 0x22 else ""
+                    self.value(first, last, own, is_free=is_free, is_schema=is_schema, depth=depth + 1)
 
     def _object(self, start: int, end: int, *, is_free: bool, is_schema: bool, depth: int) -> None:
         found = members(self._body, start, end)
@@ -168,7 +128,7 @@ class _Walk:
         """Names of those who speak, and documents that are plain text."""
         told = named.get("role" if name == "name" else "type")
         text = self._body[told.start : told.end] if told is not None else b""
-        return text in _SPEAKERS if name == "name" else text == b'"text"'
+        return text in SPEAKERS if name == "name" else text == b'"text"'
 
     def _as_signed(self, thinking: Member, signature: Member) -> bool:
         """Puts back the text that was signed, where it is kept because masking would not make it."""

@@ -21,6 +21,8 @@ _NAME_BYTES: Final = 64
 _ARGUMENTS: Final = frozenset({b"arguments", b"partial_json"})
 """Members whose strings are JSON themselves, whole or in pieces."""
 _ARGUMENT_EVENTS: Final = (b"function_call_arguments.delta", b"mcp_call_arguments.delta")
+WHOLE_BYTES: Final = 33_554_432
+"""More of an answer is not held: words in its arguments that JSON spells otherwise may be spelled wrongly."""
 _TEXTS: Final = frozenset({b"content", b"text", b"delta", b"output_text"})
 
 
@@ -87,20 +89,26 @@ def _opening(body: bytes, at: int) -> int:
 class Pieces:
     """Restores a body that comes in pieces and is no stream of events, whatever its form."""
 
-    __slots__ = ("_held", "_restore")
+    __slots__ = ("_held", "_is_whole", "_restore")
 
-    def __init__(self, restore: Callable[[bytes], bytes]) -> None:
+    def __init__(self, restore: Callable[[bytes], bytes], *, is_whole: bool = False) -> None:
+        """`is_whole`: how a word is spelled depends on what stands far before it."""
         self._restore = restore
-        self._held = b""
+        self._is_whole = is_whole
+        self._held = bytearray()
 
     def feed(self, piece: bytes) -> bytes:
-        whole = self._held + piece if self._held else piece
-        cut = len(whole)
-        if partial := _PARTIAL_AT_END.search(whole, max(0, cut - MARK_BYTES)):
+        self._held += piece
+        if self._is_whole and len(self._held) <= WHOLE_BYTES:
+            return b""
+        cut = len(self._held)
+        if partial := _PARTIAL_AT_END.search(self._held, max(0, cut - MARK_BYTES)):
             cut = partial.start()
-        self._held = whole[cut:]
-        return self._restore(whole[:cut])
+        whole = bytes(self._held[:cut])
+        del self._held[:cut]
+        return self._restore(whole)
 
     def finish(self) -> bytes:
-        held, self._held = self._held, b""
-        return held
+        held = bytes(self._held)
+        self._held.clear()
+        return self._restore(held)

@@ -104,7 +104,10 @@ def _gemini(body: bytes, named: Mapping[str, Member], text: str, is_replaced: bo
         for one in members(was, *value_of(was)):
             if one.name == "parts" and was[one.start : one.start + 1] == b"[":
                 return {name: edited(was, [(one.start, one.end, _list([part, *_texts(was, one)]))])}
-    return {name: b'{"parts":[' + part + b"]}"}
+    parts = [part]
+    if not is_replaced and was.startswith(b'"'):
+        parts.append(b'{"text":' + was + b"}")
+    return {name: b'{"parts":' + _list(parts) + b"}"}
 
 
 _CHANGES: Final[Mapping[Dialect, Callable[[bytes, Mapping[str, Member], str, bool], _Changes]]] = {
