@@ -18,6 +18,7 @@ from support.redis_server import BINARY, NO_BINARY
 from support.together import Clients, Together, Told, clients_of, most_at_once
 
 CONFIG = """
+model_prices = {{steady = {{input = 1000.0, output = 0.0}}}}
 [server]
 port = 0
 [state]
@@ -75,6 +76,7 @@ KEYS = {
     "free": "",
     "requests": "rpm = 40",
     "tokens": "tpm = 2000",
+    "spending": "budget_usd = {{daily = 2.0, monthly = 50.0}}",
     "places": "concurrency = 8",
     "left": "concurrency = 6",
     "leaving": "concurrency = 6",
@@ -140,6 +142,13 @@ LIMITED = {
 }
 
 
+SPENT = LIMITED | {
+    Dialect.OPENAI_CHAT: "budget_exceeded",
+    Dialect.OPENAI_RESPONSES: "budget_exceeded",
+    Dialect.ANTHROPIC_MESSAGES: "billing_error",
+}
+
+
 async def test_requests_of_64_clients_of_both_come_under_one_limit(together: Together) -> None:
     began_s = time.monotonic()
     async with clients_of(together) as clients:
@@ -189,6 +198,39 @@ async def test_tokens_of_both_come_under_one_limit(together: Together) -> None:
     assert 2000 - guess < used <= 2000
     assert {one.status for one in told} == {200, 429}
     assert all(code_of(one) == "rate_limit_exceeded" for one in told if one.status == 429)
+    assert together.provider.new == sum(one.status == 200 for one in told)
+
+
+async def test_what_both_spend_comes_under_one_budget(together: Together) -> None:
+    """Never over it, and never under it by more than what one more would have been guessed at."""
+    said = " ".join(["word"] * 25)
+    cost_nano = 25 * 1_000_000
+
+    async def client(number: int) -> list[Told]:
+        told = []
+        while not told or told[-1].status == 200:
+            dialect = DIALECTS[number // 2 % 4]
+            told.append(
+                await clients.ask(number, key="sk-proxy-spending", model="steady", said=said, dialect=dialect)
+            )
+        return told
+
+    async with clients_of(together) as clients:
+        first = await clients.ask(0, key="sk-proxy-spending", model="steady", said=said)
+        guess_nano = round((2 - float(first.headers["x-llmitm-budget-remaining-usd"])) * 1e9)
+        told = [first]
+        for mine in await asyncio.gather(*(client(number) for number in range(CLIENTS))):
+            told += mine
+        for number in range(2):  # nothing is under way any more, so nothing is merely guessed
+            told += await client(number)
+    spent_nano = cost_nano * sum(one.status == 200 for one in told)
+    assert guess_nano > cost_nano
+    assert 2 * 10**9 - guess_nano < spent_nano <= 2 * 10**9
+    assert {one.status for one in told} == {200, 429}
+    for one in told:
+        if one.status == 429:
+            assert code_of(one) == SPENT[one.dialect]
+            assert one.headers["x-should-retry"] == "false"
     assert together.provider.new == sum(one.status == 200 for one in told)
 
 
