@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Final
 
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
@@ -61,6 +62,8 @@ async def attempt(
         UpstreamFailed, Killed: no answer, or a broken one.
     """
     noted = kept.note(chosen, world.clock)
+    if kept.trace is not None and kept.trace.is_told and noted.span_id is not None:
+        sending = replace(sending, headers=kept.trace.onto(sending.headers, noted.span_id))
     error: str | None = None
     try:
         sent = await watch.before_send(chosen, sending)

@@ -326,6 +326,12 @@ class Noted:
     """False: it cost at least that."""
 
 
+    reply_id: str | None = None
+    """What the answer calls itself; None as above."""
+    finishes: tuple[str, ...] = ()
+    """Why each of its choices ended; empty as above."""
+    span_id: str | None = None
+    """Of its span; None where the exchange is in no trace."""
 __all__ = [
     "Attempt",
     "Body",

@@ -77,6 +77,8 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         except Exception as error:
             # Ours. The client learns that, the log learns what; nothing more is sent upstream.
             log.exception("exchange %s broke", request.id)
+                if world.tracing is not None:
+                    world.tracing.begin(kept, request.headers)
             kept.error = f"{type(error).__name__}: {error}"
             kept.outcome = Outcome.GATEWAY_ERROR
             async for step in told.failure(Refused(500, "internal_error", "The gateway failed.")):
@@ -101,6 +103,9 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         endpoint=match.name,
         rest=_with_query(match.rest, admission.query),
         dialect=kept.dialect,
+    if world.tracing is not None:
+        world.tracing.routed(kept, injects=match.endpoint.injects)
+    is_upgrade = _is_upgrade(request)
         drop_headers=admission.drop_headers,
         deadline_s=kept.started_s + config.timeouts.exchange_s,
     )
@@ -327,6 +332,10 @@ def _with_query(rest: bytes, query: bytes) -> bytes:
 async def _health(world: World, request: ClientRequest, *, is_ready: bool) -> Steps:
     """`/health` says that it lives, `/ready` whether it takes requests: not while it drains. What runs on
     this machine also learns how much is under way."""
+        if world.tracing is not None:
+            world.tracing.begin(kept, request.headers)
+            known = world.config.endpoints.get(endpoint)
+            world.tracing.routed(kept, injects=known is not None and known.injects)
     status = 503 if is_ready and world.is_draining else 200
     told: dict[str, object] = {"status": "draining" if world.is_draining else "ok", "version": __version__}
     if request.client.startswith(("127.", "[::1]", "::1")):
@@ -400,6 +409,11 @@ class _Told:
             kept.is_cut = self.head is not None
         dialect = endpoints.dialect_of(self.request.path, self.request.headers)
         if self.head is None:
+            if kept.trace is not None:
+                named = (b"x-llmitm-trace-id", kept.trace.trace_id.encode())
+                step = replace(step, headers=(*step.headers, named))
+            if step.status >= 300 and self._is_injecting():
+                step = _without_secrets(step, self.world.redact)
             yield self.step(
                 refusal(dialect, status, code, message, self.request.id, headers, param),
             )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from llmitm.config.schema import AuthKey, Config
+from llmitm.config.telemetry import Telemetry
 from llmitm.config.watch import Source
 
 FIXED: Final = {
@@ -19,6 +20,7 @@ FIXED: Final = {
     "state": ("url",),
     "ledger": ("enabled", "url"),
     "dashboard": ("enabled", "host", "port"),
+    "telemetry": tuple(Telemetry.model_fields),
 }
 """Keys that count at the start only. Nor is TLS switched on or off, while its files may change."""
 _TLS: Final = ("tls_cert", "tls_key")

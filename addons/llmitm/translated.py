@@ -370,7 +370,8 @@ class Back:
         if usage is not None:
             self.kept.used(self.attempt, usage)
         if (noted := self.kept.of(self.attempt)) is not None:
-            noted.answered = self.made.answered
+            noted.answered, noted.finishes = self.made.answered, self.made.finishes
+            noted.reply_id = self.made.answer_id
 
     def _failed(self, failure: Failure) -> None:
         """The upstream told of an error, or fell silent, after the client had been told something."""

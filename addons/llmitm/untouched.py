@@ -168,7 +168,8 @@ class Untouched:
         if beside.usage is not None:
             self.kept.used(self.attempt, beside.usage)
         if (noted := self.kept.of(self.attempt)) is not None:
-            noted.answered = beside.answered
+            noted.answered, noted.finishes = beside.answered, beside.finishes
+            noted.reply_id = beside.reply_id or None
         failure = beside.failure
         if failure is not None and self._is_told:  # else something else may be tried
             self.kept.error = self.kept.error or failure.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from llmitm.clock import Clock, SystemClock
 from llmitm.config.schema import Config
@@ -21,6 +22,10 @@ from llmitm.spending import Spending
 from llmitm.state import open_store
 from llmitm.state.place import Place
 from llmitm.state.store import Store
+
+if TYPE_CHECKING:
+    from llmitm.live import Session
+    from llmitm.record.traces.tracing import Tracing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +52,10 @@ class World:
     """Where the record is kept for good; None: it is not."""
     spending: Spending | None = None
     """What budgets hold."""
+    tracing: Tracing | None = None
+    """Where traces are sent; None: there are none."""
+    sessions: set[Session] = field(default_factory=set)
+    """WebSockets that are open."""
     is_watched: bool = False
     """True where somebody beside mitmproxy's own addons wants to see upstream legs."""
     is_fast: bool = True
@@ -88,6 +97,8 @@ class World:
     async def close(self) -> None:
         if self.ledger is not None:
             await self.ledger.close()
+        if self.tracing is not None:
+            await self.tracing.close()
         if self.spending is not None:
             await self.spending.close()
         await self.sender.close()

@@ -28,6 +28,7 @@ from llmitm.config.schema import (
     Provider,
     ProviderOptions,
 )
+from llmitm.config.telemetry import fill_in
 from llmitm.errors import ConfigError, Problem
 from llmitm.record.ledger.place import Place as LedgerPlace
 from llmitm.route.known import RETIRED
@@ -56,7 +57,7 @@ _NAMED: Final = {
 _ASKED: Final = {"server", "endpoints", "gateways", "providers", "auth_keys"}
 """Tables that other tables depend on."""
 
-_FREE: Final = {"headers", "params", "params_json"}
+_FREE: Final = {"headers", "params", "params_json", "resource"}
 """Tables that are passed on as they stand."""
 
 _SECRETS: Final = {
@@ -219,6 +220,8 @@ def _apply_overrides(
     if host is not None:
         server["host"] = host
     level = env.get("LLMITM_LOG", "").strip()
+    if isinstance(telemetry := raw.get("telemetry"), dict):
+        fill_in(telemetry, env, places)
     if level:
         log = raw.setdefault("log", {})
         if isinstance(log, dict):

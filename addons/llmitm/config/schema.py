@@ -33,6 +33,7 @@ from llmitm.config.formats import FORMATS as FORMATS
 from llmitm.config.payload import Payload
 from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
+from llmitm.config.telemetry import Telemetry
 from llmitm.exchange import Dialect
 from llmitm.route.known import KNOWN, Known
 from llmitm.route.verdict import WHY
@@ -578,6 +579,7 @@ class Config(Table):
         if endpoint.provider is not None:
             base = self.providers[endpoint.provider].base(endpoint.provider)
             if base is not None:
+    telemetry: Telemetry = Telemetry()
                 return base
         assert self.server.target_base is not None, "checked when it was loaded"
         return self.server.target_base

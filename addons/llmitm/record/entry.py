@@ -12,17 +12,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from llmitm.clock import Clock
 from llmitm.errors import ClientGone
 from llmitm.exchange import Attempt, ClientRequest, Dialect, Noted, Usage
+from llmitm.record.traces.context import Trace, new_span_id
 
 if TYPE_CHECKING:
     from llmitm.record.bodies import Seen
     from llmitm.record.cost import Cost
 
 log = logging.getLogger("llmitm")
+
+
+ASKED_BYTES: Final = 65_536
+"""Of a client's body that a trace tells of; of longer ones it tells nothing."""
 
 
 class Outcome(StrEnum):
@@ -92,6 +97,12 @@ class Entry:
     """The answer's body, where bodies are kept."""
     is_quiet: bool = False
     """Health checks and the like leave no line."""
+    trace: Trace | None = None
+    """None: it is in no trace."""
+    asked: bytes | None = None
+    """The client's body, where a trace tells of it."""
+    said: Seen | None = None
+    """The answer's body, where a trace tells of it."""
 
     def note(self, attempt: Attempt, clock: Clock) -> Noted:
         noted = Noted(
@@ -106,6 +117,7 @@ class Entry:
             started_s=clock.tick_s(),
         )
         self.attempts.append(noted)
+            span_id=None if self.trace is None else new_span_id(),
         return noted
 
     def took(self, body: bytes, clock: Clock) -> None:
@@ -114,6 +126,8 @@ class Entry:
         self.body_s = clock.tick_s()
 
     def gave(self, piece: bytes, clock: Clock) -> None:
+        if self.trace is not None and self.trace.is_sampled and len(body) <= ASKED_BYTES:
+            self.asked = body
         """A piece of the answer's body goes to the client."""
         if self.first_byte_s is None:
             self.first_byte_s = clock.tick_s()
@@ -122,6 +136,8 @@ class Entry:
             self.given.add(piece)
 
     def of(self, attempt: Attempt) -> Noted | None:
+        if self.said is not None:
+            self.said.add(piece)
         """What was noted of an attempt; None where it was never begun."""
         for noted in reversed(self.attempts):
             if noted.number == attempt.number:

@@ -135,7 +135,7 @@ class Metrics:
     def _attempt(self, noted: Noted, entry: Entry, endpoint: str) -> tuple[str, str]:
         """The labels of its provider and model."""
         counted = self.counted
-        provider, model = self._asked(noted, entry)
+        provider, model = self.labels(noted, entry)
         why = NONE if noted.ending == ANSWERED else noted.ending or "unknown"
         counted.attempts.add(provider, model, status_class(noted.status), why)
         if noted.ended_s is not None:
@@ -164,7 +164,7 @@ class Metrics:
         if noted.is_cost_whole is False:
             counted.unpriced.add(provider, "in_part")
 
-    def _asked(self, noted: Noted, entry: Entry) -> tuple[str, str]:
+    def labels(self, noted: Noted, entry: Entry) -> tuple[str, str]:
         """The labels of the provider and the model of an attempt."""
         is_proven = noted.ending == ANSWERED
         model = noted.model or noted.answered or entry.model

@@ -18,6 +18,7 @@ from llmitm.translate.neutral import (
     Failure,
     Ping,
     Start,
+    StopSeen,
     StreamEvent,
     UpstreamError,
     UsageSeen,
@@ -87,6 +88,7 @@ class Beside:
         "_sse",
         "answered",
         "failure",
+        "finishes",
         "has_begun",
         "reply_id",
         "usage",
@@ -111,6 +113,8 @@ class Beside:
         """The model as the answer names it."""
         self.reply_id = ""
         """Empty where it was not told, or not read yet."""
+        self.finishes: tuple[str, ...] = ()
+        """Why each choice ended, as far as they have."""
 
     def feed(self, piece: bytes) -> None:
         if self._is_blind:
@@ -169,11 +173,14 @@ class Beside:
                     pass
                 case _:
                     self.has_begun = True
+                    if type(event) is StopSeen:
+                        self.finishes += (event.stop.word,)
 
     def _read_whole(self) -> None:
         try:
             reply = self._codec.read_reply(b"".join(self._held))
             self.usage, self.reply_id, self.answered = reply.usage, reply.id or "", reply.model
+            self.finishes = tuple(one.stop.word for one in reply.choices if one.stop is not None)
         except UpstreamError as error:
             self.failure = error.failure
         except RecursionError:

@@ -234,6 +234,8 @@ class Embedding:
         )
         self.usage: Usage | None = None
         self.answered: str | None = None
+        self.answer_id: str | None = None
+        self.finishes: tuple[str, ...] = ()
 
     def blamed(self, failure: Failure) -> Failure:
         """Places differ too much: none is named."""

@@ -416,6 +416,10 @@ class Stop:
     raw: str | None = None
     """The upstream's own word."""
 
+    @property
+    def word(self) -> str:
+        return self.raw or self.reason.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:

@@ -115,6 +115,10 @@ class Translation:
         self._now_s = now_s
         self._reply_id = reply_id or hashed(self.body.decode(), 32)
         self.answered: str | None = None
+        self.answer_id: str | None = None
+        """As the upstream calls it."""
+        self.finishes: tuple[str, ...] = ()
+        """Why each choice ended, as far as they have."""
         """The model as the upstream names it, once it has."""
         self.usage: Usage | None = None
 
@@ -140,7 +144,8 @@ class Translation:
         """
         with _deep_as_error():
             read = CODECS[self.target.dialect].read_reply(body)
-        self.usage, self.answered = read.usage, read.model
+        self.usage, self.answered, self.answer_id = read.usage, read.model, read.id
+        self.finishes = tuple(one.stop.word for one in read.choices if one.stop is not None)
         return self.backward().reply(read)
 
     def reply(self, body: bytes) -> bytes:
@@ -274,7 +279,9 @@ class StreamTranslation:
         if self._is_over:
             return b""
         if isinstance(event, Start):
-            self._translation.answered = event.model
+            self._translation.answered, self._translation.answer_id = event.model, event.id
+        elif isinstance(event, StopSeen):
+            self._translation.finishes += (event.stop.word,)
         made = b""
         for one in self._backward.event(event):
             match one:
@@ -361,7 +368,8 @@ class Collected:
         if self._collector.failure is not None:
             raise UpstreamError(self._collector.failure)
         reply, asked = self._collector.reply(), self._translation.asked
-        self._translation.answered = reply.model
+        self._translation.answered, self._translation.answer_id = reply.model, reply.id
+        self._translation.finishes = tuple(one.stop.word for one in reply.choices if one.stop is not None)
         with _deep_as_error():
             return self._translation.client.write_reply(reply, asked)
 
