@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -108,7 +108,11 @@ class Spending:
             if not self._has_prices:
                 await asyncio.to_thread(self._prices.warm)
                 self._has_prices = True
-            prompt, whole = self._cost(_candidates(trip, models), estimate, now_s)
+            candidates = dict.fromkeys(_candidates(trip, models))
+            usage = Usage(input_tokens=estimate.prompt, output_tokens=estimate.answer)
+            prompt = whole = self._dearest(candidates, usage, now_s)
+            if any(one.most < whole for one in mine if one.unit == "usd"):  # else nobody asks
+                prompt = self._dearest(candidates, replace(usage, output_tokens=0), now_s)
         return Charge(
             budgets=mine,
             at_s=now_s,
@@ -117,27 +121,16 @@ class Spending:
             whole=Spent(tokens=estimate.total, usd_nano=whole),
         )
 
-    def _cost(
-        self, candidates: Iterator[tuple[str, str]], estimate: Estimate, now_s: float
-    ) -> tuple[int, int]:
-        """Of the prompt, and of prompt and answer, where the dearest is asked."""
-        prompt = whole = 0
-        sizes = (estimate.prompt, 0), (estimate.prompt, estimate.answer)
-        for provider, model in dict.fromkeys(candidates):
-            first, second = (
-                self._prices.cost(
-                    provider=provider,
-                    model=model,
-                    usage=Usage(input_tokens=given, output_tokens=made),
-                    at_s=now_s,
-                ).usd_nano
-                for given, made in sizes
-            )
-            if first is None or second is None:
+    def _dearest(self, candidates: Iterable[tuple[str, str]], usage: Usage, now_s: float) -> int:
+        """What it costs where the dearest is asked."""
+        found = 0
+        for provider, model in candidates:
+            cost = self._prices.cost(provider=provider, model=model, usage=usage, at_s=now_s).usd_nano
+            if cost is None:
                 self._has_no_price(provider, model)
             else:
-                prompt, whole = max(prompt, first), max(whole, second)
-        return prompt, whole
+                found = max(found, cost)
+        return found
 
     def _has_no_price(self, provider: str, model: str) -> None:
         """Raises Refused, where that is what the configuration wants."""
@@ -183,7 +176,7 @@ class Spending:
         is_guess = usage is not noted.usage
         if not any(one.unit == "usd" for one in charge.budgets):
             return Spent(tokens=tokens, usd_nano=0), is_guess
-        cost = self._price(replace(noted, usage=usage))
+        cost = self._price(replace(noted, usage=usage) if is_guess else noted)
         if cost is None or cost.usd_nano is None:
             return Spent(tokens=tokens, usd_nano=charge.whole.usd_nano), True
         return Spent(tokens=tokens, usd_nano=cost.usd_nano), is_guess
