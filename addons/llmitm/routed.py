@@ -151,6 +151,7 @@ class Trip:
                 kept=kept,
                 clock=world.clock,
                 limit_bytes=config.server.body_limit_bytes,
+                passing=config.passing if config.passthrough_headers else None,
             )
             steps = attempt(planned.attempt, sending, world, self.watch, kept)
             return back.steps(steps if shaping is None else shaping.back(steps))

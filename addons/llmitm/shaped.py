@@ -25,6 +25,7 @@ from llmitm.route import calls
 from llmitm.route.calls import Call
 from llmitm.route.plan import Asked
 from llmitm.shape import payload
+from llmitm.shape.headers import Flags
 from llmitm.shape.payload import Rules, When
 from llmitm.shape.splice import Edit, NotAnObject, Unfit, edited
 from llmitm.translate import peek
@@ -89,6 +90,8 @@ class Shaping:
         self._cloaking = Cloaking.of(self.about, self.config, self.notes)
         if self._cloaking is not None:
             sending = self._cloaking.out(sending, attempt)
+        if self.about.options is not None and (flags := self.about.options.flags) is not None:
+            sending = self._flagged(flags, sending, attempt)
         if self.about.is_strict:
             self.notes.refuse_strictly()
         return sending
@@ -96,6 +99,16 @@ class Shaping:
     def back(self, steps: Steps) -> Steps:
         """The answer in the provider's dialect, before it is translated back or passed on."""
         return steps if self._cloaking is None else self._cloaking.back(steps)
+
+    def _flagged(self, flags: Flags, sending: UpstreamRequest, attempt: Attempt) -> UpstreamRequest:
+        """Lists of features, the client's and the operator's, without what this provider refuses."""
+        about, passing = self.about, self.config.passing
+        is_same = attempt.dialect is about.asked.dialect
+        client = [pair for pair in about.request.headers if is_same or passing.passes(pair[0].lower())]
+        headers, gone = flags.merged(client, sending.headers)
+        for flag in gone:
+            self.notes.lost("beta", flag)
+        return sending if headers is sending.headers else replace(sending, headers=headers)
 
     def _ruled(self, rules: Rules, when: When, body: bytes, dialect: Dialect, call: Call | None) -> bytes:
         about = self.about
@@ -146,7 +159,8 @@ class Shaping:
 
 def is_configured(config: Config, options: ProviderOptions | None) -> bool:
     """Whether anything may change an attempt with these options."""
-    return config.payload.rules is not None or may_cloak(options)
+    has_flags = options is not None and options.flags is not None
+    return has_flags or config.payload.rules is not None or may_cloak(options)
 
 
 def needs_whole(config: Config, rest: bytes) -> bool:

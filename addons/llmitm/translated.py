@@ -33,6 +33,7 @@ from llmitm.record.entry import Entry
 from llmitm.route.calls import Call, generate
 from llmitm.route.plan import Planned
 from llmitm.route.providers import Candidate
+from llmitm.shape.headers import Passing
 from llmitm.translate import failures, models, peek
 from llmitm.translate.embeddings import Embedding
 from llmitm.translate.neutral import Failure, Request, UpstreamError
@@ -232,8 +233,6 @@ def outgoing(
 ) -> UpstreamRequest:
     """The translated request. Of the client's headers only those travel that mean the same anywhere."""
     is_stream = made.asked.stream
-    passed = _TRACES | {name.lower().encode() for name in config.passthrough_headers}
-    passed -= planned.attempt.drop_headers | NEVER_SENT
     headers: dict[bytes, bytes] = {
         b"content-type": b"application/json",
         b"accept": b"text/event-stream" if is_stream else b"application/json",
@@ -242,11 +241,23 @@ def outgoing(
     }
     if made.target.dialect is Dialect.ANTHROPIC_MESSAGES:
         headers[b"anthropic-version"] = api_version.encode() if api_version else ANTHROPIC_VERSION
-    headers |= {name.lower(): value for name, value in request.headers if name.lower() in passed}
+    headers |= _passed(request.headers, planned.attempt.drop_headers | NEVER_SENT, config)
     headers |= {name.lower(): value for name, value in planned.add_headers}
     return UpstreamRequest(
         method="POST", url=planned.attempt.url, headers=tuple(headers.items()), body=HeldBody(made.body)
     )
+
+
+def _passed(headers: Headers, dropped: frozenset[bytes], config: Config) -> dict[bytes, bytes]:
+    """What of a client's headers any provider gets, those of one name as one."""
+    passing = config.passing if config.passthrough_headers else None
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        low = name.lower()
+        if low in dropped or not (low in _TRACES or (passing is not None and passing.passes(low))):
+            continue
+        found[low] = found[low] + b", " + value if low in found else value
+    return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -259,7 +270,10 @@ class Back:
     kept: Entry
     clock: Clock
     limit_bytes: int
+    passing: Passing | None = None
+    """Which headers of the answer the client gets; None: none."""
     upstream_id: bytes | None = None
+    _passed: Headers = ()
 
     @property
     def client(self) -> Dialect:
@@ -360,6 +374,8 @@ class Back:
         head = await anext(steps)
         assert isinstance(head, ResponseHead)
         self.upstream_id = head.header(b"x-request-id") or head.header(b"request-id")
+        if self.passing is not None:
+            self._passed = tuple(pair for pair in head.headers if self.passing.passes(pair[0].lower()))
         pieces = decoded(body_of(head, steps), head.header(b"content-encoding"))
         if 200 <= head.status < 300:
             return head, pieces
@@ -409,7 +425,8 @@ class Back:
         warnings = self.made.notes.header()
         if warnings is not None:
             headers.append((b"x-llmitm-warnings", warnings))
-        return tuple(headers)
+        told = {name for name, _ in headers}
+        return (*headers, *(pair for pair in self._passed if pair[0].lower() not in told))
 
 
 def with_version(request: ClientRequest, planned: Planned, dialect: Dialect) -> Planned:

@@ -17,6 +17,7 @@ from llmitm.journey import carry
 from llmitm.world import World, build
 
 CONFIG = """
+passthrough_headers = ["x-tenant", "user-*", "anthropic-ratelimit-*"]
 retry = {{cooldowns = false}}
 gateways = [{{account_id = "acc", gateway_id = "gw"}}]
 [cloudflare]
@@ -42,6 +43,8 @@ base_url = "{url}"
 format = "claude"
 api_keys = ["sk-ant-key"]
 models = ["messages-*"]
+refused_betas = ["fast-mode-*"]
+headers = {{"anthropic-beta" = "context-1m-2025-08-07"}}
 [providers.responses]
 base_url = "{url}/v1"
 wire_api = "responses"
@@ -216,3 +219,50 @@ async def test_a_rule_that_cannot_apply_refuses_a_request_that_asked_for_strictn
     )
     assert head.status == 400 and b"lost:payload-rule" in (head.whole or b"")
     assert len(provider.requests) == count
+
+
+BETAS = {"anthropic-beta": "fast-mode-2026-02-01, effort-2025-11-24"}
+CLIENT = {
+    "x-tenant": "t-1",
+    "x-other": "o-1",
+    "user-agent": "app/1",
+    "openai-organization": "org-of-the-client",
+    "cookie": "c=1",
+    **BETAS,
+}
+
+
+async def test_a_client_of_the_providers_dialect_keeps_its_headers_but_for_flags_and_accounts(
+    provider: Provider, world: World
+) -> None:
+    body = orjson.dumps({"model": "messages-x", "max_tokens": 9, "messages": USER})
+    head = await ask(world, "/all/v1/messages", body, CLIENT)
+    assert head.status == 200
+    got = provider.requests[-1]
+    assert got.text(b"anthropic-beta") == "effort-2025-11-24,context-1m-2025-08-07"
+    assert (got.text(b"x-tenant"), got.text(b"x-other"), got.text(b"user-agent")) == ("t-1", "o-1", "app/1")
+    assert got.header(b"openai-organization") is None and got.header(b"cookie") is None
+    assert head.header(b"x-llmitm-warnings") == b'"lost:beta";at="fast-mode-2026-02-01"'
+
+
+async def test_across_dialects_only_what_is_listed_travels_either_way(
+    provider: Provider, world: World
+) -> None:
+    head = await ask(
+        world, "/all/v1/chat/completions", orjson.dumps({"model": "messages-x", "messages": USER}), CLIENT
+    )
+    got = provider.requests[-1]
+    assert got.text(b"anthropic-beta") == "context-1m-2025-08-07"
+    assert (got.text(b"x-tenant"), got.text(b"user-agent")) == ("t-1", "app/1")
+    assert got.header(b"x-other") is None and got.header(b"openai-organization") is None
+    names = {name.lower() for name, _ in head.headers}
+    assert any(name.startswith(b"anthropic-ratelimit-") for name in names)
+    assert not any(name.startswith(b"anthropic-organization") for name in names)
+
+
+async def test_a_refused_flag_is_refused_where_strictness_was_asked_for(
+    provider: Provider, world: World
+) -> None:
+    body = orjson.dumps({"model": "messages-x", "max_tokens": 9, "messages": USER})
+    head = await ask(world, "/strict/v1/messages", body, BETAS)
+    assert head.status == 400 and b"lost:beta" in (head.whole or b"")

@@ -33,6 +33,7 @@ from llmitm.errors import ConfigError, Problem
 from llmitm.record.ledger.place import Place as LedgerPlace
 from llmitm.route.known import RETIRED
 from llmitm.secret import Secret
+from llmitm.shape.headers import refused_by
 from llmitm.state.place import Place
 from llmitm.translate import models
 
@@ -493,6 +494,8 @@ def _with_credentials(name: str, provider: Provider, problems: list[Problem]) ->
         for field in ProviderOptions.model_fields
         if field in provider.model_fields_set
     }
+    if inherited.get("refused_betas") is None:
+        inherited["refused_betas"] = refused_by(name)
     made: list[Credential] = []
     for key in provider.api_keys:
         made.append(Credential(**inherited, api_key=key, name=Credential.name_of(name, key)))
@@ -505,7 +508,8 @@ def _with_credentials(name: str, provider: Provider, problems: list[Problem]) ->
         if one.name in seen:
             problems.append(Problem(place, f"two credentials are called {one.name}; give one another name"))
         seen.add(one.name)
-    return provider.model_copy(update={"credentials": tuple(made)})
+    completed = {"credentials": tuple(made), "refused_betas": inherited["refused_betas"]}
+    return provider.model_copy(update=completed)
 
 
 def _check_endpoints(config: Config, problems: list[Problem]) -> None:

@@ -38,6 +38,7 @@ from llmitm.exchange import Dialect
 from llmitm.route.known import KNOWN, Known
 from llmitm.route.verdict import WHY
 from llmitm.secret import Secret
+from llmitm.shape.headers import Flags, Passing, flags, wrong
 
 RESERVED: Final = frozenset({"v1", "v1beta", "health", "ready", "metrics", "admin", "api", "ws"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")
@@ -293,6 +294,9 @@ class ProviderOptions(Table):
     excluded_models: tuple[Glob, ...] = ()
     prefix: str | None = None
     headers: Mapping[str, SecretText] = {}
+    refused_betas: tuple[Glob, ...] | None = None
+    """Flags of anthropic-beta and openai-beta that it refuses; None: what is known of it. Once loaded, not
+    None."""
     proxy_url: ProxyUrl | None = None
     test_model: str | None = None
     weight: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -320,6 +324,12 @@ class ProviderOptions(Table):
     @classmethod
     def _no_empty_model(cls, value: str | None) -> str | None:
         return value or None
+
+    @cached_property
+    def flags(self) -> Flags | None:
+        """What becomes of clients' lists of features; None: they stay as they are."""
+        own = {name: value.reveal() for name, value in self.headers.items()}
+        return flags(self.refused_betas or (), own)
 
     def known(self, name: str) -> Known | None:
         """What is known of a provider of that name, where this is that one and not another's address."""
@@ -534,6 +544,12 @@ class Log(Table):
     rotate: str | None = None
 
 
+def _passable(value: str) -> str:
+    if (why := wrong(value)) is not None:
+        raise _wrong(why)
+    return value
+
+
 class Config(Table):
     """The whole configuration: one frozen snapshot."""
 
@@ -551,7 +567,7 @@ class Config(Table):
     rate_limit: RateLimit = RateLimit()
     budget: Budget = Budget()
     payload: Payload = Payload()
-    passthrough_headers: tuple[str, ...] = ()
+    passthrough_headers: tuple[Annotated[str, AfterValidator(_passable)], ...] = ()
     hooks: Hooks = Hooks()
     model_prices: Mapping[Glob, ModelPrice] = {}
     """By model, or `PROVIDER/MODEL`, exact or as a glob."""
@@ -565,6 +581,11 @@ class Config(Table):
     source: Annotated[str, Field(exclude=True)] = "defaults"
     """The file it came from, or what stood in for one."""
     warnings: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+
+    @cached_property
+    def passing(self) -> Passing:
+        """What is passed on whatever the dialects."""
+        return Passing(self.passthrough_headers)
 
     @property
     def default_endpoint(self) -> str | None:

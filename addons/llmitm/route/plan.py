@@ -180,7 +180,7 @@ def towards(
         dialect=call.dialect,
         credential=credential.name if credential else None,
         credential_headers=key_headers(auth, credential.api_key) if credential else (),
-        drop_headers=asked.drop_headers | CLIENT_KEYS if credential else asked.drop_headers,
+        drop_headers=_dropped(asked, config) if credential else asked.drop_headers,
         model=chosen.model,
         proxy_url=proxy_of(config, asked.endpoint, credential or options),
         deadline_s=asked.deadline_s,
@@ -202,7 +202,7 @@ def forward(asked: Asked, credential: Credential | None, config: Config, number:
         dialect=asked.dialect,
         credential=credential.name if credential else None,
         credential_headers=_key_of(endpoint.provider, credential, asked.dialect),
-        drop_headers=asked.drop_headers | CLIENT_KEYS if credential else asked.drop_headers,
+        drop_headers=_dropped(asked, config) if credential else asked.drop_headers,
         proxy_url=proxy_of(config, asked.endpoint, credential),
         deadline_s=asked.deadline_s,
     )
@@ -232,7 +232,7 @@ def by_way(asked: Asked, way: Way, config: Config, number: int = 1) -> Planned:
         dialect=asked.dialect,
         credential=credential.name if credential else None,
         credential_headers=aim.credential_headers,
-        drop_headers=asked.drop_headers | aim.drop_headers,
+        drop_headers=(_dropped(asked, config) if credential else asked.drop_headers) | aim.drop_headers,
         gateway=f"{gateway.account_id}/{gateway.gateway_id}",
         model=asked.model,
         proxy_url=proxy_of(config, asked.endpoint, credential),
@@ -258,6 +258,11 @@ def _extra(options: ProviderOptions | None) -> Headers:
     if options is None:
         return ()
     return tuple((name.encode(), value.reveal().encode()) for name, value in options.headers.items())
+
+
+def _dropped(asked: Asked, config: Config) -> frozenset[bytes]:
+    """What of a client's headers goes with its own key alone."""
+    return asked.drop_headers | CLIENT_KEYS | config.passing.kept_back
 
 
 def _key_of(
