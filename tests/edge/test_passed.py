@@ -249,6 +249,9 @@ def test_who_may_ask_for_some_models_only(client: httpx.Client, provider: Accoun
     assert client.post(path, content=b"".join(form(0)), headers=FORM | narrow).status_code == 200
     other = b"".join(form(0, model="gpt-4o-transcribe"))
     assert client.post(path, content=other, headers=FORM | narrow).status_code == 403
+    late = b"".join(form(2))[: -len(b"--b--\r\n")] + other  # the model comes after a long file
+    late = late.replace(b'name="model"', b'name="x"', 1)
+    assert client.post("/openai/v1/files", content=late, headers=FORM | narrow).status_code == 403
     assert client.get("/openai/v1/files", headers=narrow).status_code == 200  # as its key says
     refused = client.get("/openai/v1/batches", headers=narrow)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "path_not_allowed")

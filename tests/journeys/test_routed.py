@@ -34,7 +34,7 @@ provider = "chat"
 base_url = "{url}/v1"
 format = "openai-chat"
 api_keys = ["sk-chat-key"]
-models = ["chat-*", {{id = "gpt-6-sol", alias = "nick"}}]
+models = ["chat-*", {{id = "gpt-6-sol", alias = "nick"}}, "org/one:8b"]
 headers = {{"x-team" = "research"}}
 [providers.responses]
 base_url = "{url}/v1"
@@ -284,16 +284,29 @@ async def test_a_refused_credential_of_ours_is_no_401(
     assert entries[0].attempts[0].provider == "chat"
 
 
+NAMED = ["pooled", "nick", "org/one:8b", "nick-of-gemini"]
+NOT_FOUND = {
+    "openai": ("error", "code", "model_not_found"),
+    "anthropic": ("error", "type", "not_found_error"),
+    "gemini": ("error", "status", "NOT_FOUND"),
+}
+
+
 @pytest.mark.parametrize(
     ("target", "headers", "names"),
     [
-        ("/all/v1/models", {}, ["pooled", "nick", "nick-of-gemini"]),
-        ("/all/v1/models", {"anthropic-version": "2023-06-01"}, ["pooled", "nick", "nick-of-gemini"]),
-        ("/all/v1beta/models?pageSize=9", {}, ["pooled", "nick", "nick-of-gemini"]),
-        ("/one/v1/models", {}, ["nick"]),
+        ("/all/v1/models", {}, NAMED),
+        ("/all/v1/models", {"anthropic-version": "2023-06-01"}, NAMED),
+        ("/all/v1beta/models?pageSize=9", {}, NAMED),
+        ("/one/v1/models", {}, ["nick", "org/one:8b"]),
         ("/few/v1/models", {}, []),
         ("/all/v1/models/nick", {}, ["nick"]),
+        ("/all/v1/models/org/one:8b", {}, ["org/one:8b"]),
+        ("/all/v1/models/org%2Fone%3A8b", {"anthropic-version": "2023-06-01"}, ["org/one:8b"]),
+        ("/all/v1beta/models/org%2Fone:8b", {}, ["org/one:8b"]),
         ("/all/v1/models/unheard-of", {}, None),
+        ("/all/v1beta/models/unheard-of", {}, None),
+        ("/all/v1/models/unheard-of", {"anthropic-version": "2023-06-01"}, None),
     ],
 )
 async def test_the_models_that_are_configured_by_name(
@@ -302,7 +315,11 @@ async def test_the_models_that_are_configured_by_name(
     head, content = await ask(world, target, None, headers)
     assert head.status == (404 if names is None else 200)
     told = orjson.loads(content)
-    if names is not None:
+    if names is None:
+        api = "anthropic" if headers else "gemini" if "v1beta" in target else "openai"
+        error, member, word = NOT_FOUND[api]
+        assert told[error][member] == word
+    else:
         every = told.get("data", told.get("models", [told]))
         assert [one.get("id") or one["name"].removeprefix("models/") for one in every] == names
     assert provider.count == 0

@@ -75,7 +75,7 @@ class Accounts:
         self._loop.run_until_complete(listener.wait_closed())
         self._loop.close()
 
-    async def _start(self) -> tuple[web.Server[web.BaseRequest], asyncio.Server]:
+    async def _start(self) -> tuple[web.Server, asyncio.Server]:
         server = web.Server(self._handle, auto_decompress=False, access_log=None)
         listener = await self._loop.create_server(server, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"

@@ -269,15 +269,29 @@ RETIRED: Final[Mapping[str, str]] = {
 
 _FAMILIES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("openai", ("gpt-[0-9]*", "chatgpt-*", "o[1-9]", "o[1-9]-*", "codex-*", "text-embedding-*", "davinci-*")),
+    (
+        "openai",
+        (
+            "gpt-image-*",
+            "gpt-audio*",
+            "gpt-realtime*",
+            "dall-e-*",
+            "whisper-1",
+            "tts-1*",
+            "omni-moderation-*",
+            "text-moderation-*",
+            "sora-*",
+        ),
+    ),
     ("anthropic", ("claude-*",)),
-    ("google", ("gemini-*", "gemma-*", "models/gemini-*")),
+    ("google", ("gemini-*", "gemma-*", "models/gemini-*", "imagen-*", "veo-*")),
     (
         "mistral",
         ("mistral-*", "magistral-*", "ministral-*", "codestral-*", "devstral-*", "pixtral-*", "open-mi*"),
     ),
     ("deepseek", ("deepseek-*",)),
     ("xai", ("grok-*",)),
-    ("cohere", ("command-*", "command")),
+    ("cohere", ("command-*", "command", "rerank-*")),
     ("moonshot", ("kimi-*", "moonshot-*")),
     ("zai", ("glm-*",)),
     ("qwen", ("qwen*", "qwq-*")),
