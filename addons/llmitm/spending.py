@@ -241,7 +241,7 @@ class Spending:
             found[since_s] = [*told, *(self._guess(one, now_s) for one in untold)]
         steps: list[Step] = []
         for budget, since_s in begins_s.items():
-            mine = [one for one in found[since_s] if budget.name in ("all", f"key:{one.auth_key}")]
+            mine = [one for one in found[since_s] if budget.holds(one.auth_key)]
             if by := sum(one.tokens if budget.unit == "tokens" else one.usd_nano for one in mine):
                 steps.append(budget.add(by, now_s))
         if steps:

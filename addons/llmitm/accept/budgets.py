@@ -50,6 +50,9 @@ class Budget:
     most: int
     """Tokens, or `usd_nano`."""
 
+    def holds(self, auth_key: str | None) -> bool:
+        return self.name in ("all", f"key:{auth_key}")
+
     def span(self, now_s: float) -> Span:
         return span_at(self.period, now_s, self.timezone)
 

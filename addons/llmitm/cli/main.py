@@ -213,6 +213,16 @@ def keys_new(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Requests at the same time.")
     ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget-usd", min=0, help="US dollars in a period.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option("--budget-tokens", min=0, help="Tokens in a period.")
+    ] = None,
+    budget_period: Annotated[
+        str | None,
+        typer.Option("--budget-period", help="daily, weekly, monthly (unless it is said) or total."),
+    ] = None,
 ) -> None:
     """Make a key, print it once on standard output, and write its hash into the configuration."""
     from llmitm.cli import keys
@@ -224,6 +234,9 @@ def keys_new(
         "rpm": rpm,
         "tpm": tpm,
         "concurrency": concurrency,
+        "budget_usd": budget_usd,
+        "budget_tokens": budget_tokens,
+        "budget_period": budget_period,
     }
     raise SystemExit(keys.new(_chosen(ctx, config), name, options))
 
@@ -364,6 +377,18 @@ def usage(
     }
     form = "json" if json else "csv" if csv else "table"
     raise SystemExit(usage.run(_chosen(ctx, config), wanted, by=by, form=form, chart=chart))
+
+
+@app.command()
+def budgets(
+    ctx: typer.Context,
+    config: Config = None,
+    json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+) -> None:
+    """Print what may be spent in each period, what is spent of it, and when it renews."""
+    from llmitm.cli import budgets
+
+    raise SystemExit(budgets.run(_chosen(ctx, config), as_json=json))
 
 
 @ledger_app.command("verify")
