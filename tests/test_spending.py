@@ -340,5 +340,22 @@ async def test_a_budget_that_comes_later_is_read_then_and_the_others_are_not_rea
     }
 
 
+async def test_what_was_spent_while_a_budget_was_not_set_counts_when_it_is_again() -> None:
+    ledger = Ledger(*SUMS)
+    world = opened(ledger)
+    before = await charge_of(world, "dear", key="a")
+    assert before is not None
+    await world.store.apply(list(before.steps()))
+    world.follow(Config.model_validate({**CONFIG, "budget": {}, "auth_keys": KEYS}))
+    ledger.sums = (Sum(auth_key="a", tokens=500, usd_nano=NANO // 3),)
+    world.follow(Config.model_validate({**CONFIG, "budget": {"tokens": 1000}, "auth_keys": KEYS}))
+    assert await charge_of(world, "dear", key="a") is not None
+    assert await standing(world) == {
+        "tokens all monthly": 500,
+        "usd key:a daily": NANO // 4 + before.whole.usd_nano,
+        "usd key:a total": NANO // 4 + before.whole.usd_nano,
+    }
+
+
 def test_the_guess_is_that_of_the_limits() -> None:
     assert estimate_tokens(BODY, 50) == (100, 50)

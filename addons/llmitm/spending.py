@@ -81,6 +81,7 @@ class Spending:
         self._config = config
         self._budgets = budgets.read(config)
         self.is_on = bool(self._budgets.every())
+        self._opened &= {_name(one) for one in self._budgets.every()}  # nobody counts for the others
         if self._has_started:
             self._open_soon()
 
@@ -239,11 +240,13 @@ class Spending:
             if untold:
                 await asyncio.to_thread(self._prices.warm)
             found[since_s] = [*told, *(self._guess(one, now_s) for one in untold)]
+        counted = (await self._store.apply([one.add(0, now_s) for one in wanted])).values
         steps: list[Step] = []
-        for budget, since_s in begins_s.items():
-            mine = [one for one in found[since_s] if budget.holds(one.auth_key)]
-            if by := sum(one.tokens if budget.unit == "tokens" else one.usd_nano for one in mine):
-                steps.append(budget.add(by, now_s))
+        for budget, here in zip(wanted, counted, strict=True):
+            mine = [one for one in found[begins_s[budget]] if budget.holds(one.auth_key)]
+            by = sum(one.tokens if budget.unit == "tokens" else one.usd_nano for one in mine)
+            if by > here:  # of budgets that were set before, a part is counted
+                steps.append(budget.add(by - here, now_s))
         if steps:
             await self._store.apply(steps)
         self._opened.update(map(_name, wanted))
