@@ -34,6 +34,8 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 TASKS: Final[frozenset[Task]] = frozenset({"complete", "embed", "count"})
 AT_ONCE: Final = 4
 """Calls that are made at the same time for one client's request."""
+UNCOUNTED_S: Final = 600.0
+"""So long a host that has no counting call is not asked for it again."""
 _NO_SUCH_PATH: Final = (404, 405, 501)
 _OF_THE_WHOLE: Final = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -102,9 +104,7 @@ class _Beside(Trip):
         search = Trip.by_model(self, body, wanted, models)
         if (client := self.counts_for) is not None:
             found = search.find
-            search.find = lambda model: [
-                one for one in found(model) if abilities.counts_in(one.value, client) is not None
-            ]
+            search.find = lambda model: [one for one in found(model) if self._counts(one.value, client)]
         return search
 
     def by_candidate(
@@ -122,8 +122,7 @@ class _Beside(Trip):
         self, call: Call, body: bytes, wanted: Wanted, candidates: Sequence[Candidate]
     ) -> Steps:
         """By one that counts; guessed where there is none."""
-        able = [one for one in candidates if abilities.counts_in(one, call.dialect) is not None]
-        if candidates and not able:
+        if candidates and not any(self._counts(one, call.dialect) for one in candidates):
             yield self._guess(call, body, wanted.models[0], candidates[0])
             return
         async with aclosing(self.gateway(call, body, wanted)) as made:
@@ -139,7 +138,14 @@ class _Beside(Trip):
         except Missed as missed:
             if missed.failure.status not in _NO_SUCH_PATH:
                 raise
+            self.world.uncounted_s[chosen.base] = self.world.clock.tick_s() + UNCOUNTED_S
             yield self._guess(call, body, model, chosen)
+
+    def _counts(self, chosen: Candidate, client: Dialect) -> bool:
+        if abilities.counts_in(chosen, client) is None:
+            return False
+        again_s = self.world.uncounted_s.get(chosen.base)
+        return again_s is None or again_s <= self.world.clock.tick_s()
 
     def _guess(self, call: Call, body: bytes, model: str, chosen: Candidate) -> ResponseHead:
         """Raises `Refused`, 400, where strict was asked for."""

@@ -56,6 +56,9 @@ class World:
     """Where traces are sent; None: there are none."""
     sessions: set[Session] = field(default_factory=set)
     """WebSockets that are open."""
+    uncounted_s: dict[str, float] = field(default_factory=dict)
+    """Hosts that turned out to count no tokens, by base URL: when they are asked again, on the clock's
+    ticks."""
     is_watched: bool = False
     """True where somebody beside mitmproxy's own addons wants to see upstream legs."""
     is_fast: bool = True

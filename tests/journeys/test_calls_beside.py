@@ -214,6 +214,8 @@ async def test_a_host_without_such_a_path(
     provider.script([f"status:{status}"])
     head, body = await ask(world, "/all/v1/messages/count_tokens", {"model": "messages-a", "messages": USER})
     assert (head.status == 200, b"estimated" in body) == (is_guess, is_guess)
+    await ask(world, "/all/v1/messages/count_tokens", {"model": "messages-a", "messages": USER})
+    assert provider.count == (1 if is_guess else 2)  # it is not asked again soon
 
 
 async def test_a_model_that_nobody_serves_is_not_guessed(world: World) -> None:

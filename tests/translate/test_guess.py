@@ -65,7 +65,8 @@ def test_vocabularies_differ(model: str, percent: int) -> None:
 def test_whatever_the_model_reads_counts() -> None:
     def tokens(**more: object) -> int:
         body = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}], **more}
-        return guess(read_counted(Dialect.ANTHROPIC_MESSAGES, orjson.dumps(body)), "gpt-5")
+        counted = read_counted(Dialect.ANTHROPIC_MESSAGES, orjson.dumps(body))
+        return guess(counted, "gpt-5" if counted.model == "m" else counted.model)
 
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 4000}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "word " * 30}]}
@@ -74,6 +75,7 @@ def test_whatever_the_model_reads_counts() -> None:
     bare = tokens()
     assert tokens(system="word " * 30) > bare + 30
     assert tokens(tools=[tool]) > bare + 30
+    assert tokens(model="claude-sonnet-4-6", tools=[tool]) > tokens(model="claude-sonnet-4-6") + 500
     turns = [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
     assert tokens(messages=[{"role": "user", "content": "Hello there"}, *turns]) > bare + 60 + 2 * TURN_TOKENS
     pictured = [{"role": "user", "content": [{"type": "text", "text": "Hello there"}, image]}]

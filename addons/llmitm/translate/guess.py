@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from llmitm.translate import jsontext
@@ -54,24 +56,43 @@ _WEIGHTS: Final = (
 )
 """Tokens a byte; signs beyond ASCII count by their first byte: Latin, Greek and Cyrillic, Arabic and Hebrew,
 Indic, kana, Chinese, Korean, wide forms, and those beyond."""
-_FACTORS: Final = (
-    ("gpt-*", 1.0),
-    ("o[1-9]*", 1.0),
-    ("text-embedding-*", 1.0),
-    ("deepseek*", 1.10),
-    ("*mistral*", 1.25),
-    ("*mixtral*", 1.25),
-    ("*stral-*", 1.25),
-    ("claude-3*", 1.15),
-    ("claude-*-4", 1.15),
-    ("claude-*-4-20*", 1.15),
-    ("claude-*-4-[1-6]*", 1.15),
-    ("claude*", 1.50),
-    ("gemini*", 1.05),
-    ("grok*", 1.05),
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What models of one family have in common."""
+
+    glob: str
+    factor: float
+    """Tokens of their vocabulary for one of o200k's."""
+    request: int = 3
+    """Tokens that their hosts put before every request."""
+    tools: int = 0
+    """And before those with tools."""
+
+
+_FAMILIES: Final = (
+    _Family("gpt-oss*", 1.0, request=65),
+    _Family("gpt-*", 1.0),
+    _Family("o[1-9]*", 1.0),
+    _Family("text-embedding-*", 1.0, request=0),
+    _Family("deepseek*", 1.10, tools=200),
+    _Family("*mistral*", 1.25),
+    _Family("*mixtral*", 1.25),
+    _Family("*stral-*", 1.25),
+    _Family("claude-3-5*", 1.15, tools=320),
+    _Family("claude-3*", 1.15, tools=500),
+    _Family("claude-*-4", 1.15, tools=500),
+    _Family("claude-*-4-20*", 1.15, tools=500),
+    _Family("claude-*-4[-.][1-6]*", 1.15, tools=500),
+    _Family("claude-*-4[-.]*", 1.50, tools=500),
+    _Family("claude*", 1.50, tools=380),
+    _Family("gemini*", 1.05, request=0),
+    _Family("grok*", 1.05, request=190),
 )
-"""Of the vendors' models by name, the first that fits; Anthropic's newer models have another vocabulary."""
-_OTHERS: Final = 1.20
+"""The first that fits; Anthropic's newer models have another vocabulary. What hosts put before a request is
+the median of what they counted beyond the text."""
+_OTHERS: Final = _Family("*", 1.20)
 
 
 def guess(asked: Request, model: str) -> int:
@@ -79,7 +100,9 @@ def guess(asked: Request, model: str) -> int:
     texts = list(_texts(asked))
     media = sum(_media(part) for turn in asked.turns for part in turn.parts)
     known = tokens_of("\n".join(texts), model)
-    return known + media * MEDIUM_TOKENS + len(asked.turns) * TURN_TOKENS
+    family = _family(model)
+    before = family.request + (family.tools if asked.tools else 0)
+    return known + media * MEDIUM_TOKENS + len(asked.turns) * TURN_TOKENS + before
 
 
 def tokens_of(text: str, model: str) -> int:
@@ -91,12 +114,13 @@ def tokens_of(text: str, model: str) -> int:
     count += (len(data) - len(bare) + runs) * _LONG_WEIGHT
     for signs, weight in _WEIGHTS:
         count += (len(bare) - len(bare.translate(None, signs))) * weight
-    return max(round(count * _factor(model)), 1) if data else 0
+    return max(round(count * _family(model).factor), 1) if data else 0
 
 
-def _factor(model: str) -> float:
+@lru_cache(1_000)
+def _family(model: str) -> _Family:
     low = model.lower().rpartition("/")[2]
-    return next((factor for glob, factor in _FACTORS if fnmatchcase(low, glob)), _OTHERS)
+    return next((one for one in _FAMILIES if fnmatchcase(low, one.glob)), _OTHERS)
 
 
 def _texts(asked: Request) -> Iterator[str]:
