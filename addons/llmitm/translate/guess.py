@@ -31,7 +31,6 @@ from llmitm.translate.neutral import (
 )
 
 MEDIUM_TOKENS: Final = 1_500
-TURN_TOKENS: Final = 4
 _LONG: Final = re.compile(rb"[A-Za-z0-9+/=]{20,}")
 """Ids, hashes, base64: nothing that a vocabulary knows."""
 _LONG_WEIGHT: Final = 0.61
@@ -69,6 +68,10 @@ class _Family:
     """Tokens that their hosts put before every request."""
     tools: int = 0
     """And before those with tools."""
+    turn: int = 4
+    """And around every turn."""
+    reads_schema: bool = True
+    """Whether an answer's schema is counted as input."""
 
 
 _FAMILIES: Final = (
@@ -87,7 +90,7 @@ _FAMILIES: Final = (
     _Family("claude-*-4[-.][1-6]*", 1.15, tools=500),
     _Family("claude-*-4[-.]*", 1.50, tools=500),
     _Family("claude*", 1.50, tools=380),
-    _Family("gemini*", 1.05, request=0),
+    _Family("gemini*", 1.05, request=0, turn=0, reads_schema=False),
     _Family("grok*", 1.05, request=190),
 )
 """The first that fits; Anthropic's newer models have another vocabulary. What hosts put before a request is
@@ -97,12 +100,14 @@ _OTHERS: Final = _Family("*", 1.20)
 
 def guess(asked: Request, model: str) -> int:
     """Tokens of the whole request, as this model would count them."""
+    family = _family(model)
     texts = list(_texts(asked))
+    if family.reads_schema and asked.output is not None and asked.output.schema is not None:
+        texts.append(jsontext.text_of(asked.output.schema))
     media = sum(_media(part) for turn in asked.turns for part in turn.parts)
     known = tokens_of("\n".join(texts), model)
-    family = _family(model)
     before = family.request + (family.tools if asked.tools else 0)
-    return known + media * MEDIUM_TOKENS + len(asked.turns) * TURN_TOKENS + before
+    return known + media * MEDIUM_TOKENS + len(asked.turns) * family.turn + before
 
 
 def tokens_of(text: str, model: str) -> int:
@@ -135,8 +140,6 @@ def _texts(asked: Request) -> Iterator[str]:
             yield tool.description
         if tool.schema is not None:
             yield jsontext.text_of(tool.schema)
-    if asked.output is not None and asked.output.schema is not None:
-        yield jsontext.text_of(asked.output.schema)
 
 
 def _said(parts: Iterable[Part]) -> Iterator[str]:
