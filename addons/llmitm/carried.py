@@ -159,6 +159,8 @@ class _Form:
 
     @property
     def length(self) -> int | None:
+        if self.held is not None:
+            return len(self.held)
         if self._body.length is None or self._change is None:
             return self._body.length
         was, now = self._change
@@ -186,6 +188,9 @@ class _Form:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The last piece is only given out once the form has come to its proper end."""
+        if self.held is not None:
+            yield self.held
+            return
         if self._change is None:
             last = self._begun
         else:

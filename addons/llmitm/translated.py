@@ -44,7 +44,7 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 type Made = Translation | Embedding
 """A request that was translated, and its way back."""
 
-NEVER_SENT: Final = frozenset({b"cookie", b"x-llmitm-strict"})
+NEVER_SENT: Final = frozenset({b"cookie", b"x-llmitm-strict", b"x-llmitm-provider"})
 """What no provider gets of a client's headers, whatever the dialects."""
 _TRACES: Final = frozenset({b"traceparent", b"tracestate"})
 ANTHROPIC_VERSION: Final = b"2023-06-01"

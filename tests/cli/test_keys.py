@@ -196,7 +196,10 @@ def test_a_running_gateway_takes_keys_and_lets_go_of_them(tmp_path: Path) -> Non
                 asked: Any = [{"role": "user", "content": "hello"}]
                 return sdk.chat.completions.create(model=model, messages=asked).choices[0].message.content
 
-        key = llmitm("new", "--name", "laptop", "--models", "gpt-demo,gpt-x", "--endpoints", "all")
+        key = llmitm(
+            *("new", "--name", "laptop", "--models", "gpt-demo,gpt-x", "--endpoints", "all"),
+            *("--paths", "/v1/files*"),
+        )
         running.wait_for("changed auth_keys")
         assert ask(key)
         with pytest.raises(openai.PermissionDeniedError):

@@ -40,6 +40,8 @@ def problems(
         ("[routing]\nstrategy = 'x'", "routing.strategy"),
         ("[streaming]\npace_ms = -1", "streaming.pace_ms"),
         ("[endpoints.strange]\nkind = 'x'", "endpoints.strange.kind"),
+        ("[endpoints.dev]\ntarget_base = 'http://x'\nallowed_paths = ['/v1/x*']", "endpoints.dev"),
+        ("[endpoints.all]\nkind = 'gateway'\nallowed_paths = ['x*']", "endpoints.all.allowed_paths[0]"),
         ("[endpoints.dev]\nstrict = 3\ntarget_base = 'http://x'", "endpoints.dev.strict"),
         ("[routing.aliases]\nfast = 5", "routing.aliases.fast"),
         ("[routing.aliases]\nfast = [{model = 'm', wight = 2}]", "routing.aliases.fast[0].wight"),

@@ -165,6 +165,26 @@ def test_anthropics_batches(running: Gateway, provider: Accounts) -> None:
     assert all("anthropic-version" in one.headers for one in provider.asked)
 
 
+def test_anthropics_files_and_openais_uploads(
+    running: Gateway, sdk: openai.OpenAI, provider: Accounts
+) -> None:
+    with anthropic.Anthropic(base_url=f"{running.url}/all", api_key=KEY, max_retries=0) as other:
+        file = other.files.upload(file=("notes.txt", b"x" * 1_500_000, "text/plain"))
+        assert file.id in [one.id for one in other.files.list()]
+        assert other.files.delete(file.id).id == file.id
+    assert {one.account[:6] for one in provider.asked} == {"sk-ant"}
+    assert len({one.account for one in provider.asked}) == 1
+    provider.asked.clear()
+    upload = sdk.uploads.create(bytes=3, filename="a", mime_type="text/plain", purpose="assistants")
+    part = sdk.uploads.parts.create(upload.id, data=b"abc")
+    sdk.uploads.complete(upload.id, part_ids=[part.id])
+    assert [one.path for one in provider.asked][1:] == [
+        f"/v1/uploads/{upload.id}/parts",
+        f"/v1/uploads/{upload.id}/complete",
+    ]
+    assert len({one.account for one in provider.asked}) == 1
+
+
 def test_geminis_uploads(running: Gateway, provider: Accounts) -> None:
     genai = pytest.importorskip("google.genai")
     provider.asked.clear()

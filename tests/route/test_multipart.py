@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +87,12 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "headers without end": (b"--xyz\r\n" + b"a: b\r\n" * 4_000, "too long"),
     "two models": (part("model", b"m") + AUDIO + part("model", b"n") + END, "twice"),
     "two names": (part("model", b"m", "; name=other") + END, "two names"),
+    "two dispositions": (
+        part("x", b"m", '\r\nContent-Disposition: form-data; name="model"') + END,
+        "two names",
+    ),
+    "a name in another charset": (part("x", b"m").replace(b"name=", b"name*=") + END, "plainly"),
+    "a name with a backslash": (part("mo\\del", b"m") + END, "plainly"),
     "a long model": (part("model", b"m" * 2_000) + END, "too long"),
     "a model that is no text": (part("model", b"\xff\xfe") + END, "no text"),
 }
@@ -103,7 +111,21 @@ def test_a_file_is_not_held() -> None:
     reader.feed(part("file", b"", '; filename="f"')[:-2])
     for _ in range(200):
         reader.feed(b"\r\n-" * 100_000)
+    reader.feed(b"")
     assert len(reader._held) < 100
+
+
+def test_many_small_parts_take_time_in_proportion() -> None:
+    def taken_s(count: int) -> float:
+        body = part("x", b"y") * count + END
+        reader = FormReader(b"xyz")
+        began_s = time.process_time()
+        reader.feed(body)
+        reader.finish()
+        return time.process_time() - began_s
+
+    taken_s(100)
+    assert taken_s(40_000) < 60 * max(taken_s(2_000), 0.002)
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,10 @@ def keys_new(
     endpoints: Annotated[
         list[str] | None, typer.Option("--endpoints", help="Globs of endpoints; commas, or several times.")
     ] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Option("--paths", help="Globs of paths beside the known ones; commas, or several times."),
+    ] = None,
     rpm: Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a minute.")] = None,
     tpm: Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute.")] = None,
     concurrency: Annotated[
@@ -231,6 +235,7 @@ def keys_new(
         "expires_at": expires,
         "allowed_models": _several(models),
         "allowed_endpoints": _several(endpoints),
+        "allowed_paths": _several(paths),
         "rpm": rpm,
         "tpm": tpm,
         "concurrency": concurrency,

@@ -236,6 +236,12 @@ class Endpoint(Table):
     """Paths that may be asked for beside those that are known, such as `/v1/skills*`; where only certain models
     are allowed, paths whose requests name no model too."""
 
+    @model_validator(mode="after")
+    def _has_paths_to_allow(self) -> Self:
+        if self.allowed_paths and self.kind != "gateway":
+            raise _wrong("allowed_paths is for kind gateway: the other kinds pass any path")
+        return self
+
     @property
     def injects(self) -> bool:
         """Whether requests are sent with credentials of ours."""
