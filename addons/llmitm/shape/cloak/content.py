@@ -10,7 +10,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 NO_CONTENT: Final = _names("""
-    type role model models object status id name format effort verbosity phase mode strategy detail voice
+    type role model models object status id ids name format effort verbosity phase mode strategy detail voice
     service_tier serviceTier speed truncation include modalities responseModalities response_modalities
     stop_reason finish_reason finishReason mime_type mimeType media_type mediaType syntax encoding_format
     tool_choice allowed_tools allowed_callers allowedFunctionNames toolset_name server_name server_label
@@ -23,7 +23,7 @@ NO_CONTENT: Final = _names("""
 """)
 """Members whose strings are none, where the API itself has them: enumerations, names of tools, what is signed
 or encoded, and addresses that the provider is to fetch."""
-IDS: Final = ("id", "_id", "Id", "ids", "_ids", "Ids", "Names")
+IDS: Final = ("_id", "Id", "_ids", "Ids", "Names")
 """Ends of the names of others."""
 FREE: Final = _names("""
     args response input metadata labels variables input_examples output_examples

@@ -32,11 +32,12 @@ MOST_SEALED: Final = 2_000
 class Vocabulary:
     """The words of one client that were masked, and their marks. It forgets the oldest."""
 
-    __slots__ = ("_by_mark", "_by_word", "_key", "_sealed", "has_escapes")
+    __slots__ = ("_by_mark", "_by_word", "_key", "_most_words", "_sealed", "has_escapes")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, most_words: int = MOST_WORDS) -> None:
         """`key` has at most 64 bytes."""
         self._key = key
+        self._most_words = most_words
         self._by_word: OrderedDict[bytes, bytes] = OrderedDict()
         self._by_mark: dict[bytes, bytes] = {}
         self._sealed: OrderedDict[bytes, bytes] = OrderedDict()
@@ -58,7 +59,7 @@ class Vocabulary:
         mark = self._made(word)
         self.has_escapes = self.has_escapes or escaped(word) != word
         self._by_word[word], self._by_mark[mark] = mark, word
-        if len(self._by_word) > MOST_WORDS:
+        if len(self._by_word) > self._most_words:
             _, gone = self._by_word.popitem(last=False)
             self._by_mark.pop(gone, None)
         return mark

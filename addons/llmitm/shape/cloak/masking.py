@@ -42,6 +42,11 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
     if suspects is not None and vocabulary.has_sealed:
         suspects = sorted([*suspects, *(match.span() for match in _SIGNED.finditer(body))])
     start, end = value_of(body)
+    if body[start] not in b"{[":
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise NotJson(str(error)) from None
     walk = _Walk(body, words, vocabulary, used, suspects)
     walk.value(start, end, "", is_free=False, is_schema=False, depth=0)
     return edited(body, walk.edits) if walk.edits else body

@@ -62,25 +62,25 @@ def members(text: bytes, start: int, end: int) -> list[Member]:
     try:
         values = _OBJECT.decode(memoryview(text)[start:end])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _members_slowly(text, start)
+        return _members_slowly(text, start, end)
     found: list[Member] = []
     at = start + 1
     for name, raw in values.items():
         match = _NAME.match(text, at)
         if match is None:
-            return _members_slowly(text, start)
+            return _members_slowly(text, start, end)
         value_start = match.end()
         held = memoryview(raw)
         value_end = value_start + held.nbytes
         if text[value_start:value_end] != held:
-            return _members_slowly(text, start)  # a name is there twice
+            return _members_slowly(text, start, end)  # a name is there twice
         found.append(Member(name, match.start(1), value_start, value_end))
         after = _AFTER.match(text, value_end)
         if after is None:
-            return _members_slowly(text, start)
+            return _members_slowly(text, start, end)
         at = after.end()
     if found and at != end:
-        return _members_slowly(text, start)
+        return _members_slowly(text, start, end)
     return found
 
 
@@ -93,7 +93,7 @@ def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
     try:
         values = _LIST.decode(memoryview(text)[start:end])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _elements_slowly(text, start)
+        return _elements_slowly(text, start, end)
     found: list[tuple[int, int]] = []
     at = start + 1
     for raw in values:
@@ -107,7 +107,7 @@ def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
     return found
 
 
-def _members_slowly(text: bytes, start: int) -> list[Member]:
+def _members_slowly(text: bytes, start: int, end: int) -> list[Member]:
     """As `members`, for what the quick way cannot read: doubled names, halves of surrogate pairs."""
     signs = text.decode("latin-1")  # one sign a byte
     found: list[Member] = []
@@ -125,12 +125,14 @@ def _members_slowly(text: bytes, start: int) -> list[Member]:
                 )
             )
             at = _next(text, value_end)
+        if at != end - 1:
+            raise NotJson("more than an object stands there")
     except (ValueError, IndexError, AttributeError, RecursionError) as error:
         raise NotJson(f"no object stands there: {error}") from None
     return found
 
 
-def _elements_slowly(text: bytes, start: int) -> list[tuple[int, int]]:
+def _elements_slowly(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
     signs = text.decode("latin-1")
     found: list[tuple[int, int]] = []
     try:
@@ -141,6 +143,8 @@ def _elements_slowly(text: bytes, start: int) -> list[tuple[int, int]]:
             _, value_end = _scanner.raw_decode(signs, at)
             found.append((at, value_end))
             at = _next(text, value_end)
+        if at != end - 1:
+            raise NotJson("more than a list stands there")
     except (ValueError, IndexError, RecursionError) as error:
         raise NotJson(f"no list stands there: {error}") from None
     return found

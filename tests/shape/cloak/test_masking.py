@@ -1,0 +1,299 @@
+"""What of a request is masked, in all dialects, and that every other byte stays."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmitm.shape.cloak.marks import MARK, Vocabulary
+from llmitm.shape.cloak.masking import TooDeep, masked
+from llmitm.shape.cloak.spans import NotJson
+from llmitm.shape.cloak.words import Expression, Word, Words
+
+WORDS = Words(["Acme", "Müller"])
+
+
+def mask(body: bytes, words: Words = WORDS) -> tuple[bytes, dict[bytes, bytes]]:
+    used: dict[bytes, bytes] = {}
+    return masked(body, words, Vocabulary(b"k"), used), used
+
+
+def with_words(body: bytes, words: Words = WORDS) -> Any:
+    """The masked value, with `<word>` for each mark."""
+    out, used = mask(body, words)
+    return orjson.loads(MARK.sub(lambda match: b"<" + used[match[0]].replace(b"\\", b"\\\\") + b">", out))
+
+
+CONTENT: dict[str, tuple[Any, Any]] = {
+    "chat text": ({"messages": [{"content": "an ACME b"}]}, {"messages": [{"content": "an <ACME> b"}]}),
+    "parts": (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Acme"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "<Acme>"}]}]},
+    ),
+    "a speaker's name": (
+        {"messages": [{"role": "user", "name": "acme", "content": ""}]},
+        {"messages": [{"role": "user", "name": "<acme>", "content": ""}]},
+    ),
+    "a tool's name stays": (
+        {"messages": [{"role": "tool", "name": "acme", "tool_call_id": "acme_1", "content": "acme"}]},
+        {"messages": [{"role": "tool", "name": "acme", "tool_call_id": "acme_1", "content": "<acme>"}]},
+    ),
+    "arguments, whatever a member's name, but no keys": (
+        {
+            "tool_calls": [
+                {"function": {"name": "acme", "arguments": '{"acme":"acme","id":"acme","n":["Acme"]}'}}
+            ]
+        },
+        {
+            "tool_calls": [
+                {"function": {"name": "acme", "arguments": '{"acme":"<acme>","id":"<acme>","n":["<Acme>"]}'}}
+            ]
+        },
+    ),
+    "arguments that are no JSON": (
+        {"function_call": {"arguments": 'acme {"'}},
+        {"function_call": {"arguments": '<acme> {"'}},
+    ),
+    "descriptions and examples of tools": (
+        {
+            "tools": [
+                {
+                    "name": "acme",
+                    "description": "of Acme",
+                    "input_schema": {
+                        "type": "object",
+                        "required": ["acme"],
+                        "properties": {
+                            "acme": {"type": "string", "enum": ["acme", "b"], "description": "Acme"}
+                        },
+                    },
+                }
+            ]
+        },
+        {
+            "tools": [
+                {
+                    "name": "acme",
+                    "description": "of <Acme>",
+                    "input_schema": {
+                        "type": "object",
+                        "required": ["acme"],
+                        "properties": {
+                            "acme": {"type": "string", "enum": ["<acme>", "b"], "description": "<Acme>"}
+                        },
+                    },
+                }
+            ]
+        },
+    ),
+    "system text": (
+        {"system": [{"type": "text", "text": "acme", "cache_control": {"type": "ephemeral"}}]},
+        {"system": [{"type": "text", "text": "<acme>", "cache_control": {"type": "ephemeral"}}]},
+    ),
+    "instructions and a plain input": (
+        {"instructions": "acme", "input": "acme", "model": "acme"},
+        {"instructions": "<acme>", "input": "<acme>", "model": "acme"},
+    ),
+    "items": (
+        {"input": [{"type": "function_call_output", "call_id": "acme", "output": "acme"}]},
+        {"input": [{"type": "function_call_output", "call_id": "acme", "output": "<acme>"}]},
+    ),
+    "encrypted reasoning stays, its summary does not": (
+        {"input": [{"type": "reasoning", "encrypted_content": "acme", "summary": [{"text": "acme"}]}]},
+        {"input": [{"type": "reasoning", "encrypted_content": "acme", "summary": [{"text": "<acme>"}]}]},
+    ),
+    "uses and results of tools": (
+        {"content": [{"type": "tool_use", "id": "acme", "name": "acme", "input": {"name": "acme"}}]},
+        {"content": [{"type": "tool_use", "id": "acme", "name": "acme", "input": {"name": "<acme>"}}]},
+    ),
+    "thoughts, never their signatures": (
+        {"content": [{"type": "thinking", "thinking": "acme", "signature": "acme"}]},
+        {"content": [{"type": "thinking", "thinking": "<acme>", "signature": "acme"}]},
+    ),
+    "base64 stays, a document of text does not": (
+        {
+            "a": [
+                {"type": "base64", "data": "acme"},
+                {"type": "text", "media_type": "text/acme", "data": "acme"},
+            ]
+        },
+        {
+            "a": [
+                {"type": "base64", "data": "acme"},
+                {"type": "text", "media_type": "text/acme", "data": "<acme>"},
+            ]
+        },
+    ),
+    "addresses that are to be fetched stay": (
+        {"image_url": {"url": "https://acme.example/a.png"}, "fileData": {"fileUri": "https://acme.example"}},
+        {"image_url": {"url": "https://acme.example/a.png"}, "fileData": {"fileUri": "https://acme.example"}},
+    ),
+    "gemini": (
+        {
+            "systemInstruction": {"parts": [{"text": "acme"}]},
+            "contents": [
+                {
+                    "role": "user",
+                    "parts": [
+                        {
+                            "functionCall": {"name": "acme", "args": {"type": "acme"}},
+                            "thoughtSignature": "acme",
+                        },
+                        {"functionResponse": {"name": "acme", "response": {"url": ["acme"]}}},
+                        {"inlineData": {"mimeType": "acme", "data": "acme"}},
+                    ],
+                }
+            ],
+        },
+        {
+            "systemInstruction": {"parts": [{"text": "<acme>"}]},
+            "contents": [
+                {
+                    "role": "user",
+                    "parts": [
+                        {
+                            "functionCall": {"name": "acme", "args": {"type": "<acme>"}},
+                            "thoughtSignature": "acme",
+                        },
+                        {"functionResponse": {"name": "acme", "response": {"url": ["<acme>"]}}},
+                        {"inlineData": {"mimeType": "acme", "data": "acme"}},
+                    ],
+                }
+            ],
+        },
+    ),
+    "metadata and variables of prompts": (
+        {"metadata": {"id": "acme"}, "prompt": {"id": "acme", "variables": {"name": "acme"}}},
+        {"metadata": {"id": "<acme>"}, "prompt": {"id": "acme", "variables": {"name": "<acme>"}}},
+    ),
+    "texts to embed": ({"input": ["acme", "b"]}, {"input": ["<acme>", "b"]}),
+    "what nobody knows is content": ({"new_field": {"said": ["acme"]}}, {"new_field": {"said": ["<acme>"]}}),
+}
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_content_is_masked_and_nothing_else(name: str) -> None:
+    value, expected = CONTENT[name]
+    assert with_words(orjson.dumps(value)) == expected
+
+
+def test_only_the_bytes_of_words_change() -> None:
+    text = rb'"\u0041cme \/ \u00e9\n\"ACME\""'
+    body = b'{ "n": 1.50e3, "messages" : [ {"content":' + text + b'} ] , "big":12345678901234567890 }'
+    out, used = mask(body)
+    marks = {word: mark for mark, word in used.items()}
+    assert out == body.replace(rb"\u0041cme", marks[b"Acme"]).replace(b"ACME", marks[b"ACME"])
+
+
+@pytest.mark.parametrize(
+    ("spelled", "word"),
+    [
+        (r'"Acme"', b"Acme"),
+        (r'"\u0041cme"', b"Acme"),
+        (r'"M\u00fcller"', "Müller".encode()),
+        ('"MÜLLER"', "MÜLLER".encode()),
+        ('"Mu\u0308ller"', "Mu\u0308ller".encode()),
+        (r'"{\"a\": \"M\\u00fcller\"}"', rb"M\u00fcller"),
+    ],
+)
+def test_a_word_is_found_however_json_spells_it(spelled: str, word: bytes) -> None:
+    """Within a text, JSON or none, it is kept as it is spelled there."""
+    body = b'{"content": ' + spelled.encode() + b"}"
+    out, used = mask(body)
+    assert list(used.values()) == [word]
+    assert len(MARK.findall(out)) == 1
+
+
+def test_in_arguments_a_word_is_the_same_however_json_spells_it() -> None:
+    """Clients write arguments anew: the marks of a conversation must not change with that."""
+    plain, escaped = ({"arguments": json.dumps({"a": "Müller"}, ensure_ascii=one)} for one in (False, True))
+    assert MARK.findall(mask(orjson.dumps(plain))[0]) == MARK.findall(mask(orjson.dumps(escaped))[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "expected"),
+    [
+        (["Acme", "Acme Corp"], "acme corp acme", "<acme corp> <acme>"),
+        (["cme", "acme"], "acme", "<acme>"),
+        (["ab cd", "cd ef"], "ab cd ef cd ef", "<ab cd> ef <cd ef>"),
+        (["acme"], "AcmeClient at acme.com", "<Acme>Client at <acme>.com"),
+        ([Expression(r"\bacme\b")], "acme acmes\nacme", "<acme> acmes\n<acme>"),
+        ([Expression(r"^acme")], "acme acme", "<acme> acme"),
+        ([Expression(r"\d{3}-\d{4}")], 'call "555-1234"\n', 'call "<555-1234>"\n'),
+        ([Expression("a b")], "a\nb a b", "a\nb <a b>"),
+        (["a/b"], "see a/b", "see <a/b>"),
+        ([".*"], "a .* b", "a <.*> b"),
+        (["straße"], "STRAßE strasse", "<STRAßE> strasse"),
+    ],
+)
+def test_the_first_word_wins_then_the_longest(words: list[Word], text: str, expected: str) -> None:
+    for value in (text, text.replace("/", r"\/")):
+        body = b'{"content":"' + orjson.dumps(value)[1:-1].replace(rb"\\/", rb"\/") + b'"}'
+        assert with_words(body, Words(words))["content"] == expected
+
+
+def test_what_looks_like_a_mark_is_masked_itself() -> None:
+    vocabulary = Vocabulary(b"k")
+    mark = vocabulary.mark(b"Acme").decode()
+    used: dict[bytes, bytes] = {}
+    out = masked(orjson.dumps({"content": f"{mark} Acme"}), WORDS, vocabulary, used)
+    first, second = MARK.findall(out)
+    assert (used[first], used[second], second) == (mark.encode(), b"Acme", mark.encode())
+
+
+def test_a_doubled_member_is_masked_both_times() -> None:
+    out, _ = mask(b'{"content":"Acme","a":"x","content":"Acme "}')
+    assert b"cme" not in out
+
+
+def test_halves_of_surrogate_pairs_hide_nothing() -> None:
+    out, _ = mask(rb'{"content":"\ud83d Acme","b":{"c":"Acme \udc00"}}')
+    assert b"cme" not in out
+    assert rb"\ud83d " in out and rb" \udc00" in out
+
+
+@pytest.mark.parametrize(
+    "body", [b"Acme", b'{"content":"Acme"', b'{"a":"\\u0041', b'{"a" "Acme"}', b'{"a":1} Acme']
+)
+def test_what_is_no_json_is_not_taken_for_masked(body: bytes) -> None:
+    with pytest.raises(NotJson):
+        mask(body)
+
+
+def test_what_is_nested_too_deep_is_not_taken_for_masked() -> None:
+    with pytest.raises(TooDeep):
+        mask(b'{"content":' + b"[" * 500 + b'"Acme"' + b"]" * 500 + b"}")
+
+
+def test_expressions_take_no_longer_where_others_never_end() -> None:
+    words = Words([Expression(r"(a+)+\$"), Expression(r"(x*)*y"), Expression(r"(.*)*z{3}q")])
+    out, used = mask(orjson.dumps({"content": "a" * 20_000 + "x" * 20_000}), words)
+    assert not used
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.sampled_from(["Acme", "an ACME\n", "Mül"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(value=JSON, indent=st.sampled_from([None, 2]), is_ascii=st.booleans())
+def test_putting_words_back_gives_the_same_bytes(value: Any, indent: int | None, is_ascii: bool) -> None:
+    body = json.dumps({"content": value}, indent=indent, ensure_ascii=is_ascii).encode("utf-8", "replace")
+    out, used = mask(body)
+    assert json.loads(MARK.sub(lambda match: used[match[0]], out)) == json.loads(body)
+    if not is_ascii:
+        assert MARK.sub(lambda match: used[match[0]], out) == body
+    texts = json.dumps(json.loads(out), ensure_ascii=False)
+    assert not re.search("acme", re.sub(r'"[^"]*":', "", texts), re.IGNORECASE)
