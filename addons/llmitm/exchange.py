@@ -119,6 +119,8 @@ class Attempt:
     """Name of the credential, never the key; None where the client's own key goes through."""
     credential_headers: tuple[tuple[bytes, Secret], ...] = ()
     """Put on after `Watch.before_send`, so that no leg that is shown or saved holds them."""
+    credential_query: tuple[tuple[bytes, Secret], ...] = ()
+    """The same for upstreams that look for a key in the URL: parameters that follow its query."""
     drop_headers: frozenset[bytes] = frozenset()
     """Lower-case names of client headers that do not travel on (our own keys, replaced keys)."""
     gateway: str | None = None
@@ -140,6 +142,9 @@ class UpstreamRequest:
     url: str
     headers: Headers
     body: Body
+    is_upgrade: bool = False
+    """A WebSocket's handshake: where it succeeds, the answer is status 101, and then `body` is what goes to
+    the upstream, and the pieces of the answer are what comes from it, frames in both directions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +225,16 @@ class Watch(Protocol):
     def on_piece(self, attempt: Attempt, piece: bytes) -> None:
         """A piece of the body came. Synchronous and quick: it stands on the data path."""
 
+    @property
+    def sees_messages(self) -> bool:
+        """Whether it wants to be told of a WebSocket's messages."""
+
+    def on_message(self, attempt: Attempt, content: bytes, *, is_text: bool, is_clients: bool) -> None:
+        """A whole message went by, either way. Only where `sees_messages`."""
+
+    def on_close(self, attempt: Attempt, code: int, reason: str, *, is_clients: bool) -> None:
+        """The first side to do so closed a WebSocket."""
+
     async def on_whole(self, attempt: Attempt, head: ResponseHead, body: bytes) -> ResponseHead:
         """Only after `on_head` asked for it. Returns the answer to go on with, `whole` set."""
 
@@ -239,6 +254,16 @@ class Unwatched:
         return head, False
 
     def on_piece(self, attempt: Attempt, piece: bytes) -> None:
+        pass
+
+    @property
+    def sees_messages(self) -> bool:
+        return False
+
+    def on_message(self, attempt: Attempt, content: bytes, *, is_text: bool, is_clients: bool) -> None:
+        pass
+
+    def on_close(self, attempt: Attempt, code: int, reason: str, *, is_clients: bool) -> None:
         pass
 
     async def on_whole(self, attempt: Attempt, head: ResponseHead, body: bytes) -> ResponseHead:
@@ -307,6 +332,12 @@ class Noted:
     """What the upstream calls the request."""
     answered: str | None = None
     """The model as the answer names it; None where it was not read, or is not told."""
+    reply_id: str | None = None
+    """What the answer calls itself; None as above."""
+    finishes: tuple[str, ...] = ()
+    """Why each of its choices ended; empty as above."""
+    span_id: str | None = None
+    """Of its span; None where the exchange is in no trace."""
     ending: str | None = None
     """Why it ended: `answered`, `truncated` (its answer broke off), `dropped` (nobody waited for it any
     more), or an `Ending` of the verdict table; None while it goes on."""
@@ -326,12 +357,6 @@ class Noted:
     """False: it cost at least that."""
 
 
-    reply_id: str | None = None
-    """What the answer calls itself; None as above."""
-    finishes: tuple[str, ...] = ()
-    """Why each of its choices ended; empty as above."""
-    span_id: str | None = None
-    """Of its span; None where the exchange is in no trace."""
 __all__ = [
     "Attempt",
     "Body",

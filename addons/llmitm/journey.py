@@ -18,8 +18,19 @@ from typing import Final
 
 import orjson
 
-from llmitm import __version__, calls_beside, listed, measured, paced, passed, routed, shaped, translated
-from llmitm.accept import endpoints, keys, limit_headers, limits
+from llmitm import (
+    __version__,
+    calls_beside,
+    listed,
+    measured,
+    paced,
+    passed,
+    realtime,
+    routed,
+    shaped,
+    translated,
+)
+from llmitm.accept import endpoints, keys, limit_headers, limits, subprotocols
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Failure, Limited, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHead, Usage, Watch
@@ -28,6 +39,7 @@ from llmitm.record.bodies import Seen, Watched
 from llmitm.record.entry import Entry, Outcome, entry
 from llmitm.route import calls, plan, providers
 from llmitm.route.search import NEVER_AGAIN
+from llmitm.secret import Redactor
 from llmitm.translate import peek
 from llmitm.translate.failures import reason, write_error, write_error_event
 from llmitm.world import World
@@ -65,6 +77,8 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                 steps = measured.answer(world, request)
             else:
                 kept.number = world.next_number()
+                if world.tracing is not None:
+                    world.tracing.begin(kept, request.headers)
                 steps = _trip(request, world, watch, kept)
             async with aclosing(steps):  # attempts are over before they are written down
                 async for step in steps:
@@ -77,8 +91,6 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         except Exception as error:
             # Ours. The client learns that, the log learns what; nothing more is sent upstream.
             log.exception("exchange %s broke", request.id)
-                if world.tracing is not None:
-                    world.tracing.begin(kept, request.headers)
             kept.error = f"{type(error).__name__}: {error}"
             kept.outcome = Outcome.GATEWAY_ERROR
             async for step in told.failure(Refused(500, "internal_error", "The gateway failed.")):
@@ -91,21 +103,26 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
     config = world.config
     match = endpoints.find(request.target, config)
     kept.endpoint = match.name
+    if world.tracing is not None:
+        world.tracing.routed(kept, injects=match.endpoint.injects)
+    is_upgrade = _is_upgrade(request)
     admission = keys.admit(
-        request.headers, request.query, match.endpoint, match.name, config, world.clock.now_s(), match.rest
+        request.headers,
+        request.query,
+        match.endpoint,
+        match.name,
+        config,
+        world.clock.now_s(),
+        match.rest,
+        subprotocols.offered(request.headers) if is_upgrade else (),
     )
     kept.auth_key = admission.name
     kept.dialect = endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers)
-    if _is_upgrade(request):
-        raise Refused(501, "not_supported", "WebSocket upgrades are not served yet.")
     asked = plan.Asked(
         id=request.id,
         endpoint=match.name,
         rest=_with_query(match.rest, admission.query),
         dialect=kept.dialect,
-    if world.tracing is not None:
-        world.tracing.routed(kept, injects=match.endpoint.injects)
-    is_upgrade = _is_upgrade(request)
         drop_headers=admission.drop_headers,
         deadline_s=kept.started_s + config.timeouts.exchange_s,
     )
@@ -119,6 +136,8 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         kept=kept,
     )
     match match.endpoint.kind:
+        case _ if is_upgrade:
+            steps = _live(trip)
         case "gateway":
             steps = _by_model(trip)
         case "cloudflare":
@@ -130,6 +149,14 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
             yield step
 
 
+async def _live(trip: routed.Trip) -> Steps:
+    """A WebSocket, to whoever the endpoint's other requests would go to."""
+    opening = await realtime.begin(trip)
+    async with aclosing(_limited(opening.steps, trip, models=opening.models)) as limited:
+        async for step in limited:
+            yield step
+
+
 async def _forwarded(trip: routed.Trip) -> Steps:
     """To the endpoint's target; the body streams unless it is short, or is there already."""
     request, kept = trip.request, trip.kept
@@ -138,6 +165,8 @@ async def _forwarded(trip: routed.Trip) -> Steps:
     if length is not None and length <= (PROMPT_BYTES if provider is None else HELD_BYTES):
         await request.body.whole(HELD_BYTES)
         kept.body_s = trip.world.clock.tick_s()
+        if kept.trace is not None:
+            kept.tell_asked(request.body.held or b"")
     elif provider is not None and shaped.needs_whole(trip.config, trip.asked.rest):
         await request.body.whole(trip.config.server.body_limit_bytes)
     kept.request_bytes = length or 0
@@ -305,6 +334,10 @@ async def resend(
     with entry(request, world.clock, world.sinks, world.price) as kept:
         kept.endpoint = endpoint
         kept.number = world.next_number()
+        if world.tracing is not None:
+            world.tracing.begin(kept, request.headers)
+            known = world.config.endpoints.get(endpoint)
+            world.tracing.routed(kept, injects=known is not None and known.injects)
         request = _watched(request, kept, world)
         told = _Told(request, kept, world)
         dialect = kept.dialect = endpoints.dialect_of(request.path, request.headers)
@@ -332,10 +365,6 @@ def _with_query(rest: bytes, query: bytes) -> bytes:
 async def _health(world: World, request: ClientRequest, *, is_ready: bool) -> Steps:
     """`/health` says that it lives, `/ready` whether it takes requests: not while it drains. What runs on
     this machine also learns how much is under way."""
-        if world.tracing is not None:
-            world.tracing.begin(kept, request.headers)
-            known = world.config.endpoints.get(endpoint)
-            world.tracing.routed(kept, injects=known is not None and known.injects)
     status = 503 if is_ready and world.is_draining else 200
     told: dict[str, object] = {"status": "draining" if world.is_draining else "ok", "version": __version__}
     if request.client.startswith(("127.", "[::1]", "::1")):
@@ -382,6 +411,11 @@ class _Told:
                 step = replace(step, headers=(*step.headers, (b"connection", b"close")))
             if self.request.header(b"x-debug") in (b"true", b"1"):
                 step = replace(step, headers=(*step.headers, *self._debug()))
+            if kept.trace is not None:
+                named = (b"x-llmitm-trace-id", kept.trace.trace_id.encode())
+                step = replace(step, headers=(*step.headers, named))
+            if step.status >= 300 and self._is_injecting():
+                step = _without_secrets(step, self.world.redact)
             self.head = step
             kept.status = step.status
             kept.is_stream = (step.header(b"content-type") or b"").startswith(b"text/event-stream")
@@ -396,6 +430,7 @@ class _Told:
     async def failure(self, error: Exception) -> Steps:
         """The error as an answer; as an error event and a cut where the answer had begun."""
         status, code, message, headers = _words(error)
+        message = self.world.redact(message)
         kept = self.kept
         kept.code = kept.code or code
         kept.error = kept.error or str(error) or message
@@ -409,11 +444,6 @@ class _Told:
             kept.is_cut = self.head is not None
         dialect = endpoints.dialect_of(self.request.path, self.request.headers)
         if self.head is None:
-            if kept.trace is not None:
-                named = (b"x-llmitm-trace-id", kept.trace.trace_id.encode())
-                step = replace(step, headers=(*step.headers, named))
-            if step.status >= 300 and self._is_injecting():
-                step = _without_secrets(step, self.world.redact)
             yield self.step(
                 refusal(dialect, status, code, message, self.request.id, headers, param),
             )
@@ -431,6 +461,11 @@ class _Told:
                 return
         raise UpstreamFailed(Failure.TRUNCATED, message) from error
 
+    def _is_injecting(self) -> bool:
+        """Whether the upstream was sent secrets that the client must not learn, or may have been."""
+        endpoint = self.world.config.endpoints.get(self.kept.endpoint or "")
+        return endpoint is None or endpoint.injects
+
     def _debug(self) -> Headers:
         last = self.kept.attempts[-1] if self.kept.attempts else None
         if last is None:
@@ -446,6 +481,15 @@ class _Told:
             ),
         }
         return tuple((name, _header_value(value)) for name, value in named.items() if value)
+
+
+def _without_secrets(head: ResponseHead, redact: Redactor) -> ResponseHead:
+    """Errors and redirects like to say back what they were sent: our keys are not for the client."""
+    headers = tuple((name, redact.of_bytes(value)) for name, value in head.headers)
+    whole = None if head.whole is None else redact.of_bytes(head.whole)
+    if whole is not head.whole:
+        headers = tuple(pair for pair in headers if pair[0].lower() != b"content-length")
+    return replace(head, headers=headers, whole=whole)
 
 
 def _header_value(text: str) -> bytes:

@@ -17,6 +17,8 @@ from llmitm.exchange import Dialect, Headers
 _VERSIONED: Final = re.compile(rb"/v1(?:beta)?(?=[/?]|\Z)")
 _UPLOAD: Final = re.compile(rb"/upload/v1(?:beta|alpha)?/")
 """Gemini's files are uploaded beside its other paths."""
+_LIVE: Final = b"/ws/"
+"""Gemini's live sessions are too."""
 _SEGMENT: Final = re.compile(rb"/([^/?]*)")
 _MODEL_CALL: Final = re.compile(
     rb":(?:generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)\Z"
@@ -43,7 +45,11 @@ def find(target: bytes, config: Config) -> Match:
         raise Refused(400, "invalid_path", "The request target must be a path that begins with one slash.")
     if b"#" in target or any(sign <= 0x20 or sign == 0x7F for sign in target):
         raise Refused(400, "invalid_path", "The path holds characters that must be percent-encoded.")
-    if _VERSIONED.match(target) or (_UPLOAD.match(target) and "upload" not in config.endpoints):
+    if (
+        _VERSIONED.match(target)
+        or target.startswith(_LIVE)
+        or (_UPLOAD.match(target) and "upload" not in config.endpoints)
+    ):
         name = config.default_endpoint
         if name is None:
             raise Refused(
@@ -79,6 +85,8 @@ def dialect_of(path: bytes, headers: Headers) -> Dialect:
     if path.endswith(b"/responses") or b"/responses/" in path:
         return Dialect.OPENAI_RESPONSES
     if b"/v1beta/" in path or b"/upload/v1" in path or _MODEL_CALL.search(path):
+        return Dialect.GEMINI
+    if path.startswith(_LIVE + b"google."):
         return Dialect.GEMINI
     names = {name.lower() for name, _ in headers}
     if b"anthropic-version" in names:

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from llmitm.accept import tickets
+from llmitm.accept import subprotocols, tickets
 from llmitm.config.schema import AuthKey, Config, Endpoint
 from llmitm.errors import Refused
 from llmitm.exchange import Headers
@@ -49,8 +49,10 @@ def admit(
     config: Config,
     now_s: float,
     path: bytes = b"",
+    protocols: tuple[bytes, ...] = (),
 ) -> Admission:
-    """Decides from the head alone. `path` is what stands below the endpoint.
+    """Decides from the head alone. `path` is what stands below the endpoint, `protocols` are the subprotocols
+    of a WebSocket's handshake.
 
     Raises:
         Refused: 400 for keys that contradict each other, 401 for one that is missing, unknown or expired,
@@ -58,6 +60,9 @@ def admit(
     """
     own = {value.strip() for name, value in headers if name.lower() == OWN} - {b""}
     others = [(name.lower(), _bare(value)) for name, value in headers if name.lower() in PLACES]
+    if protocols:
+        own |= subprotocols.own_keys(protocols)
+        others += [(b"", inner) for one in protocols if (inner := subprotocols.key_of(one)) is not None]
     in_query = {unquote_to_bytes(found[1]) for found in _QUERY_KEY.finditer(query)}
     # SDKs without a key send an empty one
     presented = ({value for _, value in others} | in_query) - {b""}
@@ -130,6 +135,11 @@ def _checked(key: AuthKey | None, endpoint_name: str, now_s: float) -> AuthKey:
     if key.allowed_endpoints and not any(fnmatchcase(endpoint_name, glob) for glob in key.allowed_endpoints):
         raise Refused(403, "endpoint_not_allowed", "This key may not use this endpoint.")
     return key
+
+
+def is_ours(value: bytes, config: Config) -> bool:
+    """Whether it is a key of the gateway's, or looks like one."""
+    return value.startswith(OURS) or _known(value, config) is not None
 
 
 def _unknown() -> Refused:

@@ -485,6 +485,8 @@ class Timeouts(Table):
     first_byte_s: Seconds = 120
     idle_s: Seconds = 120
     exchange_s: Seconds = 600
+    session_s: SecondsOrOff = 0
+    """Of an open WebSocket, which none of the others ends; 0: as long as both sides like."""
     header_s: Seconds = 15
 
 

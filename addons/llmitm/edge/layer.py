@@ -34,7 +34,6 @@ from mitmproxy.proxy.layers.http import (
     HttpRequestHook,
     HttpResponseHeadersHook,
     HttpResponseHook,
-    HttpStream,
     RequestData,
     RequestEndOfMessage,
     RequestHeaders,
@@ -50,9 +49,12 @@ from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 from llmitm.edge import masks
 from llmitm.edge.http1 import GatewayHttp1Server
 from llmitm.edge.http2 import Credit, GatewayHttp2Server
+from llmitm.edge.sockets import SocketStream, is_handshake
 from llmitm.errors import ClientGone, Refused, UpstreamFailed, too_large
 from llmitm.exchange import ClientRequest, ResponseHead
+from llmitm.live import FAILED
 from llmitm.secret import Redactor
+from llmitm.send.frames import close_frame
 
 log = logging.getLogger("llmitm")
 
@@ -191,7 +193,9 @@ class Trip:
         self.request = request
         self.upload: Upload
         self.task: asyncio.Task[None] | None = None
+        self.is_handshake = is_handshake(request)
         self._is_head_sent = False
+        self._is_switched = False
 
     def start(self, upload: Upload) -> None:
         self.upload = upload
@@ -211,6 +215,12 @@ class Trip:
         self.upload.fail(ClientGone())
         if self.task is not None:
             self.task.cancel("client left")
+
+    def leave(self) -> None:
+        """The session has come to its end on the client's side: what is left to say to the upstream is said
+        whether or not the client's connection is still there."""
+        self.upload.end()
+        self.layer.handler.transports.pop(self, None)  # type: ignore[call-overload]
 
     def _over(self, task: asyncio.Task[None]) -> None:
         handler, layer = self.layer.handler, self.layer
@@ -262,6 +272,10 @@ class Trip:
         async with aclosing(self.layer.host.carry(self._client_request(), self.stream.flow)) as steps:  # type: ignore[type-var]
             async for step in steps:
                 if isinstance(step, ResponseHead):
+                    if self.is_handshake:
+                        await self._switch(step)
+                    if self._is_switched:
+                        continue
                     if step.whole is not None:
                         await self._push_whole(step, step.whole)
                         # the generator runs on to its own end: it has books to write
@@ -325,6 +339,18 @@ class Trip:
             )
         await self._drain()
 
+    async def _switch(self, head: ResponseHead) -> None:
+        """From here on the stream is a WebSocket, unless the handshake was refused."""
+        if head.status != 101:
+            self.upload.end()
+            return
+        response = self._response(head)
+        response.data.content = b""
+        stream_id = self.stream_id
+        end = ResponseEndOfMessage(stream_id)
+        await self._push(ResponseHeaders(stream_id, response, end_stream=True), end)
+        self._is_head_sent = self._is_switched = True
+
     async def _push_head(self, head: ResponseHead) -> None:
         response = self._response(head)
         is_http1 = self.layer.http2 is None
@@ -339,10 +365,22 @@ class Trip:
 
     async def _break_off(self, message: str) -> None:
         """Ends the client's leg in the open: an error status where none was sent yet, else a cut."""
+        self.upload.end()
+        if self._is_switched:
+            await self._break_off_session(message)
+            return
         try:
             await self._push(
                 ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR), last=True
             )
+        except _Left:
+            pass
+
+    async def _break_off_session(self, message: str) -> None:
+        """The same of a WebSocket: closed with 1011 unless it is closed already."""
+        close = ResponseData(self.stream_id, close_frame(FAILED, message, is_clients=False))
+        try:
+            await self._push(close, ResponseEndOfMessage(self.stream_id), last=True)
         except _Left:
             pass
 
@@ -360,7 +398,7 @@ class Trip:
         if layer.streams.get(self.stream_id) is not stream:
             raise _Left
         await layer.handler.server_event(Pushed(self.stream_id, parts))
-        while stream._paused is not None:  # a hook runs, or somebody holds the flow
+        while stream._paused is not None or stream.is_held:  # a hook runs, or somebody holds the flow
             await asyncio.sleep(0 if not stream.flow.intercepted else 0.02)
         if last:
             return
@@ -400,7 +438,9 @@ class JourneyConnection(HttpConnection):
             assert isinstance(stream, GatewayStream)
             trip = Trip(layer, stream, event.request)
             layer.trips[event.stream_id] = trip
-            if event.end_stream:
+            if trip.is_handshake:
+                trip.start(Upload(None, None))
+            elif event.end_stream:
                 trip.start(Upload(0, b""))
             elif event.request.stream:
                 trip.start(Upload(_announced_length(event.request), None))
@@ -413,14 +453,18 @@ class JourneyConnection(HttpConnection):
                 else:
                     at.upload.put(event.data)
         elif isinstance(event, RequestEndOfMessage):
-            if (at := layer.trips.get(event.stream_id)) is not None:
+            at = layer.trips.get(event.stream_id)
+            if at is not None and not at.is_handshake:
                 if at.task is None:
                     at.start(at.upload)
                 else:
                     at.upload.end()
         elif isinstance(event, RequestProtocolError):
             if (at := layer.trips.get(event.stream_id)) is not None:
-                at.cancel()
+                if event.code is ErrorCode.PASSTHROUGH_CLOSE and not at.stream.is_dropped:
+                    at.leave()
+                else:
+                    at.cancel()
         yield from ()
 
 
@@ -429,7 +473,7 @@ def _announced_length(request: http.Request) -> int | None:
     return int(value) if value.isdecimal() else None
 
 
-class GatewayStream(HttpStream):
+class GatewayStream(SocketStream):
     """One request and its answer on the client's side. Credentials are masked before any hook sees it."""
 
     vault: masks.Vault
@@ -499,6 +543,10 @@ class GatewayStream(HttpStream):
         if vault.got is not None and data.content and "content-length" in made.headers:
             made.headers["content-length"] = str(len(vault.got.restored(data.content)))
         return made
+
+    def bounds(self) -> tuple[int, Redactor | None]:
+        host = self._host()
+        return host.hold_limit_bytes, host.redactor
 
     def _host(self) -> Host:
         layer = self.context.layers[self.context.layers.index(self) - 1]

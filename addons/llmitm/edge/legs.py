@@ -20,6 +20,9 @@ from mitmproxy.proxy.layers.http import (
     HttpResponseHeadersHook,
     HttpResponseHook,
 )
+from mitmproxy.proxy.layers.websocket import WebsocketEndHook
+from mitmproxy.websocket import WebSocketData, WebSocketMessage
+from wsproto.frame_protocol import Opcode
 
 from llmitm.edge import masks
 from llmitm.exchange import (
@@ -34,6 +37,8 @@ from llmitm.exchange import (
 SHOWN_BYTES: Final = 2_097_152
 """How much of a streamed body a leg keeps to be shown."""
 REFRESH_S: Final = 0.5
+NOT_CLOSED: Final = 1006
+"""The code of a WebSocket whose connection ended without one."""
 
 
 class Tee:
@@ -121,12 +126,13 @@ class Legs:
         self._is_told = False
         self._answered_headers: list[tuple[bytes, bytes, bytes]] = []
         self._got: masks.HiddenBody | None = None
+        self._messages_bytes = 0
 
     async def before_send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamRequest | ResponseHead:
         leg, vault = self._make(attempt, request)
         self._leg, self._tee, self._sent, self._is_told = leg, Tee(), None, False
         held = request.body.held
-        if held is None and self._stage.wants_request(leg):
+        if held is None and not request.is_upgrade and self._stage.wants_request(leg):
             held = await request.body.whole(self._stage.hold_limit_bytes)
         if held:
             vault.sent = self._hidden(held, leg.request)
@@ -142,6 +148,8 @@ class Legs:
         if after == before:
             if held is not None:
                 return request if request.body.held is not None else _with(request, HeldBody(held))
+            if request.is_upgrade:
+                return request
             self._sent = Tee()
             return _with(request, _TeedBody(request.body, self._sent))
         fields, path = masks.restore(data.headers.fields, data.path, vault)
@@ -152,6 +160,7 @@ class Legs:
             url=origin + path.decode("latin-1"),
             headers=tuple(pair for pair in fields if pair[0].lower() != b"host"),
             body=request.body if held is None else HeldBody(_real(vault.sent, data.content or b"")),
+            is_upgrade=request.is_upgrade,
         )
 
     async def on_head(self, attempt: Attempt, head: ResponseHead) -> tuple[ResponseHead, bool]:
@@ -160,6 +169,11 @@ class Legs:
         self._keep_sent(leg)
         leg.response = self._response(head)
         await self._trigger(HttpResponseHeadersHook(leg))
+        if head.status == 101:
+            leg.websocket = WebSocketData()
+            leg.response.data.content = b""
+            await self._trigger(HttpResponseHook(leg))
+            return head, False
         wants_whole = head.whole is None and self._stage.wants_response(leg)
         if head.whole is not None:
             # complete already: it can be paused and edited at no cost
@@ -172,9 +186,33 @@ class Legs:
         assert leg is not None and leg.response is not None
         if is_killed(leg):
             raise Killed
-        if self._tee.add(piece):
+        if leg.websocket is None and self._tee.add(piece):
             leg.response.data.content = self._stage.shown(self._tee.content(), leg.response)
             self._stage.refresh(leg)
+
+    @property
+    def sees_messages(self) -> bool:
+        return True
+
+    def on_message(self, attempt: Attempt, content: bytes, *, is_text: bool, is_clients: bool) -> None:
+        leg = self._leg
+        assert leg is not None
+        if leg.websocket is None:
+            return
+        hidden = masks.HiddenBody.of(content, (), self._stage.redactor) if self._stage.redactor else None
+        shown = content if hidden is None else hidden.shown
+        kind = Opcode.TEXT if is_text else Opcode.BINARY
+        leg.websocket.messages.append(WebSocketMessage(kind, is_clients, shown))
+        self._messages_bytes += len(shown)
+        while self._messages_bytes > SHOWN_BYTES and len(leg.websocket.messages) > 1:
+            self._messages_bytes -= len(leg.websocket.messages.pop(0).content)
+        self._stage.refresh(leg)
+
+    def on_close(self, attempt: Attempt, code: int, reason: str, *, is_clients: bool) -> None:
+        shown = self._leg.websocket if self._leg is not None else None
+        if shown is not None:
+            shown.closed_by_client, shown.close_code = is_clients, code
+            shown.close_reason = self._stage.redact(reason)
 
     async def on_whole(self, attempt: Attempt, head: ResponseHead, body: bytes) -> ResponseHead:
         leg = self._leg
@@ -196,7 +234,14 @@ class Legs:
             leg.comment += f" (only the first {SHOWN_BYTES} bytes of the body are kept)"
         self._is_told = True
         leg.live = False
-        if error is None:
+        if leg.websocket is not None:
+            leg.websocket.timestamp_end = time.time()
+            if leg.websocket.close_code is None:
+                leg.websocket.close_code = NOT_CLOSED
+            if error is not None and leg.error is None:
+                leg.error = flow.Error(self._stage.redact(error))
+            await self._stage.trigger(WebsocketEndHook(leg))
+        elif error is None:
             await self._stage.trigger(HttpResponseHook(leg))
         else:
             if leg.error is None:

@@ -19,6 +19,7 @@ from typing import Final
 
 from mitmproxy.net import encoding
 
+from llmitm.accept import subprotocols
 from llmitm.exchange import Headers
 from llmitm.secret import Redactor
 
@@ -152,7 +153,7 @@ def hide(headers: Headers, target: bytes, redact: Redactor | None = None) -> tup
         if is_secret(lower):
             vault.headers.append((lower, value))
             masked = _masked(value)
-        elif redact is not None and (masked := redact.of_bytes(value)) is not value:
+        elif (masked := _text_masked(lower, value, redact)) is not value:
             vault.texts.append((lower, masked, value))
         else:
             if shown is not headers:
@@ -162,6 +163,13 @@ def hide(headers: Headers, target: bytes, redact: Redactor | None = None) -> tup
             shown = headers[:at]
         shown += ((name, masked),)
     return shown, target, vault
+
+
+def _text_masked(name: bytes, value: bytes, redact: Redactor | None) -> bytes:
+    """Without the secrets that stand in it; the very same where none does."""
+    if name == subprotocols.HEADER:
+        value = subprotocols.shown(value)
+    return value if redact is None else redact.of_bytes(value)
 
 
 def hide_answer(headers: Headers, redact: Redactor) -> tuple[Headers, list[tuple[bytes, bytes, bytes]]]:

@@ -27,7 +27,9 @@ log = logging.getLogger("llmitm")
 
 
 ASKED_BYTES: Final = 65_536
-"""Of a client's body that a trace tells of; of longer ones it tells nothing."""
+"""Of a client's body whose parameters a trace tells of; of longer ones it tells nothing."""
+SPOKEN_BYTES: Final = 1_048_576
+"""The same where it tells the words too."""
 
 
 class Outcome(StrEnum):
@@ -89,20 +91,22 @@ class Entry:
     ended_s: float | None = None
     request_bytes: int = 0
     response_bytes: int = 0
+    messages: tuple[int, int] | None = None
+    """Of a WebSocket: how many the client sent, and how many it was sent; None of anything else."""
     attempts: list[Noted] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     sent: Seen | None = None
     """The client's body, where it is kept or has to be counted."""
     given: Seen | None = None
     """The answer's body, where bodies are kept."""
-    is_quiet: bool = False
-    """Health checks and the like leave no line."""
     trace: Trace | None = None
     """None: it is in no trace."""
     asked: bytes | None = None
     """The client's body, where a trace tells of it."""
     said: Seen | None = None
     """The answer's body, where a trace tells of it."""
+    is_quiet: bool = False
+    """Health checks and the like leave no line."""
 
     def note(self, attempt: Attempt, clock: Clock) -> Noted:
         noted = Noted(
@@ -115,29 +119,35 @@ class Entry:
             host=_host_of(attempt.url),
             at_s=clock.now_s(),
             started_s=clock.tick_s(),
+            span_id=None if self.trace is None else new_span_id(),
         )
         self.attempts.append(noted)
-            span_id=None if self.trace is None else new_span_id(),
         return noted
 
     def took(self, body: bytes, clock: Clock) -> None:
         """The client's body is there whole."""
         self.request_bytes = len(body)
         self.body_s = clock.tick_s()
+        if self.trace is not None:
+            self.tell_asked(body)
+
+    def tell_asked(self, body: bytes) -> None:
+        """A trace is to tell what the client asked for."""
+        most_bytes = ASKED_BYTES if self.said is None else SPOKEN_BYTES
+        if self.trace is not None and self.trace.is_sampled and len(body) <= most_bytes:
+            self.asked = body
 
     def gave(self, piece: bytes, clock: Clock) -> None:
-        if self.trace is not None and self.trace.is_sampled and len(body) <= ASKED_BYTES:
-            self.asked = body
         """A piece of the answer's body goes to the client."""
         if self.first_byte_s is None:
             self.first_byte_s = clock.tick_s()
         self.response_bytes += len(piece)
         if self.given is not None:
             self.given.add(piece)
-
-    def of(self, attempt: Attempt) -> Noted | None:
         if self.said is not None:
             self.said.add(piece)
+
+    def of(self, attempt: Attempt) -> Noted | None:
         """What was noted of an attempt; None where it was never begun."""
         for noted in reversed(self.attempts):
             if noted.number == attempt.number:

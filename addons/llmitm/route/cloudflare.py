@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -101,6 +101,27 @@ def aim(target: Target, rest: bytes, dialect: Dialect, model: str | None, key: S
             url, header, renamed = _native(target, rest, dialect, model)
         case _:
             url, header, renamed = join(f"{_host(target)}/compat", _without_v1(rest)), b"authorization", None
+    found = _aim(target, url, renamed)
+    if key is None:
+        return found
+    put = (header, _bearer(key) if header == b"authorization" else key)
+    return replace(
+        found,
+        credential_headers=(*found.credential_headers, put),
+        drop_headers=found.drop_headers | KEY_HEADERS,
+    )
+
+
+def at_host(target: Target, rest: bytes) -> Aim:
+    """The address of `rest` (path and query) at the gateway host, without a provider's key.
+
+    Raises:
+        Refused: 400 for a path that makes no address.
+    """
+    return _aim(target, join(_host(target), rest), None)
+
+
+def _aim(target: Target, url: str, model: str | None) -> Aim:
     drop: set[bytes] = set()
     put: list[tuple[bytes, Secret]] = []
     add: list[tuple[bytes, bytes]] = []
@@ -111,15 +132,12 @@ def aim(target: Target, rest: bytes, dialect: Dialect, model: str | None, key: S
         # else a missing or deleted key silently moves the request to Cloudflare's own bill
         drop.add(NO_WHOLESALE)
         add.append((NO_WHOLESALE, b"true"))
-    if key is not None:
-        drop |= KEY_HEADERS
-        put.append((header, _bearer(key) if header == b"authorization" else key))
     return Aim(
         url=url,
         credential_headers=tuple(put),
         drop_headers=frozenset(drop),
         add_headers=tuple(add),
-        model=renamed,
+        model=model,
     )
 
 

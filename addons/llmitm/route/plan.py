@@ -186,7 +186,7 @@ def towards(
         deadline_s=asked.deadline_s,
         silence_s=asked.silence_s,
     )
-    return Planned(attempt=attempt, add_headers=_extra(options), model=chosen.model)
+    return Planned(attempt=attempt, add_headers=extra(options), model=chosen.model)
 
 
 def forward(asked: Asked, credential: Credential | None, config: Config, number: int = 1) -> Planned:
@@ -206,7 +206,7 @@ def forward(asked: Asked, credential: Credential | None, config: Config, number:
         proxy_url=proxy_of(config, asked.endpoint, credential),
         deadline_s=asked.deadline_s,
     )
-    return Planned(attempt=attempt, add_headers=_extra(credential))
+    return Planned(attempt=attempt, add_headers=extra(credential))
 
 
 def by_way(asked: Asked, way: Way, config: Config, number: int = 1) -> Planned:
@@ -238,7 +238,7 @@ def by_way(asked: Asked, way: Way, config: Config, number: int = 1) -> Planned:
         proxy_url=proxy_of(config, asked.endpoint, credential),
         deadline_s=asked.deadline_s,
     )
-    return Planned(attempt=attempt, add_headers=(*aim.add_headers, *_extra(credential)), model=aim.model)
+    return Planned(attempt=attempt, add_headers=(*aim.add_headers, *extra(credential)), model=aim.model)
 
 
 def target_of(gateway: Gateway, config: Config) -> cloudflare.Target:
@@ -253,7 +253,7 @@ def target_of(gateway: Gateway, config: Config) -> cloudflare.Target:
     )
 
 
-def _extra(options: ProviderOptions | None) -> Headers:
+def extra(options: ProviderOptions | None) -> Headers:
     """The operator's own headers of a credential."""
     if options is None:
         return ()

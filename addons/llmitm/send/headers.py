@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import quote
 
 from llmitm.errors import Refused
 from llmitm.exchange import Headers
+from llmitm.secret import Secret
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -24,6 +26,8 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
+UPGRADE: Final = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
+"""The hop's own part of a WebSocket's handshake."""
 _REQUEST_ONLY: Final = HOP_BY_HOP | {b"host", b"expect", b"http2-settings"}
 _FRAMING: Final = _REQUEST_ONLY | {b"content-length"}
 _NOT_DROPPABLE: Final = frozenset({b"", b"close", b"keep-alive", b"content-length"})
@@ -95,6 +99,16 @@ def as_text(name: bytes, value: bytes) -> tuple[str, str]:
     if _CONTROL.search(text) is not None:
         raise _unsendable(name, "The value", "holds control characters")
     return name.decode("ascii"), text
+
+
+def with_keys(url: str, keys: tuple[tuple[bytes, Secret], ...]) -> str:
+    """The URL with parameters that hold keys at the end of its query."""
+    if not keys:
+        return url
+    added = "&".join(f"{name.decode()}={quote(key.reveal(), safe='')}" for name, key in keys)
+    if "?" not in url:
+        return f"{url}?{added}"
+    return url + added if url.endswith(("?", "&")) else f"{url}&{added}"
 
 
 def _unsendable(name: bytes, what: str, why: str) -> Refused:

@@ -30,11 +30,20 @@ from multidict import CIMultiDict
 
 from llmitm.clock import Clock
 from llmitm.errors import Failure, LlmitmError, Refused, UpstreamFailed
-from llmitm.exchange import Attempt, Body, Headers, ResponseHead, UpstreamReply, UpstreamRequest
+from llmitm.exchange import (
+    Attempt,
+    Body,
+    Headers,
+    HeldBody,
+    ResponseHead,
+    UpstreamReply,
+    UpstreamRequest,
+)
 from llmitm.secret import Secret
 from llmitm.send.alarm import Alarm, Timeouts
-from llmitm.send.headers import as_text, forwardable_response, framed
+from llmitm.send.headers import UPGRADE, as_text, forwardable_response, framed, with_keys
 from llmitm.send.proxies import Route, route
+from llmitm.send.tunnel import Tunnel
 
 HEAD_LIMIT_BYTES: Final = 65_536
 """Of the status line, and of each header."""
@@ -86,14 +95,16 @@ class Upstream:
         pool, and that was closed before an answer came. That is the race with the server's own idle timeout.
         The second try goes over a fresh connection, and there is no third.
         """
-        body = request.body
+        body: Body = HeldBody() if request.is_upgrade else request.body
         length = body.length if body.held is None else len(body.held)
         is_body_less = not length and body.held is not None
         headers = framed(
             _without(request.headers, attempt.credential_headers), length, is_body_less=is_body_less
         )
         headers += [as_text(name, secret.reveal().encode()) for name, secret in attempt.credential_headers]
-        url = _url(request.url)
+        if request.is_upgrade:
+            headers += UPGRADE
+        url = _url(with_keys(request.url, attempt.credential_query))
         way = self._route(attempt.proxy_url)
         if way.credentials and url.scheme == "http":
             headers += way.credentials
@@ -105,6 +116,8 @@ class Upstream:
             for is_fresh in (False, True):
                 # a new one each time: aiohttp keeps the state of a try in it
                 outgoing = _outgoing(request.method, url, headers, body, way, alarm)
+                if request.is_upgrade:
+                    outgoing.tunnel = partial(Tunnel, body=request.body, clock=self._clock, host=alarm.host)
                 try:
                     return await self._try(outgoing, way, alarm, is_fresh=is_fresh)
                 except _Stale as stale:
@@ -115,7 +128,7 @@ class Upstream:
             alarm.stop()
             raise
 
-    async def _try(self, outgoing: _Outgoing, way: Route, alarm: Alarm, *, is_fresh: bool) -> _Reply:
+    async def _try(self, outgoing: _Outgoing, way: Route, alarm: Alarm, *, is_fresh: bool) -> UpstreamReply:
         """One try on one connection.
 
         Raises:
@@ -215,6 +228,8 @@ class _Outgoing(aiohttp.ClientRequest):
     # what `skip_auto_headers` would work out for each request anew
     _skip_auto_headers = CIMultiDict((name, None) for name in _NO_DEFAULTS)
     upload: _Upload | None = None
+    tunnel: Callable[..., Tunnel] | None = None
+    """What becomes of the connection once protocols are switched; None: they shall not be."""
 
     def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
         """Adds none."""
@@ -353,7 +368,7 @@ def _without(headers: Headers, replaced: tuple[tuple[bytes, Secret], ...]) -> He
 
 async def _answer(
     outgoing: _Outgoing, connection: Connection, link: _Link, way: Route, alarm: Alarm
-) -> _Reply:
+) -> UpstreamReply:
     """Sends the request on this connection and waits for the head of its answer."""
     protocol, transport = connection.protocol, connection.transport
     assert protocol is not None and transport is not None
@@ -372,7 +387,10 @@ async def _answer(
         response = await outgoing.send(connection)
         await response.start(connection)
         if response.status == 101:
-            raise UpstreamFailed(Failure.MALFORMED, f"{alarm.host}: switched protocols unasked")
+            if outgoing.tunnel is None:
+                raise UpstreamFailed(Failure.MALFORMED, f"{alarm.host}: switched protocols unasked")
+            alarm.stop()  # a session lasts as long as it lasts
+            return outgoing.tunnel(response, protocol, transport)
         if response.status == 407 and way.proxy is not None and outgoing.url.scheme == "http":
             raise UpstreamFailed(Failure.PROXY, "the proxy answered 407")
         return _Reply(response, protocol, transport, link, outgoing.upload, alarm)
