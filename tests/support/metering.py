@@ -28,6 +28,9 @@ api_key = "sk-one-key"
 [[providers.main.credentials]]
 name = "two"
 api_key = "sk-two-key"
+[budget]
+usd = 1000000
+tokens = {{daily = 1000000000}}
 [[auth_keys]]
 name = "laptop"
 key = "{laptop}"
