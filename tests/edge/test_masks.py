@@ -75,6 +75,13 @@ def test_unknown_headers_are_masked_by_name_or_by_what_they_hold(
     assert masks.restore(masked, target, vault) == (headers, b"/")
 
 
+def test_a_path_is_masked_by_what_it_holds() -> None:
+    target = b"/bot/sk-abcdefghijkl/x?key=known&q=known-secret"
+    shown, path, vault = masks.hide((), target, redactor())
+    assert path == b"/bot/***/x?key=***&q=***"
+    assert masks.restore(shown, path, vault) == ((), target)
+
+
 def test_an_answers_headers_are_masked_and_come_back() -> None:
     headers = (
         (b"set-cookie", b"session=opaque; Path=/"),

@@ -52,6 +52,8 @@ class Vault:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """(lower-case name, real value) in order."""
     query: list[tuple[bytes, bytes]] = field(default_factory=list)
+    path: tuple[bytes, bytes] | None = None
+    """As shown and as it is, where something in it looks like a key."""
     texts: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     """Of headers that only hold something secret: (lower-case name, shown value, real value)."""
     answered: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
@@ -64,7 +66,7 @@ class Vault:
 
     def __bool__(self) -> bool:
         """Whether a request that is played again needs it."""
-        return bool(self.headers or self.query or self.texts or self.sent)
+        return bool(self.headers or self.query or self.path or self.texts or self.sent)
 
 
 @dataclass(slots=True)
@@ -147,6 +149,9 @@ def hide(headers: Headers, target: bytes, redact: Redactor | None = None) -> tup
             return match[1] + b"=" + MASK
 
         target = _QUERY_KEY.sub(keep, target)
+    if redact is not None and (masked := redact.of_bytes(target)) is not target:
+        vault.path = (masked, target)
+        target = masked
     shown = headers
     for at, (name, value) in enumerate(headers):
         lower = name.lower()
@@ -224,6 +229,8 @@ def restore(headers: Headers, target: bytes, vault: Vault) -> tuple[Headers, byt
         headers = tuple(real)
     if vault.texts:
         headers = put_back(headers, vault.texts)
+    if vault.path is not None and target == vault.path[0]:
+        target = vault.path[1]
     if MASK in target:
         waiting = list(vault.query)
 
