@@ -80,6 +80,10 @@ shared-proof *args:
 bench-books *args:
     {{python}} tests/bench/books.py "$@"
 
+# what traces cost on the request path: the same gateway with them on and off, in turn
+bench-telemetry *args:
+    {{python}} tests/bench/telemetry.py "$@"
+
 # fifty thousand exchanges into SQLite and a real PostgreSQL: stopped, killed, a full disk; rows against requests
 ledger-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.ledger_proof "$@"

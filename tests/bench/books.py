@@ -60,7 +60,12 @@ def start(*words: str) -> subprocess.Popen[bytes]:
 
 
 async def compare(
-    ports: dict[tuple[str, bool], int], pids: dict[tuple[str, bool], int], rounds: int, duration_s: float
+    ports: dict[tuple[str, bool], int],
+    pids: dict[tuple[str, bool], int],
+    rounds: int,
+    duration_s: float,
+    *,
+    what: str = "books",
 ) -> None:
     asked = {"forward": bench.ASKED["serve"], "full": bench.ASKED["full"]}
     rates: dict[tuple[str, bool], list[float]] = {one: [] for one in ports}
@@ -75,7 +80,7 @@ async def compare(
             rates[one].append(len(done) / duration_s)
             costs[one].append((bench.cpu_s(pids[one]) - before_s) / len(done) * 1e6)
             delays[one] += done
-    print(f"{'':10}{'books':>6}{'req/s':>8}{'ratio':>8}{'CPU us':>9}{'p50 ms':>8}{'p99 ms':>8}{'MB':>6}")
+    print(f"{'':10}{what:>6}{'req/s':>8}{'ratio':>8}{'CPU us':>9}{'p50 ms':>8}{'p99 ms':>8}{'MB':>6}")
     for (path, has_books), seen in rates.items():
         one = (path, has_books)
         pairs = zip(rates[path, True], rates[path, False], strict=True)

@@ -204,21 +204,30 @@ def test_no_secret_and_nothing_that_was_said_is_in_any(collector: Collected, cli
     assert b"canary" not in sent
 
 
-def test_what_waits_is_sent_before_the_end_and_metrics_with_it(
+def test_what_waits_is_sent_before_the_end_with_metrics_and_words_where_they_are_wanted(
     provider: Backstage, collector: Collected, tmp_path: Path
 ) -> None:
-    text = CONFIG.format(url=provider.url, collector=collector.url).replace(
-        "flush_ms = 50", "flush_ms = 60000"
-    )
+    text = CONFIG.format(url=provider.url, collector=collector.url)
+    text = text.replace("flush_ms = 50", 'flush_ms = 60000\ncontent = true\ncompression = "gzip"')
     with Gateway(text, tmp_path, host="serve") as gateway:
-        headers = {"x-llmitm-key": KEY}
-        answer = httpx.post(
-            f"{gateway.url}/all/v1/chat/completions", json=chat(), headers=headers, trust_env=False
-        )
-    served, called = collector.trace(answer.headers["x-llmitm-trace-id"], 2, 1.0)
+        with openai.OpenAI(
+            base_url=f"{gateway.url}/all/v1", api_key="none", default_headers={"x-llmitm-key": KEY}
+        ) as sdk:
+            raw = sdk.chat.completions.with_raw_response.create(
+                **chat("claude-demo", stream=True, temperature=0.5)  # type: ignore[call-overload]
+            )
+            said = "".join(piece.choices[0].delta.content or "" for piece in raw.parse() if piece.choices)
+    _, called = collector.trace(raw.headers["x-llmitm-trace-id"], 2, 1.0)
+    assert json.loads(called["gen_ai.input.messages"]) == [
+        {"role": "user", "parts": [{"type": "text", "content": PROMPT}]}
+    ]
+    assert json.loads(called["gen_ai.output.messages"]) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": said}], "finish_reason": "stop"}
+    ]
+    assert (called["gen_ai.request.temperature"], called["gen_ai.request.stream"]) == (0.5, True)
     metrics = collector.metrics()
     ((labels, point),) = metrics["gen_ai.client.operation.duration"]
-    assert labels["gen_ai.request.model"] == "gpt-demo" and point.count == 1
+    assert labels["gen_ai.request.model"] == "claude-demo" and point.count == 1
     assert point.sum == pytest.approx(called.duration_s, abs=1e-3)
     used = {labels["gen_ai.token.type"]: point.sum for labels, point in metrics["gen_ai.client.token.usage"]}
     assert used == {

@@ -220,9 +220,9 @@ def _apply_overrides(
         places.pop("server.port", None)
     if host is not None:
         server["host"] = host
-    level = env.get("LLMITM_LOG", "").strip()
     if isinstance(telemetry := raw.get("telemetry"), dict):
         fill_in(telemetry, env, places)
+    level = env.get("LLMITM_LOG", "").strip()
     if level:
         log = raw.setdefault("log", {})
         if isinstance(log, dict):

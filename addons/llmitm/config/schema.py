@@ -585,6 +585,7 @@ class Config(Table):
     state: State = State()
     dashboard: Dashboard = Dashboard()
     log: Log = Log()
+    telemetry: Telemetry = Telemetry()
 
     source: Annotated[str, Field(exclude=True)] = "defaults"
     """The file it came from, or what stood in for one."""
@@ -608,7 +609,6 @@ class Config(Table):
         if endpoint.provider is not None:
             base = self.providers[endpoint.provider].base(endpoint.provider)
             if base is not None:
-    telemetry: Telemetry = Telemetry()
                 return base
         assert self.server.target_base is not None, "checked when it was loaded"
         return self.server.target_base

@@ -50,6 +50,7 @@ def world_or_exit(
 def _keep_tracing(made: world.World, folder: Path) -> None:
     from llmitm.record.traces.collector import HttpCollector  # an extra, and costs memory
     from llmitm.record.traces.tracing import Tracing
+    from llmitm.spoken import Spoken
 
     config = made.config
     settings = config.telemetry
@@ -67,6 +68,7 @@ def _keep_tracing(made: world.World, folder: Path) -> None:
         made.redact,
         HttpCollector(settings, tls),
         labels=made.metrics.labels,
+        read=Spoken(made.redact, settings.content),
         instance=secrets.token_hex(8),
         scheme="https" if config.server.tls_cert is not None else "http",
     )

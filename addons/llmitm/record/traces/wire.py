@@ -8,7 +8,7 @@ two messages in a row are those of one that has the fields of both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Protocol
@@ -43,9 +43,7 @@ _NANO: Final = 1_000_000_000
 _SAMPLED, _KNOWS_PARENT, _REMOTE = 0x01, 0x100, 0x200
 _COMES_AGAIN: Final = 64
 """Characters of a text that may."""
-_ONCE: Final = frozenset(
-    {"llmitm.request.id", "gen_ai.response.id", "llmitm.upstream.request_id", "llmitm.cost.usd_nano"}
-)
+_ONCE: Final = frozenset({"llmitm.request.id", "gen_ai.response.id", "llmitm.upstream.request_id"})
 """What is different in each span."""
 
 type Labelled = tuple[Family, str]
@@ -74,20 +72,9 @@ def _value(value: Value) -> AnyValue:
             return AnyValue(array_value=ArrayValue(values=[_value(one) for one in value]))
 
 
-def _attribute(name: str, value: Value) -> bytes:
+@lru_cache(maxsize=8192, typed=True)
+def _known_attribute(name: str, value: Value) -> bytes:
     return _bytes(Message(attributes=[KeyValue(key=name, value=_value(value))]))
-
-
-_known_attribute: Final[Callable[[str, Value], bytes]] = lru_cache(maxsize=8192, typed=True)(_attribute)
-
-
-def _attributes(attributes: Mapping[str, Value]) -> Iterator[bytes]:
-    for name, value in attributes.items():
-        kind = type(value)
-        if kind is float or name in _ONCE or (kind is str and len(value) > _COMES_AGAIN):  # type: ignore[arg-type]
-            yield _attribute(name, value)
-        else:
-            yield _known_attribute(name, value)
 
 
 def span(one: Span) -> bytes:
@@ -105,7 +92,16 @@ def span(one: Span) -> bytes:
         end_time_unix_nano=max(int(one.ended_s * _NANO), int(one.began_s * _NANO)),
         status=None if one.error is None else Status(code=Status.STATUS_CODE_ERROR, message=one.error),
     )
-    return _bytes(message) + b"".join(_attributes(one.attributes))
+    pieces = []
+    for name, value in one.attributes.items():
+        match value:
+            case float():
+                message.attributes.add(key=name).value.double_value = value
+            case str() if name in _ONCE or len(value) > _COMES_AGAIN:
+                message.attributes.add(key=name).value.string_value = value
+            case _:
+                pieces.append(_known_attribute(name, value))
+    return _bytes(message) + b"".join(pieces)
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:
