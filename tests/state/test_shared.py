@@ -269,6 +269,25 @@ async def test_of_a_batch_of_which_nobody_knows_rather_too_much_is_counted(
     assert await ask(shared.kept, SEEN) == (total,)
 
 
+async def test_sums_go_on_where_the_store_came_back_empty(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    """Whoever comes first says what they were; what each has added meanwhile is told beside it."""
+    other = SharedStore(shared, clock, name="redis://there:6379/0")
+    await store.apply([replace(SUM, by=50), replace(SUM, key="over", by=1, ttl_s=1)])
+    await other.apply([SEEN])
+    shared.is_away = True
+    await store.apply([replace(SUM, by=5)])
+    await other.apply([LOOK])
+    await other.apply([replace(SUM, by=-7)])
+    shared.kept = MemoryStore(clock)
+    await back(store, shared, clock)
+    assert await ask(store, SEEN) == (55,)
+    await back(other, shared, clock)
+    outcome = await other.apply([SEEN, Count(key="over", by=0)])
+    assert (outcome.values, outcome.ends_s) == ((48, 0), (pytest.approx(596), None))
+
+
 async def test_a_refused_batch_adds_nothing_to_sums(
     store: SharedStore, shared: Away, clock: HandClock
 ) -> None:

@@ -56,6 +56,11 @@ class Debts:
             if isinstance(step, Count) and step.is_lasting and step.by and (step.by > 0 or not is_unsure):
                 self._owe_sum(step)
 
+    def owed_sum(self, key: str) -> int:
+        """What was added here and has not been told."""
+        step = self._sums.get(key)
+        return 0 if step is None else step.by
+
     def _owe_sum(self, step: Count) -> None:
         before = self._sums.get(step.key)
         by = step.by + (before.by if before is not None else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from llmitm.clock import Clock
@@ -28,7 +29,8 @@ class SharedStore:
     Local windows, counts and places begin empty. Marks do not: those that this process has seen stand, such
     as a key that was revoked, still do, and lasting counts go on from what was last seen of them. When the
     shared store is back it is told of the marks that were set or taken away meanwhile, of what was added to
-    lasting counts, and of places that it still counts although they were given back.
+    lasting counts, and of places that it still counts although they were given back. Where it came back
+    empty, lasting counts go on there from what was last seen of them, too.
     """
 
     def __init__(self, shared: Store, clock: Clock, *, name: str) -> None:
@@ -38,6 +40,8 @@ class SharedStore:
         self._clock = clock
         self._name = name
         self._debts = Debts()
+        self._sums: set[str] = set()
+        """Keys of lasting counts that were seen there."""
         self._away_since_s: float | None = None
         self._again_s = 0.0
         self._trial: asyncio.Task[None] | None = None
@@ -72,6 +76,7 @@ class SharedStore:
                     self._local.note_mark(key, outcome.values[at], outcome.ends_s[at])
                 case Count(key=key, is_lasting=True) if not self.is_local:
                     self._local.note_sum(key, outcome.values[at], outcome.ends_s[at])
+                    self._sums.add(key)
                 case Lease(is_over=True) if outcome.refused is None and self._local.holds(step):
                     await self._local.apply([step])
 
@@ -103,6 +108,7 @@ class SharedStore:
         self._again_s = self._clock.tick_s() + AGAIN_S
         try:
             await self._shared.apply([Mark(key="")])
+            await self._restore_sums()
             told = await self._debts.pay(self._local, self._shared)
             since_s, self._away_since_s = self._away_since_s, None
             told += await self._debts.pay(self._local, self._shared)  # of what came while it was told
@@ -112,6 +118,20 @@ class SharedStore:
         if since_s is not None:
             away_s = self._clock.tick_s() - since_s
             _log.info("state: %s is used again after %.1f s; changes told: %d", self._name, away_s, told)
+
+    async def _restore_sums(self) -> None:
+        """Where the shared store has lost them. Several processes may do so at once: the first one counts."""
+        looks = [Count(key=key, by=0, is_lasting=True) for key in self._sums]
+        if not looks:
+            return
+        here = await self._local.apply(looks)
+        there = await self._shared.apply(looks)
+        for look, value, ends_s, other in zip(looks, here.values, here.ends_s, there.values, strict=True):
+            if not value:
+                self._sums.discard(look.key)
+            seen = value - self._debts.owed_sum(look.key)
+            if seen > 0 and not other:
+                await self._shared.apply([replace(look, by=seen, limit=seen, ttl_s=ends_s)])
 
     async def close(self) -> None:
         if self._trial is not None:
