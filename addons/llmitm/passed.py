@@ -153,7 +153,10 @@ class _Passed:
 
     async def _pinned(self, names: Sequence[str]) -> list[Choice[Candidate]] | None:
         """The account that knows one of the names; None where nobody is known to."""
-        every = [_choice(one) for one in siblings.speakers(self.sibling, self.trip.config, self.only)]
+        every = [
+            _choice(one, self.sibling.kind)
+            for one in siblings.speakers(self.sibling, self.trip.config, self.only)
+        ]
         found = await self.trip.world.pins.only(names, every)
         return found if len(found) < len(every) else None
 
@@ -165,7 +168,7 @@ class _Passed:
             return pinned
         else:
             found = siblings.one_provider(self.sibling, config, self.only)
-        return [_choice(one) for one in found]
+        return [_choice(one, self.sibling.kind) for one in found]
 
     def _make(self, found: Found[Candidate], number: int) -> Steps:
         trip, sibling, chosen = self.trip, self.sibling, found.choice.value
@@ -221,11 +224,12 @@ class _Passed:
         )
 
 
-def _choice(one: Candidate) -> Choice[Candidate]:
+def _choice(one: Candidate, kind: str) -> Choice[Candidate]:
     return Choice(
         provider=one.provider,
         credential=one.credential.name if one.credential else None,
-        model=one.model,
+        # a key that is refused for files, or has asked for too many, still serves models
+        model=one.model or f"[{kind}]",
         weight=one.options.weight,
         value=one,
         has_credential=one.credential is not None,
