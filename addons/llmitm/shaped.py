@@ -27,7 +27,7 @@ from llmitm.route.plan import Asked
 from llmitm.shape import payload
 from llmitm.shape.headers import Flags
 from llmitm.shape.payload import Rules, When
-from llmitm.shape.splice import Edit, NotAnObject, Unfit, edited
+from llmitm.shape.splice import Edit, NotAnObject, Unfit
 from llmitm.translate import peek
 from llmitm.translate.notes import Notes
 
@@ -134,7 +134,7 @@ class Shaping:
         if not edits:
             return body
         try:
-            body, unfit = edited(body, edits)
+            body, unfit = edits.apply(body)
         except NotAnObject as error:
             unfit = [(edit, Unfit("", str(error))) for edit in edits]
         for edit, one in unfit:

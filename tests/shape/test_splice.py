@@ -269,7 +269,10 @@ def test_edits_mean_what_they_mean_on_plain_values(
     case: tuple[str, Any, list[tuple[Kind, tuple[str, ...], Any]]],
 ) -> None:
     body, document, edits = case
-    made = after(body, *(edit(kind, ".".join(parts), text_of(value)) for kind, parts, value in edits))
+    made_of = [edit(kind, ".".join(parts), text_of(value)) for kind, parts, value in edits]
+    made = after(body, *made_of)
+    nothing = edit("filter", "no-such-name")  # after it, in no order of kinds, all goes the longer way
+    assert after(body, nothing, *made_of) == made
     for kind, parts, value in edits:
         applied(document, kind, parts, value)
     assert list_of(read(made)) == list_of(document)

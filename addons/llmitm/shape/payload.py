@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from llmitm.exchange import Dialect, Headers
-from llmitm.shape.splice import Edit
+from llmitm.shape.splice import Edit, Edits
 
 type When = Literal["before", "after"]
 
@@ -110,18 +110,20 @@ class Chosen:
 
     rules: tuple[tuple[Rule, tuple[Match, ...]], ...]
     """Each with the conditions one of whose headers must match yet; none where nothing more is asked."""
-    edits: tuple[Edit, ...] | None
+    edits: Edits | None
     """Of all of them; None where it depends on headers."""
 
-    def of(self, headers: Headers) -> tuple[Edit, ...]:
+    def of(self, headers: Headers) -> Edits:
         """What is changed for a client with these headers."""
         if self.edits is not None:
             return self.edits
-        return tuple(
-            edit
-            for rule, matches in self.rules
-            if not matches or any(match.fits_headers(headers) for match in matches)
-            for edit in rule.edits
+        return Edits(
+            [
+                edit
+                for rule, matches in self.rules
+                if not matches or any(match.fits_headers(headers) for match in matches)
+                for edit in rule.edits
+            ]
         )
 
 
@@ -165,5 +167,5 @@ class Rules:
             if rule.when == call.when and fitting:
                 found.append((rule, () if any(not one.headers for one in fitting) else fitting))
         is_sure = not any(matches for _, matches in found)
-        edits = tuple(edit for rule, _ in found for edit in rule.edits)
+        edits = Edits([edit for rule, _ in found for edit in rule.edits])
         return Chosen(tuple(found), edits if is_sure else None)

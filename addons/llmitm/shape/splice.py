@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -18,6 +18,11 @@ import msgspec
 from llmitm.shape.paths import EVERY, Name, Path, Segment
 
 type Kind = Literal["default", "override", "filter"]
+type _Row = tuple[int, int, int, bytes | None]
+"""Where a member or element begins, where its value does, where that ends, and its new value: empty: it
+stays; None: it is gone."""
+
+_ORDER: Final[tuple[Kind, ...]] = ("default", "override", "filter")
 
 _B: Final = rb"[ \t\n\r]*+"
 _PLAIN: Final = rb'(?P<plain>"(?:[^"\\]|\\.)*+"|[-+.0-9A-Za-z]++)'
@@ -113,28 +118,89 @@ class _Item:
     is_gone: bool = False
 
 
-def edited(body: bytes, edits: tuple[Edit, ...]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
-    """The document after the edits, each of which sees what those before it left, and what did not fit.
+class Edits:
+    """Edits in the order in which they are made, each of which sees what those before it left."""
 
-    Raises:
-        NotAnObject: it is not a JSON object.
-    """
-    start = _after_blanks(body, 0)
-    if body[start : start + 1] != b"{":
-        raise NotAnObject("the body is not a JSON object")
-    root = _Node(body, start, len(body.rstrip(b" \t\n\r")))
-    unfit: list[tuple[Edit, Unfit]] = []
-    has_changed = False
-    for edit in edits:
-        changing = _Changing(edit)
+    __slots__ = ("_every", "_is_quick", "_made")
+
+    def __init__(self, every: Sequence[Edit]) -> None:
+        self._every = tuple(every)
+        kinds = [_ORDER.index(edit.kind) for edit in every]
+        names = [edit.path.segments[0] for edit in every]
+        self._is_quick = kinds == sorted(kinds) and all(
+            isinstance(name, Name) and b"\\" not in name.token for name in names
+        )
+        self._made = [_Changing(edit).made(1) for edit in every]
+
+    def __iter__(self) -> Iterator[Edit]:
+        return iter(self._every)
+
+    def __bool__(self) -> bool:
+        return bool(self._every)
+
+    def apply(self, body: bytes) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
+        """The document after the edits, and what did not fit.
+
+        Raises:
+            NotAnObject: it is not a JSON object.
+        """
+        start = _after_blanks(body, 0)
+        if body[start : start + 1] != b"{":
+            raise NotAnObject("the body is not a JSON object")
+        unfit: list[tuple[Edit, Unfit]] = []
         try:
-            has_changed = changing.walk(root, 0) or has_changed
+            made = self._quickly(body, start, unfit) if self._is_quick else None
+            return (self._slowly(body, start, unfit) if made is None else made), unfit
         except (RecursionError, _Broken):
             raise NotAnObject("the body is not valid JSON") from None
-        unfit += ((edit, one) for one in changing.unfit)
-    if not has_changed:
-        return body, unfit
-    return b"".join((body[:start], _text(root), body[root.end :])), unfit
+
+    def _slowly(self, body: bytes, start: int, unfit: list[tuple[Edit, Unfit]]) -> bytes:
+        root = _Node(body, start, len(body.rstrip(b" \t\n\r")))
+        has_changed = False
+        for edit in self._every:
+            changing = _Changing(edit)
+            has_changed = changing.walk(root, 0) or has_changed
+            unfit += ((edit, one) for one in changing.unfit)
+        return b"".join((body[:start], _text(root), body[root.end :])) if has_changed else body
+
+    def _quickly(self, body: bytes, start: int, unfit: list[tuple[Edit, Unfit]]) -> bytes | None:
+        """The same where names stand once and as they are; None where they do not."""
+        found = _scan(body, start, len(body))
+        spans = {row[0]: row for row in found}
+        if len(spans) < len(found) or any(b"\\" in token for token in spans):
+            return None
+        texts: dict[bytes, bytes | None] = {}  # what has become of members; None: they are gone
+        for edit, made in zip(self._every, self._made, strict=True):
+            name = edit.path.segments[0]
+            assert isinstance(name, Name)
+            token = name.token
+            if token not in texts and (row := spans.get(token)) is not None:
+                texts[token] = body[row[2] : row[3]]
+            if (text := texts.get(token)) is None:
+                if edit.kind == "filter":
+                    continue
+                if made is None:
+                    changing = _Changing(edit)
+                    changing.made(1)
+                    unfit += ((edit, one) for one in changing.unfit)
+                else:
+                    texts[token] = made
+            elif len(edit.path.segments) > 1:
+                item = _Item(0, 0, 0, None, _whole(text))
+                changing = _Changing(edit)
+                if changing.go_on(item, 0):
+                    texts[token] = _text(item.node)
+                unfit += ((edit, one) for one in changing.unfit)
+            elif edit.kind != "default":
+                texts[token] = edit.text if edit.kind == "override" else None
+        rows = [(first, begin, end, texts.get(token, b"")) for token, first, begin, end in found]
+        added = [token + b":" + text for token, text in texts.items() if text and token not in spans]
+        return _rewritten(body, 0, len(body), rows, added)
+
+
+def edited(body: bytes, edits: Sequence[Edit]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
+    """See `Edits.apply`."""
+    return Edits(edits).apply(body)
 
 
 @dataclass(slots=True)
@@ -159,7 +225,7 @@ class _Changing:
             return isinstance(segment, Name) and self._add(node, segment, depth)
         has_changed = False
         for item in found:
-            if self._go_on(item, depth):
+            if self.go_on(item, depth):
                 item.has_changed = has_changed = True
         return has_changed
 
@@ -197,10 +263,10 @@ class _Changing:
             case _:
                 return isinstance(segment, Name) and self._put(items, segment, self.edit.text)
 
-    def _go_on(self, item: _Item, depth: int) -> bool:
+    def go_on(self, item: _Item, depth: int) -> bool:
         node = item.node
         if self.edit.kind == "override" and node.source[node.start : node.start + 1] == b"n":
-            made = self._made(depth + 1)  # null is as good as nothing
+            made = self.made(depth + 1)  # null is as good as nothing
             if made is None:
                 return False
             item.node = _whole(made)
@@ -211,10 +277,10 @@ class _Changing:
         """The objects that are missing on the way."""
         if self.edit.kind == "filter":
             return False
-        made = self._made(depth + 1)
+        made = self.made(depth + 1)
         return made is not None and self._put(node.opened(), segment, made)
 
-    def _made(self, depth: int) -> bytes | None:
+    def made(self, depth: int) -> bytes | None:
         """What the rest of the path is, with the value at its end; None where it cannot be made up."""
         made = self.edit.text
         for segment in reversed(self.edit.path.segments[depth:]):
@@ -244,32 +310,38 @@ def _text(node: _Node) -> bytes:
     """The value as it is now."""
     if node.items is None:
         return node.source[node.start : node.end]
-    parts: list[bytes] = []
-    copied_to = node.start
-    for start, end, new in _cuts(node):
-        parts += (node.source[copied_to:start], new)
-        copied_to = end
-    parts.append(node.source[copied_to : node.end])
-    return b"".join(parts)
-
-
-def _cuts(node: _Node) -> Iterator[tuple[int, int, bytes]]:
-    """The pieces of the text that are replaced, in order."""
-    assert node.items is not None
-    stood = node.stood
-    kept = [at for at, item in enumerate(stood) if not item.is_gone]
-    last = kept[-1] if kept else -1
-    for at, item in enumerate(stood[: last + 1]):
-        if item.is_gone:
-            yield item.start, stood[at + 1].start, b""  # with the comma and blanks after it
-        elif item.has_changed:
-            yield item.value_start, item.end, _text(item.node)
-    if last + 1 < len(stood):  # those at the end, with the comma and blanks before them
-        yield (stood[last].end if kept else stood[0].start), stood[-1].end, b""
+    rows: list[_Row] = []
+    for item in node.stood:
+        new = None if item.is_gone else _text(item.node) if item.has_changed else b""
+        rows.append((item.start, item.value_start, item.end, new))
     added = [item.token + b":" + _text(item.node) for item in node.items if item.start < 0]
+    return _rewritten(node.source, node.start, node.end, rows, added)
+
+
+def _rewritten(source: bytes, start: int, end: int, rows: Sequence[_Row], added: Sequence[bytes]) -> bytes:
+    """The slice of `source`, with the members or elements of the value in it rewritten, and others added."""
+    parts: list[bytes] = []
+    copied_to = start
+    kept = [at for at, row in enumerate(rows) if row[3] is not None]
+    last = kept[-1] if kept else -1
+    for at, (item_start, value_start, value_end, new) in enumerate(rows[: last + 1]):
+        if new is None:
+            parts.append(source[copied_to:item_start])
+            copied_to = rows[at + 1][0]  # with the comma and blanks after it
+        elif new:
+            parts += (source[copied_to:value_start], new)
+            copied_to = value_end
+    if last + 1 < len(rows):  # those at the end, with the comma and blanks before them
+        parts.append(source[copied_to : rows[last][2] if kept else rows[0][0]])
+        copied_to = rows[-1][2]
     if added:
-        at = stood[-1].end if stood else node.end - 1
-        yield at, at, b",".join([b""] * bool(kept) + added)
+        behind = rows[-1][2] if rows else source.rindex(b"}", start, end)
+        parts += (source[copied_to:behind], b",".join([b""] * bool(kept) + [*added]))
+        copied_to = behind
+    if not parts:
+        return source[start:end]
+    parts.append(source[copied_to:end])
+    return b"".join(parts)
 
 
 def _items(source: bytes, start: int, end: int) -> list[_Item]:
@@ -279,8 +351,28 @@ def _items(source: bytes, start: int, end: int) -> list[_Item]:
         _Broken: the text is not valid JSON.
     """
     is_object = source[start : start + 1] == b"{"
-    close, pattern = (b"}", _MEMBER) if is_object else (b"]", _ELEMENT)
-    found: list[_Item] = []
+    return [
+        _Item(
+            first,
+            value_start,
+            value_end,
+            _name_of(token) if is_object else None,
+            _Node(source, value_start, value_end),
+        )
+        for token, first, value_start, value_end in _scan(source, start, end)
+    ]
+
+
+def _scan(source: bytes, start: int, end: int) -> list[tuple[bytes, int, int, int]]:
+    """Names as they are spelled (empty in arrays), where each member or element begins, where its value does,
+    and where that ends. The object or array begins at `start` and ends by `end`.
+
+    Raises:
+        _Broken: the text is not valid JSON.
+    """
+    is_object = source[start : start + 1] == b"{"
+    close, matched = (b"}", _MEMBER.match) if is_object else (b"]", _ELEMENT.match)
+    found: list[tuple[bytes, int, int, int]] = []
     at = start + 1
     first = _after_blanks(source, at)
     if source[first : first + 1] == close:
@@ -288,20 +380,19 @@ def _items(source: bytes, start: int, end: int) -> list[_Item]:
     nested: _Nested | None = None
     after = b","
     while after == b",":
-        match = pattern.match(source, at)
+        match = matched(source, at)
         if match is None:
             raise _Broken
-        name = _name_of(match["name"]) if is_object else None
+        token = match["name"] if is_object else b""
         value_start, value_end = match.span("plain")
         if value_end >= 0:
             after, at = match["after"], match.end()
         else:
             nested = nested or _Nested(source, start, end)
             value_start = match.end()
-            value_end = nested.end_of(value_start, len(found) if name is None else name)
+            value_end = nested.end_of(value_start, _name_of(token) if is_object else len(found))
             after, at = _after(source, value_end)
-        item_start = match.start("name") if is_object else value_start
-        found.append(_Item(item_start, value_start, value_end, name, _Node(source, value_start, value_end)))
+        found.append((token, match.start("name") if is_object else value_start, value_start, value_end))
     if after != close:
         raise _Broken
     return found
