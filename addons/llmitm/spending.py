@@ -24,13 +24,13 @@ from llmitm.errors import Refused
 from llmitm.exchange import Noted, Usage
 from llmitm.record.cost import Cost
 from llmitm.record.entry import Entry
-from llmitm.record.ledger.spent import Sum, Untold
 from llmitm.record.prices import Prices
 from llmitm.route import calls, plan
 from llmitm.state.store import Step, Store
 from llmitm.translate import peek
 
 if TYPE_CHECKING:
+    from llmitm.record.ledger.spent import Sum, Untold
     from llmitm.routed import Trip
 
 log = logging.getLogger("llmitm")
@@ -253,6 +253,8 @@ class Spending:
         log.info("budgets: %d read from the ledger, %d of them used already", len(wanted), len(steps))
 
     def _guess(self, one: Untold, now_s: float) -> Sum:
+        from llmitm.record.ledger.spent import Sum  # costs memory where there is no ledger
+
         usage = Usage(
             input_tokens=one.request_bytes // (one.count * TEXT_BYTES_A_TOKEN),
             output_tokens=USUAL_ANSWER_TOKENS,

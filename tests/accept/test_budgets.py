@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmitm.accept.budgets import NANO, NOTHING, Budget, Charge, Spent, read, usd
 from llmitm.accept.estimate import Estimate
@@ -358,6 +360,62 @@ async def test_a_hundred_at_once_never_pass_a_budget_by_more_than_their_guesses_
     assert refused
     assert most - guess < sum(taken) <= most + wrong
     assert (await gates[0].spent()).popitem()[1] == sum(taken)
+
+
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("admit"), st.integers(0, 6), st.integers(0, 4)),
+        st.tuples(st.just("settle"), st.integers(0, 9), st.integers(0, 9)),
+        st.tuples(st.just("release"), st.integers(0, 9), st.just(0)),
+        st.tuples(st.just("pass"), st.sampled_from([1, 11, 13, 24]), st.just(0)),
+        st.tuples(st.just("change"), st.integers(0, 20), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@given(ACTS)
+def test_any_history_is_that_of_a_plain_sum(acts: list[tuple[str, int, int]]) -> None:
+    """Each day has what was begun in it: what it took, or what is guessed as long as that is not known."""
+
+    async def run() -> None:
+        gate = Gate({"tokens": {"daily": 10}})
+        taken: list[int] = []
+        days: list[int] = []
+        tickets: list[tuple[Ticket, int | None]] = []
+        released: set[int] = set()
+        most, hours = 10, 12
+        for act, first, second in acts:
+            match act:
+                case "admit":
+                    held = min(first + second, max(first, most))
+                    spent = sum(one for one, day in zip(taken, days, strict=True) if day == hours // 24)
+                    answer = Spent(tokens=second, usd_nano=0)
+                    if spent + held > most or (first > most > 0):
+                        await gate.refusal(first, answer=answer)
+                        continue
+                    tickets.append((await gate.admit(first, answer=answer), None))
+                    taken.append(held)
+                    days.append(hours // 24)
+                case "settle" if first < len(tickets):
+                    tickets[first] = tickets[first][0], second
+                    tickets[first][0].spend(Spent(tokens=second, usd_nano=0))
+                case "release" if first < len(tickets):
+                    ticket, told = tickets[first]
+                    if first not in released and told is not None:
+                        taken[first] = told
+                    released.add(first)
+                    await ticket.release()
+                case "pass":
+                    hours += first
+                    gate.clock.at_s += 3600 * first
+                case "change":
+                    most = first
+                    gate.config = config({"tokens": {"daily": most}})
+            there = (await gate.spent())["tokens all daily"]
+            assert there == sum(one for one, day in zip(taken, days, strict=True) if day == hours // 24)
+
+    asyncio.run(run())
 
 
 def test_a_counters_name_comes_from_the_configuration_alone() -> None:
