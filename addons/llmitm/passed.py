@@ -206,9 +206,7 @@ class _Passed:
         )
         steps = attempt(planned.attempt, sending, trip.world, trip.watch, trip.kept)
         steps = untouched.steps(steps if shaping is None else shaping.back(steps))
-        back = Back(
-            trip=trip, sibling=sibling, attempt=planned.attempt, choice=found.choice, base=chosen.base
-        )
+        back = Back(trip=trip, sibling=sibling, attempt=planned.attempt, choice=found.choice)
         return back.steps(steps)
 
     def _shaping(self, call: Call, chosen: Candidate) -> shaped.Shaping | None:

@@ -5,6 +5,7 @@ Addresses of the provider's in it, which clients go on to, are made to lead back
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -15,10 +16,10 @@ import orjson
 
 from llmitm.accept import tickets
 from llmitm.errors import Failure
-from llmitm.exchange import Attempt, ResponseHead
+from llmitm.exchange import Attempt, Dialect, ResponseHead
 from llmitm.missed import Missed
 from llmitm.route.choice import Choice
-from llmitm.route.pins import bare, made_in
+from llmitm.route.pins import made_in
 from llmitm.route.providers import Candidate
 from llmitm.route.siblings import Sibling
 from llmitm.route.verdict import Ending
@@ -30,6 +31,7 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 LEARN_BYTES: Final = 1_048_576
 """Of an answer that names what was made."""
 _UPLOAD_HEADERS: Final = frozenset({b"x-goog-upload-url", b"x-goog-upload-control-url"})
+_RESULTS: Final = re.compile(rb'("results_url"\s*:\s*)"https?://[^"/]+[^"]*?(?=/v1/messages/batches/)')
 _METERED: Final = frozenset({"images", "speech", "transcriptions", "rerank", "moderations", "compact"})
 _UNSENT: Final = frozenset(
     {Failure.REFUSED, Failure.DNS, Failure.TLS, Failure.PROXY, Failure.CONNECT_TIMEOUT}
@@ -44,7 +46,6 @@ class Back:
     sibling: Sibling
     attempt: Attempt
     choice: Choice[Candidate]
-    base: str
     _meter: Meter | None = None
 
     async def steps(self, steps: Steps) -> Steps:
@@ -104,11 +105,10 @@ class Back:
 
     def _addressed(self, head: ResponseHead, whole: bytes) -> ResponseHead:
         """Anthropic names the address of a batch's results; its library goes there with the client's key."""
-        here = _here(self.trip) or ""  # libraries take it to be below their base URL
-        mark = orjson.dumps(f"{self.base.removesuffix('/v1')}/v1/messages/batches/")[:-1]
-        if mark not in whole:
+        if self.sibling.dialect is not Dialect.ANTHROPIC_MESSAGES:
             return replace(head, whole=whole)
-        changed = whole.replace(mark, orjson.dumps(f"{here}/v1/messages/batches/")[:-1])
+        here = _here(self.trip) or ""  # libraries take it to be below their base URL
+        changed = _RESULTS.sub(lambda found: found[1] + orjson.dumps(here)[:-1], whole)
         headers = tuple(pair for pair in head.headers if pair[0].lower() != b"content-length")
         return replace(head, headers=headers, whole=changed)
 
@@ -125,7 +125,7 @@ class Back:
                 path = address.path[address.path.find("/upload/") :] if "/upload/" in address.path else None
                 pairs = dict(parse_qsl(address.query))
                 if path is not None and (upload_id := pairs.get("upload_id")):
-                    await trip.world.pins.pin(bare(upload_id), self.choice)
+                    await trip.world.pins.pin(upload_id, self.choice)
                     query = tickets.added(address.query, upload_id, trip.kept.auth_key, trip.config)
                     value = f"{here}{path}?{query}".encode("latin-1")
             headers.append((name, value))

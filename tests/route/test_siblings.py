@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmitm.config.schema import Config
 from llmitm.errors import Refused
@@ -266,3 +270,43 @@ def test_a_path_that_climbs_is_refused(rest: str) -> None:
     with pytest.raises(Refused) as caught:
         url_of(sibling, chosen, CHAT)
     assert caught.value.status == 400
+
+
+PIECES = (
+    "/",
+    "/v1",
+    "/upload",
+    "/files",
+    "/batches",
+    "/..",
+    "%2e",
+    "%2F",
+    ".",
+    "x",
+    ";",
+    ":",
+    "?",
+    "&",
+    "=",
+    "\\",
+)
+
+
+@given(
+    rest=st.lists(st.sampled_from(PIECES), max_size=12).map(lambda pieces: "/v1/files" + "".join(pieces)),
+    method=st.sampled_from(("GET", "POST", "DELETE")),
+    base=st.sampled_from(("http://h/v1", "http://h", "http://h/deep/v1")),
+)
+def test_no_path_leaves_the_providers_address(rest: str, method: str, base: str) -> None:
+    made = config(p={"base_url": base})
+    try:
+        sibling = find(method, rest.encode(), CHAT, allowed=["/v1/*"])
+        if sibling is None:
+            return
+        (chosen,) = speakers(sibling, made, None)
+        url = url_of(sibling, chosen, CHAT)
+    except Refused:
+        return
+    path = posixpath.normpath(unquote(urlsplit(url).path).replace("\\", "/"))
+    assert url.startswith(base)
+    assert path.startswith(urlsplit(base).path or "/v1")

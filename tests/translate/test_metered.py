@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmitm.exchange import Usage
 from llmitm.translate.metered import Batch, Lines, Meter, Metered, Tail
@@ -111,3 +113,26 @@ def test_results_line_by_line(
     if told is not None:
         assert (told.usage.input_tokens, told.usage.output_tokens) == usage
         assert (told.model, told.once, told.usage.tier) == (model, "b3", "batch")
+
+
+WORDS = st.sampled_from(
+    ("usage", "id", "name", "status", "completed", "done", "response", "result", "message", "model", "x")
+)
+COUNTS = st.sampled_from(
+    ("input_tokens", "output_tokens", "total_tokens", "promptTokenCount", "input_tokens_details")
+)
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | WORDS
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | COUNTS, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(told=ANYTHING, cut=st.integers(0, 400), step=st.integers(1, 50))
+def test_nothing_that_comes_raises(told: object, cut: int, step: int) -> None:
+    body = orjson.dumps(told)
+    for meter in (Tail(is_image=True), Batch(), Lines("b")):
+        read(meter, body, step)
+    for meter in (Tail(), Batch(), Lines("b")):
+        read(meter, body[:cut] + b"\n" + body, step)
