@@ -7,6 +7,7 @@ first, then the oldest messages; what cannot be read is left out.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class Spoken:
             case neutral.FileId(_, name):
                 return {"type": "file", **told, "file_id": self.redact(name)}
             case neutral.Base64(data):
-                return {"type": "uri", **told, "uri": f"sha256:{hashlib.sha256(data.encode()).hexdigest()}"}
+                return {"type": "uri", **told, "uri": f"sha256:{_digest(data)}"}
             case _:
                 return {"type": media.kind}
 
@@ -155,6 +156,14 @@ class Spoken:
         if len(clean) <= TEXT_CHARACTERS:
             return clean
         return f"{clean[:TEXT_CHARACTERS]} [{len(clean) - TEXT_CHARACTERS} more characters]"
+
+
+def _digest(data: str) -> str:
+    try:
+        content = base64.b64decode(data)
+    except ValueError:
+        content = data.encode("utf-8", "replace")
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_reply(said: Seen, dialect: Dialect, *, is_stream: bool) -> neutral.Reply | None:
