@@ -109,7 +109,7 @@ async def _read_json(sibling: Sibling, trip: Trip) -> Carried:
         body=trip.request.body,
         model=model or (models[0] if models else None),
         models=models,
-        ids=tuple(named_in(body, is_call=False)),
+        ids=tuple(named_in(body)),
         is_json=True,
         has_model=seen.model is not None and sibling.model is None,
         before_model=prefix,

@@ -229,13 +229,14 @@ async def _by_model(trip: routed.Trip) -> Steps:
     if (name := calls.read_models(request.method, trip.asked.rest)) is not None:
         yield _models(name, trip)
         return
-    if request.method != "POST" or calls.find(trip.asked.rest) is None:
+    call = calls.find(trip.asked.rest) if request.method == "POST" else None
+    if call is None:
         if (passing := await passed.begin(trip)) is not None:
             async with aclosing(_passed(passing, trip)) as steps:
                 async for step in steps:
                     yield step
             return
-    call = calls.read(request.method, trip.asked.rest)
+        call = calls.read(request.method, trip.asked.rest)
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.took(body, trip.world.clock)
     wanted = translated.wanted(call, request, body)

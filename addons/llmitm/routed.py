@@ -72,7 +72,7 @@ class Trip:
             larger_models=[one for one in larger(wanted.models, routing) if self.is_allowed(one)],
             find=lambda model: plan.of_model(model, self.asked.endpoint, self.config),
             order=lambda found: ordered(found, facts, routing.strategy, world.store),
-            keep=partial(world.pins.only, named) if (named := named_in(body)) else None,
+            keep=partial(world.pins.only, named) if (named := named_in(body, self.asked.dialect)) else None,
             health=world.health,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmitm.clock import SystemClock
+from llmitm.exchange import Dialect
 from llmitm.route.choice import Choice
 from llmitm.route.pins import MOST_PINS, Pins, made_in, named_in
 from llmitm.state.memory import MemoryStore
@@ -23,19 +24,21 @@ NAMED: dict[str, tuple[bytes, list[str]]] = {
     "Gemini's file by its address": (b'{"fileData":{"fileUri":"https://h/v1beta/files/abc"}}', ["abc"]),
     "a cache": (b'{"cachedContent":"cachedContents/c1"}', ["c1"]),
     "no JSON": (b'{"file_id":', []),
-    "a list": (b'[{"batch_id":"batch_1"}]', ["batch_1"]),
+    "a list": (b'[{"file_id":"file-1"}]', ["file-1"]),
 }
 
 
 @pytest.mark.parametrize(("body", "names"), NAMED.values(), ids=NAMED)
 def test_names_are_found_where_they_stand(body: bytes, names: list[str]) -> None:
     assert named_in(body) == names
+    marked = any(named_in(body, dialect) for dialect in Dialect)
+    assert marked == bool(names)
 
 
 def test_other_calls_name_more() -> None:
     body = b'{"input_file_id":"file-1","file_ids":["file-2",7],"x":{"training_file":"file-3"}}'
-    assert sorted(named_in(body, is_call=False)) == ["file-1", "file-2", "file-3"]
-    assert named_in(body) == []
+    assert sorted(named_in(body)) == ["file-1", "file-2", "file-3"]
+    assert not any(named_in(body, dialect) for dialect in Dialect)
 
 
 MADE: dict[str, tuple[bytes, list[str]]] = {

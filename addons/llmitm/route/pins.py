@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
+from llmitm.exchange import Dialect
 from llmitm.route.choice import Choice
 from llmitm.state.store import Mark, Store
 
@@ -34,16 +35,13 @@ _NAMES: Final = frozenset(
     }
 )
 _LISTS: Final = frozenset({"file_ids", "vector_store_ids", "part_ids"})
-_MARKS: Final = (
-    b'"previous_response_id"',
-    b'"conversation"',
-    b'"file_id"',
-    b'"batch_id"',
-    b'"fileUri"',
-    b'"file_uri"',
-    b'"cachedContent"',
-)
-"""What requests to models hold of these; no other of them is read for its names."""
+_MARKS: Final[Mapping[Dialect, tuple[bytes, ...]]] = {
+    Dialect.OPENAI_CHAT: (b'"file_id"',),
+    Dialect.OPENAI_RESPONSES: (b'"previous_response_id"', b'"conversation"', b'"file_id"'),
+    Dialect.ANTHROPIC_MESSAGES: (b'"file_id"',),
+    Dialect.GEMINI: (b'"fileUri"', b'"file_uri"', b'"cachedContent"'),
+}
+"""What calls of models hold of these; without one of them such a call is not read for its names."""
 _MADE: Final = ("id", "name", "output_file_id", "error_file_id")
 """Where answers name what they made."""
 
@@ -103,9 +101,10 @@ class Pins:
             self._known.popitem(last=False)
 
 
-def named_in(body: bytes, *, is_call: bool = True) -> list[str]:
-    """The ids in a request that only one account may know, in order. `is_call`: it is one of a model."""
-    if is_call and not any(mark in body for mark in _MARKS):
+def named_in(body: bytes, dialect: Dialect | None = None) -> list[str]:
+    """The ids in a request that only one account may know, in order. `dialect`: of a call of a model; None:
+    it is none."""
+    if dialect is not None and not any(mark in body for mark in _MARKS[dialect]):
         return []
     try:
         asked: Any = orjson.loads(body)
