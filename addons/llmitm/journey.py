@@ -10,6 +10,7 @@ nothing of who hosts it. Two rules shape it:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -51,6 +52,8 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 PROMPT_BYTES: Final = 65_536
 """Announced bodies up to this size are read whole before they are sent: one write instead of several."""
 _UNKNOWN: Final = Usage()
+GO_ON_S: Final = 20.0
+"""How often a session under limits counts what it has used, and keeps its places."""
 HELD_BYTES: Final = 1_048_576
 """The same where credentials rotate: what is held can be sent again."""
 
@@ -285,12 +288,17 @@ async def _limited(
         world.metrics.hit(hit)
         raise
     async with admitted as ticket:
+        going_on: asyncio.Task[None] | None = None
         try:
             async with aclosing(steps):  # it must have ended before what was used is read
                 async for step in steps:
                     if isinstance(step, ResponseHead):
                         if step.status >= 400:
                             ticket.settle(limits.NO_TOKENS)
+                        elif step.status == 101 and ticket.has_to_last:
+                            going_on = asyncio.create_task(
+                                _going_on(ticket, trip), name="limits of a session"
+                            )
                         step = replace(step, headers=limit_headers.merged(step.headers, ticket.headers()))
                     yield step
         except (Missed, Refused) as error:
@@ -298,10 +306,21 @@ async def _limited(
                 ticket.settle(limits.NO_TOKENS)
             raise
         finally:
+            if going_on is not None:
+                going_on.cancel()
             if kept.usage != _UNKNOWN:
                 ticket.settle(kept.usage)
             if charge is not None and spending is not None:
                 ticket.spend(spending.spent(kept, charge))
+
+
+async def _going_on(ticket: limits.Ticket, trip: routed.Trip) -> None:
+    kept, places_s = trip.kept, trip.config.timeouts.exchange_s
+    while True:
+        await trip.world.clock.sleep(min(GO_ON_S, places_s / 3))
+        if kept.usage != _UNKNOWN:
+            ticket.settle(kept.usage)
+        await ticket.go_on()
 
 
 def _models(name: str, trip: routed.Trip) -> ResponseHead:

@@ -149,11 +149,11 @@ async def test_a_forward_endpoint_with_a_provider_sends_its_key(provider: Provid
     assert entries[0].attempts[0].credential is not None
 
 
-async def test_what_is_not_served_yet_says_so(provider: Provider, tmp_path: Any) -> None:
+async def test_a_websockets_handshake_that_is_none_is_sent_nowhere(provider: Provider, tmp_path: Any) -> None:
     world, _ = world_of(provider, tmp_path)
     head, content = await ask(world, "/dev/v1/realtime", CHAT, upgrade="websocket")
-    assert head.status == 501
-    assert orjson.loads(content)["error"]["code"] == "not_supported"
+    assert head.status == 405
+    assert orjson.loads(content)["error"]["code"] == "method_not_allowed"
     await world.close()
     assert provider.count == 0
 

@@ -96,6 +96,7 @@ class Ticket:
         "_asked",
         "_charge",
         "_clock",
+        "_counted",
         "_is_gone",
         "_is_held",
         "_outcome",
@@ -116,6 +117,7 @@ class Ticket:
         self._outcome = Outcome(values=())
         self._taken_s = 0.0
         self._usage: Usage | None = None
+        self._counted: int | None = None
         self._charge = charge
         self._spent: Spent | None = None
         self._is_held = False
@@ -162,6 +164,22 @@ class Ticket:
         """Tells what its budgets are to be charged in truth; without it they keep the guess."""
         self._spent = spent
 
+    @property
+    def has_to_last(self) -> bool:
+        """Whether `go_on` is of use."""
+        return self._is_held and bool(self._wanted.steps)
+
+    async def go_on(self) -> None:
+        """Of what lasts longer than a place is kept: keeps its places, and counts what it has used by now.
+        Never raises."""
+        if not self._is_held:
+            return
+        places = [step for step in self._wanted.steps if isinstance(step, Lease)]
+        steps = (*self._settlement(), *places)
+        self._counted = self._used()
+        if steps:
+            await _to_its_end(self._apply(steps))
+
     async def release(self) -> None:
         """Ends it, once: later calls do nothing. Never raises: the answer is out."""
         if self._is_held:
@@ -199,7 +217,7 @@ class Ticket:
         age_s = self._age_s()
         for limit, step in zip(self._wanted.limits, self._wanted.steps, strict=True):
             if limit.counted is Counted.TOKENS and isinstance(step, Window):
-                if by := used - step.by:
+                if by := used - (step.by if self._counted is None else self._counted):
                     yield _changed(step, by, age_s)
 
     def _charged(self, spent: Spent | None) -> Iterator[Step]:

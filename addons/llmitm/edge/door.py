@@ -35,6 +35,7 @@ from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
 from llmitm.errors import ConfigError
 from llmitm.exchange import ClientRequest, ResponseHead, Unwatched
+from llmitm.live import GOING_AWAY
 from llmitm.secret import Redactor
 from llmitm.world import World
 
@@ -43,6 +44,8 @@ log = logging.getLogger("llmitm")
 DEAD_TARGET: Final = "http://127.0.0.1:9"
 HOLD_BYTES: Final = 1_048_576
 """Announced bodies up to this size are held by mitmproxy, so that its own hooks see them whole."""
+CLOSE_S: Final = 2.0
+"""How long sessions may take to close once there is no more time for them."""
 VAULTS: Final = 2000
 """How many recent client legs can be replayed with the key that they came with."""
 FORBIDDEN: Final = {
@@ -209,6 +212,11 @@ class Door:
         if world.in_flight:
             log.info("stopping: %d in flight, at most %g s", world.in_flight, limit_s)
         while world.in_flight and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.02)
+        for session in tuple(world.sessions):
+            session.stop(GOING_AWAY, "The gateway is shutting down.")
+        deadline_s = time.monotonic() + CLOSE_S
+        while world.sessions and time.monotonic() < deadline_s:
             await asyncio.sleep(0.02)
         if world.in_flight:
             log.warning("stopped with %d still in flight", world.in_flight)

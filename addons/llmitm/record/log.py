@@ -54,6 +54,7 @@ def fields_of(entry: Entry) -> dict[str, Any]:
         "output_tokens": entry.usage.output_tokens,
         "cost_usd": usd_of(entry.cost_usd_nano),
         "error": entry.error,
+        **({"messages": entry.messages, "code": entry.code} if entry.messages is not None else {}),
     }
 
 
@@ -84,6 +85,8 @@ def _human(entry: Entry) -> str:
     if known["total_ms"] is not None:
         parts.append(f"total {known['total_ms']:g} ms")
     parts.append(f"{_size(entry.request_bytes)} in, {_size(entry.response_bytes)} out")
+    if entry.messages is not None:
+        parts.append(f"{entry.messages[0]}+{entry.messages[1]} messages, {entry.code or 'not closed'}")
     if entry.usage.input_tokens is not None or entry.usage.output_tokens is not None:
         parts.append(f"{entry.usage.input_tokens or 0}+{entry.usage.output_tokens or 0} tokens")
     if known["cost_usd"] is not None:
