@@ -106,6 +106,7 @@ def test_a_plain_answer(gateway: Gateway, collector: Collected, client: httpx.Cl
     assert called["llmitm.cost.usd_nano"] > 0
     assert not served.is_error and not called.is_error
     assert 0 < called.duration_s <= served.duration_s
+    gateway.wait_for(f'"trace_id":"{trace_id}"')  # the log names it, too
     path, headers, body = collector.posts[0]
     assert (path, headers["authorization"]) == ("/v1/traces", "Bearer canary-of-the-collector")
     assert resource_of(body)["service.name"] == "gateway-under-test"

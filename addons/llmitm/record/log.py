@@ -55,6 +55,7 @@ def fields_of(entry: Entry) -> dict[str, Any]:
         "cost_usd": usd_of(entry.cost_usd_nano),
         "error": entry.error,
         **({"messages": entry.messages, "code": entry.code} if entry.messages is not None else {}),
+        **({"trace_id": entry.trace.trace_id} if entry.trace is not None else {}),
     }
 
 
