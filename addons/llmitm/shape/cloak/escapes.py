@@ -8,12 +8,9 @@ from typing import Final
 
 import orjson
 
-_ESCAPE: Final = re.compile(
-    rb"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\u([0-9a-f]{4})|\\(.)", re.IGNORECASE | re.DOTALL
-)
-_LETTER: Final = re.compile(
-    rb"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\u([0-9a-f]{4})()", re.IGNORECASE
-)
+_NUMBERED: Final = rb"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\u([0-9a-f]{4})"
+_ESCAPE: Final = re.compile(_NUMBERED + rb'|\\(["\\/bfnrt])', re.IGNORECASE)
+_LETTER: Final = re.compile(_NUMBERED + rb"|(?!)()", re.IGNORECASE)
 _SHORT: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 _MUST: Final = re.compile(rb'["\\\x00-\x1f]')
 _SHORTER: Final = {b"\n": b"\\n", b"\t": b"\\t", b"\r": b"\\r", b'"': b'\\"', b"\\": b"\\\\"}
@@ -30,7 +27,7 @@ def read(raw: bytes) -> bytes:
 class Places:
     """A text, and where its bytes stand in what it was read of."""
 
-    __slots__ = ("_raws", "_texts", "text")
+    __slots__ = ("_raws", "_texts", "has_escapes", "text")
 
     def __init__(self, raw: bytes, *, is_text: bool = False) -> None:
         """`raw` is a JSON string without its quotes, or a text of which only escapes by number are read."""
@@ -52,6 +49,7 @@ class Places:
         parts.append(raw[at:])
         self.text = b"".join(parts)
         self._texts, self._raws = texts, raws
+        self.has_escapes = len(raws) > 1
 
     def raw(self, place: int) -> int:
         """Where what begins or ends at `place` of the text stands, which is not within an escape."""

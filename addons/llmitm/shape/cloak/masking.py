@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Final
 
 import orjson
 
 from llmitm.shape.cloak.content import EXAMPLES, FREE, SCHEMAS, SPEAKERS, is_content
-from llmitm.shape.cloak.escapes import Places, read
+from llmitm.shape.cloak.escapes import Places, escaped, read
 from llmitm.shape.cloak.marks import Vocabulary
 from llmitm.shape.cloak.spans import Edit, Member, NotJson, edited, elements, members, value_of
 from llmitm.shape.cloak.words import Words
 
 _MOST_DEPTH: Final = 200
+_MOST_NESTED: Final = 4
+"""Texts in texts that are looked into."""
 _SIGNED: Final = re.compile(rb'"signature"')
 
 
@@ -64,6 +66,43 @@ def _mark(word: bytes, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> byte
     mark = vocabulary.mark(word)
     used[mark] = word
     return mark
+
+
+def _told(text: bytes, words: Words) -> Iterator[tuple[int, int, bytes]]:
+    """Where words stand in a text, also where that is JSON, as what tools answer often is, or has signs by
+    their numbers.
+
+    A word is what is meant, unless it cannot stand in JSON as it is: then it is as it is spelled, since JSON
+    must come of it again where its mark is copied.
+    """
+    found = [(first, last, text[first:last]) for first, last in words.spans(text)]
+    is_json = _is_json(text)
+    levels: list[Places] = []
+    while len(levels) < _MOST_NESTED and (is_json or b"\\u" in text):
+        level = Places(levels[-1].text if levels else text, is_text=not is_json)
+        if not level.has_escapes:
+            break
+        levels.append(level)
+        for begins, ends in words.spans(level.text):
+            word = level.text[begins:ends]
+            for places in reversed(levels):
+                begins, ends = places.raw(begins), places.raw(ends)
+            found.append((begins, ends, word if escaped(word) == word else text[begins:ends]))
+    at = 0
+    for first, last, word in sorted(found, key=lambda one: (one[0], -one[1])):
+        if first >= at:
+            yield first, last, word
+            at = last
+
+
+def _is_json(text: bytes) -> bool:
+    if text.lstrip()[:1] not in (b"{", b"["):
+        return False
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 class _Walk:
@@ -156,21 +195,14 @@ class _Walk:
         text = read(raw)
         if is_json and self._document(text, raw, start):
             return
-        if b"\\u" in text:
-            self._spelled(text, raw, start)
-        elif spans := self._words.spans(text):
+        if b"\\" in text:
+            spans = list(_told(text, self._words))
+        else:
+            spans = [(first, last, text[first:last]) for first, last in self._words.spans(text)]
+        if spans:
             places = Places(raw)
-            for first, last in spans:
-                self._put(start + places.raw(first), start + places.raw(last), text[first:last])
-
-    def _spelled(self, text: bytes, raw: bytes, start: int) -> None:
-        """Goes through a text in which letters may be escaped, as in JSON. A word is as it is spelled."""
-        letters = Places(text, is_text=True)
-        if spans := self._words.spans(letters.text):
-            places = Places(raw)
-            for span in spans:
-                first, last = letters.raw(span[0]), letters.raw(span[1])
-                self._put(start + places.raw(first), start + places.raw(last), text[first:last])
+            for first, last, word in spans:
+                self._put(start + places.raw(first), start + places.raw(last), word)
 
     def _put(self, start: int, end: int, word: bytes) -> None:
         self.edits.append((start, end, _mark(word, self._vocabulary, self._used)))
