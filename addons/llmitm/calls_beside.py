@@ -15,7 +15,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from llmitm.errors import Refused
+from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.exchange import Dialect, ResponseHead, Usage
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry
@@ -25,7 +25,7 @@ from llmitm.route.plan import Asked
 from llmitm.route.providers import Candidate
 from llmitm.route.search import Found, Search
 from llmitm.routed import Trip
-from llmitm.translate import completions, counting, embeddings, peek
+from llmitm.translate import completions, counting, embeddings
 from llmitm.translate.notes import Notes
 from llmitm.translated import Wanted, id_header, model_header
 
@@ -187,14 +187,20 @@ async def _whole(trip: _Beside, call: Call, bodies: Sequence[bytes], wanted: Wan
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         _add_up(trip.kept)
-    if call.task == "embed":
-        whole = embeddings.join([body for _, body in answers])
-    else:
-        joined = completions.Joined(_per_prompt(bodies[0]))
-        for at, (_, body) in enumerate(answers):
-            joined.add(at, body)
-        whole = joined.whole()
+    try:
+        whole = _joined(call, [body for _, body in answers], bodies[0])
+    except (ValueError, RecursionError):
+        raise UpstreamFailed(Failure.MALFORMED, "one of several answers cannot be read") from None
     yield replace(_head_of_all(answers[0][0]), whole=whole)
+
+
+def _joined(call: Call, answers: Sequence[bytes], asked: bytes) -> bytes:
+    if call.task == "embed":
+        return embeddings.join(answers)
+    joined = completions.Joined(completions.per_prompt(asked))
+    for at, body in enumerate(answers):
+        joined.add(at, body)
+    return joined.whole()
 
 
 async def _read(made: Steps) -> tuple[ResponseHead, bytes]:
@@ -212,7 +218,7 @@ async def _read(made: Steps) -> tuple[ResponseHead, bytes]:
 
 async def _streamed(trip: _Beside, call: Call, bodies: Sequence[bytes], wanted: Wanted) -> Steps:
     """One after another: choices of a later prompt begin where those of an earlier one have ended."""
-    joined = completions.Joined(_per_prompt(bodies[0]))
+    joined = completions.Joined(completions.per_prompt(bodies[0]))
     try:
         for at, body in enumerate(bodies):
             async with aclosing(trip.gateway(call, body, wanted)) as made:
@@ -229,12 +235,6 @@ async def _streamed(trip: _Beside, call: Call, bodies: Sequence[bytes], wanted: 
         yield joined.finish()
     finally:
         _add_up(trip.kept)
-
-
-def _per_prompt(body: bytes) -> int:
-    n = peek.top_level(body).get("n")
-    told = body[n[0] : n[1]] if n is not None else b""
-    return max(int(told), 1) if told.isdigit() else 1
 
 
 def _head_of_all(first: ResponseHead) -> ResponseHead:

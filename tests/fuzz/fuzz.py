@@ -67,7 +67,7 @@ def attempt(fuzzed: Fuzzed, found: Found, name: str, seed: int) -> None:
 
 def plainly(fuzzed: Fuzzed, found: Found, names: list[str], given: argparse.Namespace) -> None:
     until = time.monotonic() + given.seconds
-    weights = [WEIGHTS[name.partition(" ")[0]] for name in names]
+    weights = [WEIGHTS.get(name.partition(" ")[0], 1) for name in names]
     order = random.Random(given.seed).choices(names, weights, k=997)
     for n in range(given.inputs or sys.maxsize):
         if not given.inputs and n % 64 == 0 and time.monotonic() > until:

@@ -14,7 +14,18 @@ import orjson
 from fuzz.mutate import Mutator
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
-from llmitm.translate import failures, jsontext, media, models, pair, retry_times, sse
+from llmitm.translate import (
+    completions,
+    counting,
+    embeddings,
+    failures,
+    jsontext,
+    media,
+    models,
+    pair,
+    retry_times,
+    sse,
+)
 from llmitm.translate.dialects import CODECS
 from llmitm.translate.neutral import (
     End,
@@ -29,10 +40,69 @@ from llmitm.translate.neutral import (
     StreamEvent,
     UpstreamError,
 )
+from llmitm.translate.notes import Notes
 from llmitm.translate.target import Target
 from support.golden import ASKED, TARGETS, load
 
 NAMED: Final = (Dialect.ANTHROPIC_MESSAGES, Dialect.OPENAI_RESPONSES)
+BESIDE: Final[dict[str, list[dict[str, Any]]]] = {
+    "completions": [
+        {
+            "model": "m",
+            "prompt": ["one", "two"],
+            "n": 2,
+            "logprobs": 2,
+            "echo": True,
+            "stop": ["."],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "suffix": "",
+            "max_tokens": 16,
+        },
+    ],
+    "completion": [
+        {
+            "id": "cmpl-1",
+            "object": "text_completion",
+            "created": 1,
+            "model": "m",
+            "choices": [{"text": " a", "index": 1, "logprobs": None, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+        },
+    ],
+    "embed": [
+        {
+            "model": "m",
+            "input": ["one", "two", "three"],
+            "dimensions": 2,
+            "encoding_format": "base64",
+            "user": "u",
+        },
+        {
+            "model": "models/m",
+            "content": {"parts": [{"text": "a"}]},
+            "taskType": "X",
+            "outputDimensionality": 2,
+        },
+        {
+            "requests": [
+                {"model": "models/m", "content": {"parts": [{"text": "a"}, {"text": "b"}]}, "title": "t"}
+            ]
+        },
+    ],
+    "vectors": [
+        {
+            "object": "list",
+            "model": "m",
+            "data": [{"index": 0, "embedding": [0.5, -1]}, {"index": 1, "embedding": "AACAPw=="}],
+            "usage": {"prompt_tokens": 1, "total_tokens": 1, "cost": 0.1},
+        },
+        {"embedding": {"values": [0.5, 1]}, "usageMetadata": {"promptTokenCount": 1}},
+        {"embeddings": [{"values": [0.5]}, {"values": [1]}], "usageMetadata": {"promptTokenCount": 1}},
+    ],
+    "count": [{"object": "response.input_tokens", "input_tokens": 3}, {"totalTokens": 3}],
+}
+"""Of the calls beside those for an answer: what is asked, and what comes back."""
 OTHER_MODELS: Final = {
     Dialect.OPENAI_CHAT: ("gpt-4o", "deepseek-reasoner", "mistral-large", "qwen3"),
     Dialect.OPENAI_RESPONSES: ("gpt-4o", "o3", "gpt-5.6"),
@@ -95,7 +165,15 @@ class Fuzzed:
         self._asked = {dialect: asked_by(dialect) for dialect in Dialect}
         self.input: bytes = b""
         """The last one that was tried."""
-        self.names: dict[str, Callable[[], None]] = {"sse": self._sse, "failure": self._failure}
+        self.names: dict[str, Callable[[], None]] = {
+            "sse": self._sse,
+            "failure": self._failure,
+            "completions": self._completions,
+            "completion": self._completion,
+            "embed": self._embed,
+            "vectors": self._vectors,
+            "count": self._count,
+        }
         for dialect in Dialect:
             self.names[f"request {dialect}"] = partial(self._request, dialect)
             self.names[f"reply {dialect}"] = partial(self._reply, dialect)
@@ -149,8 +227,7 @@ class Fuzzed:
             upstream = self.rng.choice([one for one in Dialect if one is not dialect])
             made = pair.Translation(asked, self.rng.choice(self._upstreams[upstream]))
         except Refused as refused:
-            if not 400 <= refused.status < 500 or not refused.code or not refused.message:
-                raise Faulty(repr(refused)) from None
+            _valid_refusal(refused)
             return
         _valid(made.body)
         if (header := made.notes.header()) and (b"\n" in header or len(header) > 2_100):
@@ -248,6 +325,98 @@ class Fuzzed:
             media.sniffed(data)
         except Refused:
             pass
+
+    # ---- calls beside those for an answer
+
+    def _beside(self, kind: str) -> bytes:
+        self.input = self._mutator.mutated(orjson.dumps(self.rng.choice(BESIDE[kind])))
+        return self.input
+
+    def _completions(self) -> None:
+        body = self._beside("completions")
+        target = self.rng.choice(self._upstreams[self.rng.choice(list(Dialect))])
+        try:
+            for one in completions.split(body)[:3]:
+                made = pair.Translation(completions.read_request(one), target, client=completions.CODEC)
+                _valid(made.body)
+        except Refused as refused:
+            _valid_refusal(refused)
+
+    def _completion(self) -> None:
+        """One that passes, and one of several."""
+        body = self._beside("completion")
+        is_events = self.rng.random() < 0.5
+        text = b"data: " + body.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n\n" if is_events else body
+        beside = completions.OfCompletions(Dialect.OPENAI_CHAT, is_events=is_events)
+        joined = completions.Joined(2)
+        for piece in self._mutator.pieces(text):
+            beside.feed(piece)
+        beside.finish()
+        if is_events:
+            _valid_stream(joined.next(0) + joined.finish(), _PLAIN)
+            return
+        try:
+            joined.add(1, body)
+            _valid(joined.whole())
+        except (ValueError, RecursionError):
+            pass
+
+    def _embed(self) -> None:
+        body = self._beside("embed")
+        dialect = self.rng.choice((Dialect.OPENAI_CHAT, Dialect.GEMINI))
+        upstream = Dialect.GEMINI if dialect is Dialect.OPENAI_CHAT else Dialect.OPENAI_CHAT
+        named = "m" if dialect is Dialect.GEMINI else None
+        embeddings.renamed(body, "new")
+        try:
+            for one in embeddings.split(body, 2)[:3]:
+                embed = embeddings.read_embed(dialect, one, model=named, is_batch=b"requests" in one)
+                _valid(embeddings.Embedding(embed, self._upstreams[upstream][0]).body)
+        except Refused as refused:
+            _valid_refusal(refused)
+
+    def _vectors(self) -> None:
+        body = self._beside("vectors")
+        beside = embeddings.OfEmbeddings(Dialect.OPENAI_CHAT, is_events=False)
+        for piece in self._mutator.pieces(body):
+            beside.feed(piece)
+        beside.finish()
+        client = self.rng.choice((Dialect.OPENAI_CHAT, Dialect.GEMINI))
+        upstream = Dialect.GEMINI if client is Dialect.OPENAI_CHAT else Dialect.OPENAI_CHAT
+        embed = embeddings.Embed(
+            model="m", dialect=client, inputs=("a",) * self.rng.randrange(1, 3), is_batch=True, is_base64=True
+        )
+        try:
+            _valid(embeddings.Embedding(embed, self._upstreams[upstream][0]).reply(body))
+        except UpstreamError as error:
+            _valid_failure(error.failure, client)
+        try:
+            _valid(embeddings.join([body, body]))
+        except (ValueError, RecursionError):
+            pass
+
+    def _count(self) -> None:
+        if self.rng.random() < 0.5:
+            body = self._beside("count")
+            try:
+                counting.read_count(body)
+            except UpstreamError as error:
+                _valid_failure(error.failure, Dialect.GEMINI)
+            return
+        client = self.rng.choice(list(Dialect))
+        body = self._made("request", client)
+        counting.renamed(body, "new")
+        upstream = self.rng.choice([one for one in Dialect if one not in (client, Dialect.OPENAI_CHAT)])
+        try:
+            asked = counting.read_counted(client, body, "m")
+            counting.guessed(asked, "m", Notes(), is_strict=False)
+            _valid(counting.Counting(asked, self._upstreams[upstream][0]).body)
+        except Refused as refused:
+            _valid_refusal(refused)
+
+
+def _valid_refusal(refused: Refused) -> None:
+    if not 400 <= refused.status < 500 or not refused.code or not refused.message:
+        raise Faulty(repr(refused))
 
 
 def _read_sse(pieces: list[bytes], limit: int) -> list[sse.Event]:

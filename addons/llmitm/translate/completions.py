@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
-from llmitm.translate import jsontext, peek
+from llmitm.translate import jsontext
 from llmitm.translate.beside import Beside
 from llmitm.translate.chat import reply_in as chat_reply_in
 from llmitm.translate.chat.stops import write_stop
@@ -153,12 +151,23 @@ def split(body: bytes) -> list[bytes]:
     Raises:
         Refused: 400, there are too many, or none.
     """
-    prompts = top_object(body).get("prompt")
+    told = top_object(body)
+    prompts = told.get("prompt")
     if not isinstance(prompts, list) or _is_tokens(prompts) or len(prompts) == 1:
         return [body]
     if not 0 < len(prompts) <= MOST_PROMPTS:
         raise invalid("prompt", f"expected 1 to {MOST_PROMPTS} prompts")
-    return [peek.replace_member(body, "prompt", one) for one in prompts]
+    if not all(isinstance(one, str) or _is_tokens(one) for one in prompts):
+        raise invalid("prompt", "expected a string, or a list of them")
+    try:
+        return [jsontext.dumps({**told, "prompt": one}) for one in prompts]
+    except RecursionError:
+        raise invalid("", "The request body is nested too deep") from None
+
+
+def per_prompt(body: bytes) -> int:
+    """Choices that are asked for of each prompt."""
+    return max(count_if(top_object(body).get("n")) or 1, 1)
 
 
 # ---- replies
@@ -311,11 +320,7 @@ def read_reply(body: bytes) -> Reply:
     Raises:
         UpstreamError: it is none.
     """
-    try:
-        told = _as_chat(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return chat_reply_in.read_reply(body)
-    return chat_reply_in.read_reply(orjson.dumps(told))
+    return chat_reply_in.read_reply(_chat_of(body))
 
 
 class StreamReader:
@@ -328,21 +333,22 @@ class StreamReader:
 
     def read(self, event: Event) -> list[StreamEvent]:
         if event.data is not None and event.data != b"[DONE]":
-            try:
-                event = replace(event, data=orjson.dumps(_as_chat(orjson.loads(event.data))))
-            except orjson.JSONDecodeError:
-                pass  # the reader of chats says what is wrong with it
+            event = replace(event, data=_chat_of(event.data))
         return self._chat.read(event)
 
     def finish(self) -> list[StreamEvent]:
         return self._chat.finish()
 
 
-def _as_chat(told: JSON) -> JSON:
-    """Text where a chat has a message."""
+def _chat_of(body: bytes) -> bytes:
+    """With messages where texts are; what is no completion is left to those who read chats."""
+    try:
+        told: Any = jsontext.loads_fast(body)
+    except ValueError:
+        return body
     if not isinstance(told, dict) or not isinstance(told.get("choices"), list):
-        return told
-    return {**told, "choices": [_chat_choice(one) for one in told["choices"]]}
+        return body
+    return jsontext.dumps({**told, "choices": [_chat_choice(one) for one in told["choices"]]})
 
 
 def _chat_choice(choice: JSON) -> JSON:
@@ -379,16 +385,22 @@ class Joined:
         self._sse = SseReader()
 
     def add(self, at: int, body: bytes) -> None:
-        """The whole answer to prompt number `at`."""
-        told = orjson.loads(body)
+        """The whole answer to prompt number `at`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        told: Any = jsontext.loads_fast(body)
+        if not isinstance(told, dict) or not isinstance(told.get("choices"), list):
+            raise ValueError("no completion")
         self._head = self._head or told
-        self._choices += (self._moved(at, one) for one in told.get("choices") or ())
+        self._choices += (self._moved(at, one) for one in told["choices"])
         self._count(told)
 
     def whole(self) -> bytes:
         usage = {"usage": self._usage} if self._usage else {}
         head = {name: value for name, value in self._head.items() if name != "usage"}
-        return orjson.dumps({**head, "choices": self._choices, **usage})
+        return jsontext.dumps({**head, "choices": self._choices, **usage})
 
     def feed(self, at: int, piece: bytes) -> bytes:
         """The events of the answer to prompt number `at` that this piece completes; its end is kept back."""
@@ -405,15 +417,18 @@ class Joined:
         if not self._usage:
             return DONE
         told = {**self._head, "choices": [], "usage": self._usage}
-        return b"data: " + orjson.dumps(told) + b"\n\n" + DONE
+        return b"data: " + jsontext.dumps(told) + b"\n\n" + DONE
 
     def _shown(self, at: int, event: Event) -> bytes:
         if event.data == b"[DONE]":
             return b""
         try:
-            told: Any = orjson.loads(event.data or b"null")
-        except orjson.JSONDecodeError:
+            return self._moved_event(at, event)
+        except (ValueError, RecursionError):
             return event.raw
+
+    def _moved_event(self, at: int, event: Event) -> bytes:
+        told: Any = jsontext.loads_fast(event.data or b"null")
         if not isinstance(told, dict) or not isinstance(told.get("choices"), list):
             return event.raw
         names = ("id", "object", "created", "model")
@@ -422,7 +437,7 @@ class Joined:
             self._count(told)
             return b""
         choices = [self._moved(at, one) for one in told["choices"]]
-        return b"data: " + orjson.dumps({**told, **self._head, "choices": choices}) + b"\n\n"
+        return b"data: " + jsontext.dumps({**told, **self._head, "choices": choices}) + b"\n\n"
 
     def _moved(self, at: int, choice: Any) -> Any:
         if not isinstance(choice, dict):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Usage
 from llmitm.translate import jsontext, peek
 from llmitm.translate.beside import Beside
@@ -98,11 +99,12 @@ class Counting(Translation):
 
 
 def _counted(body: bytes, target: Target) -> bytes:
+    told = jsontext.loads(body)
     if target.dialect is Dialect.GEMINI:
-        named = peek.replace_member(body, "model", f"models/{target.model.removeprefix('models/')}")
-        return b'{"generateContentRequest":' + named + b"}"
+        named = {"model": f"models/{target.model.removeprefix('models/')}"}
+        return jsontext.dumps({"generateContentRequest": named | told})
     taken = _TAKEN[target.dialect]
-    return peek.edit(body, {name: None for name in peek.top_level(body) if name not in taken})
+    return jsontext.dumps({name: value for name, value in told.items() if name in taken})
 
 
 def read_count(body: bytes) -> int:
@@ -148,7 +150,11 @@ def guessed(asked: Request, model: str, notes: Notes, *, is_strict: bool) -> byt
     notes.adjusted("token-count-estimated")
     if is_strict:
         notes.refuse_strictly()
-    return write_count(asked.dialect, guess(asked, model), is_guess=True)
+    try:
+        count = guess(asked, model)
+    except RecursionError:
+        raise Refused(400, "invalid_request", "The request body is nested too deep.") from None
+    return write_count(asked.dialect, count, is_guess=True)
 
 
 class OfCounts(Beside):

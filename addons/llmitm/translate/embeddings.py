@@ -12,7 +12,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import orjson
 
@@ -76,11 +76,17 @@ def _read_openai(body: bytes, model: str | None) -> Embed:
         dialect=Dialect.OPENAI_CHAT,
         inputs=tuple(_inputs(given)),
         is_batch=isinstance(given, list),
-        dimensions=told.get("dimensions"),
+        dimensions=_size(told.get("dimensions"), "dimensions"),
         is_base64=form == "base64",
         lost=tuple(("unknown-field", name) for name in told if name not in _OPENAI),
         noted=(("user", "user"),) if told.get("user") is not None else (),
     )
+
+
+def _size(value: JSON, at: str) -> int | None:
+    if value is not None and count_if(value) is None:
+        raise invalid(at, "expected a whole number")
+    return count_if(value)
 
 
 def _inputs(given: JSON) -> Iterator[str]:
@@ -106,22 +112,30 @@ def split(body: bytes, most: int) -> list[bytes]:
     Raises:
         Refused: 400, it is no request.
     """
-    given = top_object(body).get("input")
+    told = top_object(body)
+    given = told.get("input")
     if not isinstance(given, list) or len(given) <= most or any(count_if(one) is not None for one in given):
         return [body]
-    return [
-        peek.replace_member(body, "input", given[start : start + most])
-        for start in range(0, len(given), most)
-    ]
+    parts = [given[start : start + most] for start in range(0, len(given), most)]
+    try:
+        return [jsontext.dumps({**told, "input": part}) for part in parts]
+    except RecursionError:
+        raise invalid("", "The request body is nested too deep") from None
 
 
 def join(bodies: Sequence[bytes]) -> bytes:
-    """The answers to such requests, as one."""
+    """The answers to such requests, as one.
+
+    Raises:
+        ValueError: one of them is none.
+    """
     first: dict[str, Any] = {}
     data: list[Any] = []
     usage: dict[str, int] | None = {}
     for body in bodies:
-        told: dict[str, Any] = orjson.loads(body)
+        told: Any = jsontext.loads_fast(body)
+        if not isinstance(told, dict) or not _is_list(told.get("data")):
+            raise ValueError("no vectors")
         first = first or told
         start = len(data)
         data += ({**one, "index": start + n} for n, one in enumerate(_in_order(told["data"])))
@@ -132,10 +146,17 @@ def join(bodies: Sequence[bytes]) -> bytes:
         for name, count in counts.items():
             if (number := count_if(count)) is not None:
                 usage[name] = usage.get(name, 0) + number
-    return orjson.dumps({**first, "data": data, "usage": usage})
+    return jsontext.dumps({**first, "data": data, "usage": usage})
+
+
+def _is_list(data: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(data, list) and all(isinstance(one, dict) for one in data)
 
 
 def _in_order(data: list[Any]) -> list[Any]:
+    """By their indexes; as they came where some have none."""
+    if any(count_if(one.get("index")) is None for one in data):
+        return data
     return sorted(data, key=lambda one: one["index"])
 
 
@@ -147,7 +168,8 @@ def _read_gemini(body: bytes, model: str, *, is_batch: bool) -> Embed:
     requests = items_of(top.get("requests")) if is_batch else [top]
     if not requests:
         raise invalid("requests", "expected a list with at least one request")
-    sizes = [size.value if (size := one.get("outputDimensionality")) else None for one in requests]
+    given = [one.get("outputDimensionality") for one in requests]
+    sizes = [None if one is None else _size(one.value, one.at) for one in given]
     if any(size != sizes[0] for size in sizes):
         raise invalid(requests[0].at, "one outputDimensionality for all is expected by this provider")
     lost: list[tuple[str, str]] = []
@@ -256,9 +278,12 @@ class Embedding:
             self.usage = _of_openai(counts)
         if len(vectors) != len(self.embed.inputs):
             raise _malformed("has not one vector for each input")
-        if self.embed.dialect is Dialect.GEMINI:
-            return _reply_gemini(vectors, self.usage, is_batch=self.embed.is_batch)
-        return self._reply_openai(vectors)
+        try:
+            if self.embed.dialect is Dialect.GEMINI:
+                return _reply_gemini(vectors, self.usage, is_batch=self.embed.is_batch)
+            return self._reply_openai(vectors)
+        except RecursionError:
+            raise _malformed("is nested too deep") from None
 
     def _reply_openai(self, vectors: Sequence[Any]) -> bytes:
         data = [
@@ -271,7 +296,7 @@ class Embedding:
             self.notes.adjusted("usage-estimated", "usage")
             count = sum(tokens_of(one, self.target.model) for one in self.embed.inputs)
         usage = {"prompt_tokens": count, "total_tokens": count}
-        return orjson.dumps({"object": "list", "data": data, "model": self.embed.model, "usage": usage})
+        return jsontext.dumps({"object": "list", "data": data, "model": self.embed.model, "usage": usage})
 
     # no API streams vectors
 
@@ -324,16 +349,14 @@ def _malformed(what: str) -> UpstreamError:
 
 def _openai_vectors(told: dict[str, Any]) -> list[Any]:
     data = told.get("data")
-    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+    if not _is_list(data):
         raise _malformed("holds no vectors")
-    if all(count_if(one.get("index")) is not None for one in data):
-        data = _in_order(data)
-    return [_vector(one.get("embedding")) for one in data]
+    return [_vector(one.get("embedding")) for one in _in_order(data)]
 
 
 def _gemini_vectors(told: dict[str, Any]) -> list[Any]:
     data = told.get("embeddings", [told.get("embedding")])
-    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+    if not _is_list(data):
         raise _malformed("holds no vectors")
     return [_vector(one.get("values")) for one in data]
 
@@ -368,7 +391,7 @@ def _reply_gemini(vectors: Sequence[Any], usage: Usage | None, *, is_batch: bool
     body: dict[str, Any] = {"embeddings": made} if is_batch else {"embedding": made[0]}
     if usage is not None and usage.input_tokens is not None:
         body["usageMetadata"] = {"promptTokenCount": usage.input_tokens}
-    return orjson.dumps(body)
+    return jsontext.dumps(body)
 
 
 # ---- tokens: all of them are read, and none made
