@@ -320,7 +320,7 @@ async def test_writing_again_what_may_have_been_written_changes_nothing(place: P
     books.start()
     books(entry_of(1))
     await books.flush()
-    books._under_way = [entry_of(1), entry_of(2)]
+    books._under_way = [books._writing.made(entry_of(number)) for number in (1, 2)]
     await books.close()
     assert [row["number"] for row in await rows_of(place, EXCHANGES)] == [1, 2]
     assert len(await rows_of(place, ATTEMPTS)) == 2

@@ -231,7 +231,7 @@ async def test_attempts_that_are_missing_are_told(place: Place) -> None:
     await keep(place, ENTRIES)
     books = books_of(place)
     rows = Rows()
-    books._writing.add(entry_of(6), rows)
+    books._writing.add(books._writing.made(entry_of(6)), rows)
     rows.attempts = [("nobody", *rows.attempts[0][1:])]
     await books.flush()
     await books._database.write([], rows)

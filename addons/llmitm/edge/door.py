@@ -28,7 +28,7 @@ from llmitm import journey
 from llmitm.config.schema import Config
 from llmitm.config.watch import changes
 from llmitm.control import Board, LocalControl
-from llmitm.edge import masks, replay, terminal
+from llmitm.edge import garbage, masks, replay, terminal
 from llmitm.edge.fast import Fast, LeanContext
 from llmitm.edge.layer import GatewayLayer
 from llmitm.edge.legs import Legs, Tee, make_killable
@@ -157,12 +157,14 @@ class Door:
         self.world.port = bound[1]
         names = ", ".join(self.world.config.endpoints) or "none"
         log.info("listening on %s://%s:%s, endpoints: %s", scheme, server.host, bound[1], names)
-        asyncio.get_running_loop().run_in_executor(None, self.world.prices.warm)
         if self._board is not None:
             host = f"[{server.host}]" if ":" in server.host else server.host
             self._board.listening(f"{scheme}://{host}:{bound[1]}")
         if self.certificate is not None:
             self._spawn(self.certificate.watch())
+        await asyncio.get_running_loop().run_in_executor(None, self.world.prices.warm)
+        if self.world.is_fast:
+            garbage.leave_alone_what_is_here()
 
     async def _watch(self) -> None:
         """Takes each change of the configuration's files."""

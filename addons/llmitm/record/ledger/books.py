@@ -25,7 +25,7 @@ from llmitm.record.ledger.columns import RUNS
 from llmitm.record.ledger.database import BadRows, Database, OldSchema, StrangeSchema
 from llmitm.record.ledger.place import Place
 from llmitm.record.ledger.process import here
-from llmitm.record.ledger.rows import Row, Rows, Writing, rfc3339
+from llmitm.record.ledger.rows import Made, Row, Rows, Writing, rfc3339
 from llmitm.record.ledger.spill import Spill, SpillFull, orphans, read
 
 log = logging.getLogger("llmitm")
@@ -72,10 +72,10 @@ class Books:
         self._database = database or _database(place)
         self._spill = spill or Spill(place.spill, self.run)
         self._writing = Writing(self.run, redact)
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[Made] = deque()
         self._bodies_bytes = 0
         """Of bodies that are in memory."""
-        self._under_way: list[Entry] = []
+        self._under_way: list[Made] = []
         """Taken out of `_waiting`, and not known to be kept."""
         self._is_pressing = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -120,29 +120,34 @@ class Books:
         return self._failures > 0
 
     def __call__(self, entry: Entry) -> None:
-        if self._is_closed:
-            self._keep_late([entry])
-            self._spill.close()
-        elif len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING and not self._is_closed:
             self._lose(1)
-        else:
-            self._make_room(entry)
-            self._waiting.append(entry)
-            if len(self._waiting) == PORTION:
-                self._is_pressing.set()
+            return
+        try:
+            made = self._writing.made(entry)
+        except Exception as error:
+            self._lose(1, f"exchange {entry.id}: {type(error).__name__}: {error}")
+            return
+        if self._is_closed:
+            self._keep_late([made])
+            self._spill.close()
+            return
+        self._waiting.append(self._fitting(made))
+        if len(self._waiting) == PORTION:
+            self._is_pressing.set()
 
-    def _make_room(self, entry: Entry) -> None:
-        """Leaves its bodies out where too many wait already."""
-        size_bytes = _bodies_bytes(entry)
+    def _fitting(self, made: Made) -> Made:
+        """Without its bodies, where too many wait already."""
+        size_bytes = made.bodies_bytes
         if self._bodies_bytes + size_bytes > MOST_BODIES_BYTES:
-            entry.given = None
             self._say("bodies of exchanges are left out: %d MB of them wait", MOST_BODIES_BYTES >> 20)
-        else:
-            self._bodies_bytes += size_bytes
+            return made._replace(seen=None)
+        self._bodies_bytes += size_bytes
+        return made
 
-    def _release(self, entries: list[Entry]) -> None:
+    def _release(self, made: list[Made]) -> None:
         """They are in memory no longer."""
-        self._bodies_bytes -= sum(map(_bodies_bytes, entries))
+        self._bodies_bytes -= sum(one.bodies_bytes for one in made)
 
     # -- its task
 
@@ -200,7 +205,7 @@ class Books:
     def _is_behind(self) -> bool:
         return self._has_orphans or self._spill.count > 0 or not self._is_open or self._stopped_s is not None
 
-    async def _rows(self, entries: list[Entry]) -> Rows:
+    async def _rows(self, entries: list[Made]) -> Rows:
         rows = Rows()
         for at in range(0, len(entries), _SLICE):
             if at:
@@ -208,12 +213,12 @@ class Books:
             self._make(entries[at : at + _SLICE], rows)
         return rows
 
-    def _make(self, entries: list[Entry], rows: Rows) -> None:
-        for entry in entries:
+    def _make(self, entries: list[Made], rows: Rows) -> None:
+        for made in entries:
             try:
-                self._writing.add(entry, rows)
+                self._writing.add(made, rows)
             except Exception as error:
-                self._lose(1, f"exchange {entry.id}: {type(error).__name__}: {error}")
+                self._lose(1, f"exchange {made.id}: {type(error).__name__}: {error}")
 
     def _row(self) -> Row:
         """What is known of this run."""
@@ -320,7 +325,7 @@ class Books:
 
     # -- the file beside it
 
-    async def _put_aside(self, entries: list[Entry], rows: Rows) -> bool:
+    async def _put_aside(self, entries: list[Made], rows: Rows) -> bool:
         """Whether it was; where it was not, it waits, and that has been told."""
         try:
             await asyncio.to_thread(self._spill.add, self._row(), rows)
@@ -360,7 +365,7 @@ class Books:
                 log.info("what %s held is in the ledger", path)
             self._has_orphans = False
 
-    def _keep_late(self, entries: list[Entry]) -> None:
+    def _keep_late(self, entries: list[Made]) -> None:
         """Nobody writes any more: the next run does."""
         rows = Rows()
         self._make(entries, rows)
@@ -426,13 +431,6 @@ class Books:
         self._spill.close()
         if self._spill.count:
             log.warning("%d exchanges were put aside in %s", self._spill.count, self._spill.path)
-
-
-def _bodies_bytes(entry: Entry) -> int:
-    """Of those that become a row."""
-    if entry.sent is None or entry.given is None:
-        return 0
-    return entry.sent.kept_bytes + entry.given.kept_bytes
 
 
 async def _sleep(clock: Clock, duration_s: float) -> None:

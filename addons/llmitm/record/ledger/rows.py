@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -55,6 +55,23 @@ class Rows:
             )
 
 
+class Made(NamedTuple):
+    """One exchange, while it waits to be written: of what the garbage collector need not look into."""
+
+    exchange: Row
+    attempts: tuple[Row, ...]
+    seen: tuple[Seen, Seen] | None
+    """The bodies that were sent and given, where they are kept. They become text at last, being large."""
+
+    @property
+    def id(self) -> str:
+        return str(self.exchange[_ID_AT])
+
+    @property
+    def bodies_bytes(self) -> int:
+        return 0 if self.seen is None else self.seen[0].kept_bytes + self.seen[1].kept_bytes
+
+
 class Writing:
     """Makes the rows of one run of a gateway. Any thread may use it."""
 
@@ -67,13 +84,20 @@ class Writing:
         """There are new secrets to look for."""
         self._clean.cache_clear()
 
-    def add(self, entry: Entry, found: Rows) -> None:
+    def made(self, entry: Entry) -> Made:
+        has_bodies = entry.given is not None and entry.sent is not None
+        return Made(
+            self.exchange(entry),
+            tuple([self.attempt(entry, one) for one in entry.attempts]),
+            (entry.sent, entry.given) if has_bodies else None,  # type: ignore[arg-type]
+        )
+
+    def add(self, made: Made, found: Rows) -> None:
         """Adds its rows to `found`."""
-        exchange, attempts = self.exchange(entry), [self.attempt(entry, one) for one in entry.attempts]
-        if entry.given is not None and entry.sent is not None:
-            found.bodies.append(self.bodies(entry.id, entry.sent, entry.given))
-        found.exchanges.append(exchange)
-        found.attempts += attempts
+        if made.seen is not None:
+            found.bodies.append(self.bodies(made.id, *made.seen))
+        found.exchanges.append(made.exchange)
+        found.attempts += made.attempts
 
     def exchange(self, entry: Entry) -> Row:
         last = entry.attempts[-1] if entry.attempts else None
