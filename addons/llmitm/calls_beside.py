@@ -37,7 +37,11 @@ AT_ONCE: Final = 4
 UNCOUNTED_S: Final = 600.0
 """So long a host that has no counting call is not asked for it again."""
 _NO_SUCH_PATH: Final = (404, 405, 501)
-_OF_THE_WHOLE: Final = frozenset({b"content-length", b"transfer-encoding"})
+WARNINGS: Final = b"x-llmitm-warnings"
+_OF_ONE: Final = frozenset({b"content-length", b"transfer-encoding", WARNINGS})
+"""Headers that are true of one answer only."""
+_MOST_TOLD: Final = 3
+"""Different warnings; parts of one request differ little."""
 
 
 async def steps(trip: Trip, call: Call, body: bytes, wanted: Wanted) -> Steps:
@@ -162,7 +166,7 @@ class _Beside(Trip):
                 (b"content-type", b"application/json"),
                 (id_header(call.dialect), self.request.id.encode()),
                 model_header(chosen.model),
-                (b"x-llmitm-warnings", warnings),
+                (WARNINGS, warnings),
             ),
             whole=told,
         )
@@ -191,7 +195,7 @@ async def _whole(trip: _Beside, call: Call, bodies: Sequence[bytes], wanted: Wan
         whole = _joined(call, [body for _, body in answers], bodies[0])
     except (ValueError, RecursionError):
         raise UpstreamFailed(Failure.MALFORMED, "one of several answers cannot be read") from None
-    yield replace(_head_of_all(answers[0][0]), whole=whole)
+    yield replace(_head_of_all([head for head, _ in answers]), whole=whole)
 
 
 def _joined(call: Call, answers: Sequence[bytes], asked: bytes) -> bytes:
@@ -225,7 +229,7 @@ async def _streamed(trip: _Beside, call: Call, bodies: Sequence[bytes], wanted: 
                 async for step in made:
                     piece = step if isinstance(step, bytes) else step.whole or b""
                     if isinstance(step, ResponseHead) and at == 0:
-                        yield replace(_head_of_all(step), whole=None)
+                        yield replace(_head_of_all([step]), whole=None)
                     if shown := joined.feed(at, piece):
                         yield shown
             if shown := joined.next(at):
@@ -237,9 +241,13 @@ async def _streamed(trip: _Beside, call: Call, bodies: Sequence[bytes], wanted: 
         _add_up(trip.kept)
 
 
-def _head_of_all(first: ResponseHead) -> ResponseHead:
-    kept = tuple(pair for pair in first.headers if pair[0].lower() not in _OF_THE_WHOLE)
-    return replace(first, headers=kept)
+def _head_of_all(heads: Sequence[ResponseHead]) -> ResponseHead:
+    """The first, with what all of them warn of."""
+    kept = tuple(pair for pair in heads[0].headers if pair[0].lower() not in _OF_ONE)
+    told = [value for head in heads if (value := head.header(WARNINGS)) is not None]
+    if told:
+        kept = (*kept, (WARNINGS, b", ".join([*dict.fromkeys(told)][:_MOST_TOLD])))
+    return replace(heads[0], headers=kept)
 
 
 def _add_up(kept: Entry) -> None:

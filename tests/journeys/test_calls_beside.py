@@ -255,6 +255,14 @@ async def test_one_of_several_calls_is_tried_again(
     assert sorted(one.status or 0 for one in entries[0].attempts) == [200, 200, 429]
 
 
+async def test_several_calls_warn_once(world: World) -> None:
+    asked = {"model": "messages-a", "prompt": ["one", "two"], "max_tokens": 100, "best_of": 3}
+    head, _ = await ask(world, "/all/v1/completions", asked)
+    assert [value for name, value in head.headers if name == b"x-llmitm-warnings"] == [
+        b'"lost:best_of";at="best_of"'
+    ]
+
+
 @pytest.mark.parametrize("prompts", [[], ["one"] * 101, ["one", 2]])
 async def test_prompts_that_are_none(provider: Provider, world: World, prompts: list[Any]) -> None:
     head, body = await ask(world, "/all/v1/completions", {"model": "messages-a", "prompt": prompts})
