@@ -11,7 +11,7 @@ SHOWN = """
 import gc
 from llmitm.edge.garbage import leave_alone_what_is_here
 leave_alone_what_is_here()
-print(gc.get_freeze_count() > 10_000, gc.get_count()[0] < 2_000, gc.isenabled(), gc.get_threshold()[0])
+print(gc.get_freeze_count() > 1_000, gc.get_count()[0] < 2_000, gc.isenabled(), gc.get_threshold()[0])
 loop = []
 loop.append(loop)
 del loop
