@@ -121,9 +121,9 @@ async def standing(world: World) -> list[Family]:
 
 async def _budgets(world: World) -> Iterator[Family]:
     """What is spent of each budget in its period, or held by what is under way, and the limits."""
-    standing = [] if world.spending is None else await world.spending.standing()
+    standing = [] if world.spending is None else await world.spending.standing(MOST_BUDGETS)
     found: dict[str, list[Point]] = {name: [] for name in _BUDGETS}
-    for budget, spent in standing[:MOST_BUDGETS]:
+    for budget, spent in standing:
         labels = (world.redact(budget.name), budget.period)
         scale = NANO if budget.unit == "usd" else 1
         found[f"spent_{budget.unit}"].append((labels, spent * scale))

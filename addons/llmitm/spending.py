@@ -265,9 +265,9 @@ class Spending:
         tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
         return Sum(auth_key=one.auth_key, tokens=one.count * tokens, usd_nano=one.count * (usd_nano or 0))
 
-    async def standing(self) -> list[tuple[Budget, int]]:
-        """Every budget, and what is spent or held of it now."""
-        every = self._budgets.every()
+    async def standing(self, most: int | None = None) -> list[tuple[Budget, int]]:
+        """Every budget, or so many, and what is spent or held of it now."""
+        every = self._budgets.every()[:most]
         if not every:
             return []
         now_s = self._clock.now_s()

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,9 +84,11 @@ KEYS = {
     "frozen-away": "rpm = 10",
     "frozen-back": "rpm = 24",
     "frozen-held": "concurrency = 4",
+    "frozen-spent": "budget_usd = 1.0",
     "killed-away": "rpm = 10",
     "killed-back": "rpm = 24",
     "killed-held": "concurrency = 4",
+    "killed-spent": "budget_usd = 1.0",
     "revoked": "",
 }
 CLIENTS = 64
@@ -362,6 +365,9 @@ async def test_the_store_goes_away_under_load_and_comes_back(together: Together,
             asyncio.create_task(clients.ask(number, key=f"sk-proxy-{how}-held", model="silent"))
             for number in range(4)
         ]
+        spend = partial(clients.ask, key=f"sk-proxy-{how}-spent", model="steady", said="word " * 100)
+        told = [await spend(number) for number in range(4)]
+        assert statuses(told) == {200: 4}  # of 10 cents each
         await load.more()
 
         redis.freeze() if how == "frozen" else redis.kill()
@@ -370,6 +376,11 @@ async def test_the_store_goes_away_under_load_and_comes_back(together: Together,
         # each of the two gives out the whole limit by itself
         told = await clients.all_at_once(CLIENTS, key=f"sk-proxy-{how}-away", model="steady")
         assert statuses(told) == {200: 2 * 10, 429: CLIENTS - 2 * 10}
+        # of a budget that is what is left of it: one has seen 30 cents of the dollar spent, the other 40,
+        # and what was on its way when the store went may be counted twice
+        told = [await spend(number) for number in range(20)]
+        assert 6 + 5 - 4 <= statuses(told)[200] <= 6 + 5
+        assert statuses(told)[429] == 20 - statuses(told)[200]
         for task in held:
             task.cancel()
         await asyncio.gather(*held, return_exceptions=True)
@@ -382,6 +393,9 @@ async def test_the_store_goes_away_under_load_and_comes_back(together: Together,
         assert statuses(told) == {200: 24, 429: CLIENTS - 24}
         told = await clients.all_at_once(4, key=f"sk-proxy-{how}-held", model="slow")
         assert statuses(told) == {200: 4}  # places that were given back meanwhile are free
+        told = [await spend(number) for number in range(2)]  # also of a store that came back empty
+        assert statuses(told) == {429: 2}
+        assert {one.headers["x-llmitm-budget-remaining-usd"] for one in told} == {"0.000000"}
         await load.more()
         await load.end(running)
     assert {one.status for one in load.told} == {200}
