@@ -31,7 +31,7 @@ from llmitm.translate.neutral import (
 )
 
 MEDIUM_TOKENS: Final = 1_500
-_LONG: Final = re.compile(rb"[A-Za-z0-9+/=]{20,}")
+_LONG: Final = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]{20,}+")
 """Ids, hashes, base64: nothing that a vocabulary knows."""
 _LONG_WEIGHT: Final = 0.61
 _WORD_WEIGHT: Final = 0.29
@@ -55,6 +55,12 @@ _WEIGHTS: Final = (
 )
 """Tokens a byte; signs beyond ASCII count by their first byte: Latin, Greek and Cyrillic, Arabic and Hebrew,
 Indic, kana, Chinese, Korean, wide forms, and those beyond."""
+_OTHER_CLASS: Final = 0xFF
+_CLASS_OF: Final = bytes(
+    next((number for number, (signs, _) in enumerate(_WEIGHTS) if one in signs), _OTHER_CLASS)
+    for one in range(256)
+)
+"""By byte, its place among the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +123,9 @@ def tokens_of(text: str, model: str) -> int:
     count = len(data.split()) * _WORD_WEIGHT
     # each run has become one blank
     count += (len(data) - len(bare) + runs) * _LONG_WEIGHT
-    for signs, weight in _WEIGHTS:
-        count += (len(bare) - len(bare.translate(None, signs))) * weight
+    classes = bare.translate(_CLASS_OF)
+    for number, (_, weight) in enumerate(_WEIGHTS):
+        count += classes.count(number) * weight
     return max(round(count * _family(model).factor), 1) if data else 0
 
 
