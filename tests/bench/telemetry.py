@@ -39,9 +39,8 @@ async def measure(rounds: int, duration_s: float, ratio: float) -> None:
                 config = str(own / "config.toml")
                 processes[config] = books.start("-m", "llmitm", "serve", "--config", config)
                 pids[path, is_on] = processes[config].pid
+                await bench.until_open(port)
         await bench.until_open(upstream)
-        for port in ports.values():
-            await bench.until_open(port)
         await books.compare(ports, pids, rounds, duration_s, what="traces")
     finally:
         for process in processes.values():

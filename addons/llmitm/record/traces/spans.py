@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from llmitm.exchange import Dialect, Noted, Usage
@@ -43,10 +44,12 @@ _USAGE: Final = (
     ("cached_audio_tokens", ("gen_ai.usage.audio.cache_read.input_tokens",)),
     ("cached_image_tokens", ("gen_ai.usage.image.cache_read.input_tokens",)),
 )
+_COUNTS: Final = attrgetter(*(ours for ours, _ in _USAGE))
+_NAMES: Final = tuple(names for _, names in _USAGE)
 _MOST: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Span:
     """Times are seconds since the epoch."""
 
@@ -233,11 +236,10 @@ def _first_s(entry: Entry, noted: Noted) -> float | None:
 
 
 def _add_usage(usage: Usage, dialect: Dialect | None, made: Attributes) -> None:
-    for ours, names in _USAGE:
-        count = getattr(usage, ours)
+    for count, names in zip(_COUNTS(usage), _NAMES, strict=True):
         if count is not None:
             for name in names:
-                made[name] = min(count, _MOST)
+                made[name] = count if count < _MOST else _MOST
     if not usage.is_final:
         made["llmitm.usage.is_final"] = False
     if usage.tier is not None and dialect in naming.API_TYPES:

@@ -9,7 +9,6 @@ two messages in a row are those of one that has the fields of both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Protocol
 
@@ -31,8 +30,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Sum,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
-from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from llmitm import __version__
 from llmitm.record.series import Distribution, Family
@@ -72,9 +71,17 @@ def _value(value: Value) -> AnyValue:
             return AnyValue(array_value=ArrayValue(values=[_value(one) for one in value]))
 
 
-@lru_cache(maxsize=8192, typed=True)
-def _known_attribute(name: str, value: Value) -> bytes:
-    return _bytes(Message(attributes=[KeyValue(key=name, value=_value(value))]))
+_known: Final[dict[tuple[str, Value], bytes]] = {}
+"""Attributes that were encoded before. A name has values of one type only: 1 is not taken for True."""
+_MOST_KNOWN: Final = 8192
+
+
+def _attribute(name: str, value: Value) -> bytes:
+    made = _bytes(Message(attributes=[KeyValue(key=name, value=_value(value))]))
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[name, value] = made
+    return made
 
 
 def span(one: Span) -> bytes:
@@ -92,16 +99,18 @@ def span(one: Span) -> bytes:
         end_time_unix_nano=max(int(one.ended_s * _NANO), int(one.began_s * _NANO)),
         status=None if one.error is None else Status(code=Status.STATUS_CODE_ERROR, message=one.error),
     )
-    pieces = []
+    pieces = [b""]
     for name, value in one.attributes.items():
-        match value:
-            case float():
-                message.attributes.add(key=name).value.double_value = value
-            case str() if name in _ONCE or len(value) > _COMES_AGAIN:
-                message.attributes.add(key=name).value.string_value = value
-            case _:
-                pieces.append(_known_attribute(name, value))
-    return _bytes(message) + b"".join(pieces)
+        if (known := _known.get((name, value))) is not None:
+            pieces.append(known)
+        elif type(value) is float:
+            message.attributes.add(key=name).value.double_value = value
+        elif type(value) is str and (name in _ONCE or len(value) > _COMES_AGAIN):
+            message.attributes.add(key=name).value.string_value = value
+        else:
+            pieces.append(_attribute(name, value))
+    pieces[0] = _bytes(message)
+    return b"".join(pieces)
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:
@@ -114,12 +123,22 @@ def _scope() -> InstrumentationScope:
 
 def traces(spans: Iterable[bytes], resource: Mapping[str, str]) -> bytes:
     """What a collector is sent."""
-    request = ExportTraceServiceRequest()
-    of_resource = request.resource_spans.add(resource=_resource(resource), schema_url=SCHEMA_URL)
-    of_scope = of_resource.scope_spans.add(scope=_scope(), schema_url=SCHEMA_URL)
-    for one in spans:
-        of_scope.spans.add().MergeFromString(one)
-    return _bytes(request)
+    of_scope = ScopeSpans(scope=_scope(), schema_url=SCHEMA_URL)
+    of_resource = ResourceSpans(resource=_resource(resource), schema_url=SCHEMA_URL)
+    scoped = _bytes(of_scope) + b"".join([_within(ScopeSpans.SPANS_FIELD_NUMBER, one) for one in spans])
+    whole = _bytes(of_resource) + _within(ResourceSpans.SCOPE_SPANS_FIELD_NUMBER, scoped)
+    return _within(ExportTraceServiceRequest.RESOURCE_SPANS_FIELD_NUMBER, whole)
+
+
+def _within(field: int, message: bytes) -> bytes:
+    """An encoded message as a field of another one: what it is, how long it is, and itself."""
+    size_bytes = len(message)
+    head = bytearray((field << 3 | 2,))
+    while size_bytes > 0x7F:
+        head.append(size_bytes & 0x7F | 0x80)
+        size_bytes >>= 7
+    head.append(size_bytes)
+    return bytes(head) + message
 
 
 def metrics(families: Sequence[Labelled], resource: Mapping[str, str], since_s: float, now_s: float) -> bytes:
