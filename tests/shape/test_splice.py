@@ -119,12 +119,10 @@ def test_what_fits_is_done_beside_what_does_not() -> None:
     assert after('{"t":[{},"x",{}]}', edit("override", "t.*.c", "1")) == '{"t":[{"c":1},"x",{"c":1}]}'
 
 
-@pytest.mark.parametrize(
-    "body", ["", "[]", '"x"', "{", '{"a"', '{"a":[1}', '{"a": }', '{"a":1,}', "not json"]
-)
+@pytest.mark.parametrize("body", ["", "[]", '"a"', '{"a":', '{"a":[1}', '{"a": }', '{"a":1,}', "not json"])
 def test_what_is_no_json_object_is_refused(body: str) -> None:
     with pytest.raises(NotAnObject):
-        edited(body.encode(), (edit("override", "b.c", "1"),))
+        edited(body.encode(), (edit("override", "a", "1"),))
 
 
 def test_deep_nesting_beside_the_path_does_no_harm() -> None:

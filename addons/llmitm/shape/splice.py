@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import msgspec
+import orjson
 
 from llmitm.shape.paths import EVERY, Name, Path, Segment
 
@@ -25,13 +26,12 @@ stays; None: it is gone."""
 _ORDER: Final[tuple[Kind, ...]] = ("default", "override", "filter")
 
 _B: Final = rb"[ \t\n\r]*+"
-_PLAIN: Final = rb'(?P<plain>"(?:[^"\\]|\\.)*+"|[-+.0-9A-Za-z]++)'
+_PLAIN: Final = rb'("(?:[^"\\]|\\.)*+"|[-+.0-9A-Za-z]++)'
 _MEMBER: Final = re.compile(
-    _B + rb'(?P<name>"(?:[^"\\]|\\.)*+")' + _B + b":" + _B + b"(?:" + _PLAIN + _B + b"(?P<after>[,}]))?",
-    re.DOTALL,
+    _B + rb'("(?:[^"\\]|\\.)*+")' + _B + b":" + _B + b"(?:" + _PLAIN + _B + b"([,}]))?", re.DOTALL
 )
 """A name, and where its value is no object or array, that and what comes after it."""
-_ELEMENT: Final = re.compile(_B + b"(?:" + _PLAIN + _B + rb"(?P<after>[,\]]))?", re.DOTALL)
+_ELEMENT: Final = re.compile(_B + b"()(?:" + _PLAIN + _B + rb"([,\]]))?", re.DOTALL)
 _BLANKS: Final = re.compile(_B)
 _AFTER: Final = re.compile(_B + rb"([,}\]])")
 _NESTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
@@ -121,7 +121,7 @@ class _Item:
 class Edits:
     """Edits in the order in which they are made, each of which sees what those before it left."""
 
-    __slots__ = ("_every", "_is_quick", "_made")
+    __slots__ = ("_every", "_if_nothing", "_is_quick", "_made", "_names", "_touching")
 
     def __init__(self, every: Sequence[Edit]) -> None:
         self._every = tuple(every)
@@ -131,6 +131,14 @@ class Edits:
             isinstance(name, Name) and b"\\" not in name.token for name in names
         )
         self._made = [_Changing(edit).made(1) for edit in every]
+        self._names = frozenset(name.text for name in names if isinstance(name, Name))
+        self._touching = frozenset(
+            name.text
+            for name, edit in zip(names, every, strict=True)
+            if isinstance(name, Name) and (edit.kind != "default" or len(edit.path.segments) > 1)
+        )
+        """Members that may be changed where they are."""
+        self._if_nothing = self._added(frozenset()) if self._is_quick else None
 
     def __iter__(self) -> Iterator[Edit]:
         return iter(self._every)
@@ -139,20 +147,38 @@ class Edits:
         return bool(self._every)
 
     def apply(self, body: bytes) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
-        """The document after the edits, and what did not fit.
+        """The document after the edits, and what did not fit. It must be valid JSON: not all that is wrong
+        with it is noticed here.
 
         Raises:
             NotAnObject: it is not a JSON object.
         """
+        if self._if_nothing is not None and (names := _names(body)) is not None:
+            if self._names.isdisjoint(names):
+                return _appended(body, self._if_nothing[0]), self._if_nothing[1]
+            if self._touching.isdisjoint(names):
+                added, unfit = self._added(self._names.intersection(names))
+                return _appended(body, added), unfit
+        unfit = []
         start = _after_blanks(body, 0)
         if body[start : start + 1] != b"{":
             raise NotAnObject("the body is not a JSON object")
-        unfit: list[tuple[Edit, Unfit]] = []
         try:
             made = self._quickly(body, start, unfit) if self._is_quick else None
             return (self._slowly(body, start, unfit) if made is None else made), unfit
         except (RecursionError, _Broken):
             raise NotAnObject("the body is not valid JSON") from None
+
+    def _added(self, there: frozenset[str]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
+        """What comes behind the last member of an object that has these of the names."""
+        texts: dict[bytes, bytes | None] = {}
+        unfit: list[tuple[Edit, Unfit]] = []
+        for edit, made in zip(self._every, self._made, strict=True):
+            name = edit.path.segments[0]
+            assert isinstance(name, Name)
+            if name.text not in there:
+                self._change(edit, made, name.token, texts, unfit)
+        return b",".join(token + b":" + text for token, text in texts.items() if text), unfit
 
     def _slowly(self, body: bytes, start: int, unfit: list[tuple[Edit, Unfit]]) -> bytes:
         root = _Node(body, start, len(body.rstrip(b" \t\n\r")))
@@ -176,31 +202,68 @@ class Edits:
             token = name.token
             if token not in texts and (row := spans.get(token)) is not None:
                 texts[token] = body[row[2] : row[3]]
-            if (text := texts.get(token)) is None:
-                if edit.kind == "filter":
-                    continue
-                if made is None:
-                    changing = _Changing(edit)
-                    changing.made(1)
-                    unfit += ((edit, one) for one in changing.unfit)
-                else:
-                    texts[token] = made
-            elif len(edit.path.segments) > 1:
-                item = _Item(0, 0, 0, None, _whole(text))
-                changing = _Changing(edit)
-                if changing.go_on(item, 0):
-                    texts[token] = _text(item.node)
-                unfit += ((edit, one) for one in changing.unfit)
-            elif edit.kind != "default":
-                texts[token] = edit.text if edit.kind == "override" else None
+            self._change(edit, made, token, texts, unfit)
         rows = [(first, begin, end, texts.get(token, b"")) for token, first, begin, end in found]
         added = [token + b":" + text for token, text in texts.items() if text and token not in spans]
         return _rewritten(body, 0, len(body), rows, added)
+
+    def _change(
+        self,
+        edit: Edit,
+        made: bytes | None,
+        token: bytes,
+        texts: dict[bytes, bytes | None],
+        unfit: list[tuple[Edit, Unfit]],
+    ) -> None:
+        """One edit of the members in `texts`."""
+        text = texts.get(token)
+        if text is None and edit.kind == "filter":
+            return
+        if text is None and made is not None:
+            texts[token] = made
+        elif text is None:
+            changing = _Changing(edit)
+            changing.made(1)
+            unfit += ((edit, one) for one in changing.unfit)
+        elif len(edit.path.segments) > 1:
+            item = _Item(0, 0, 0, None, _whole(text))
+            changing = _Changing(edit)
+            if changing.go_on(item, 0):
+                texts[token] = _text(item.node)
+            unfit += ((edit, one) for one in changing.unfit)
+        elif edit.kind != "default":
+            texts[token] = edit.text if edit.kind == "override" else None
 
 
 def edited(body: bytes, edits: Sequence[Edit]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
     """See `Edits.apply`."""
     return Edits(edits).apply(body)
+
+
+def _names(body: bytes) -> Collection[str] | None:
+    """The names of an object's members; None where they are not read this way.
+
+    Raises:
+        NotAnObject: it is valid JSON, and no object.
+    """
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None  # halves of surrogate pairs and deep nesting, too
+    if not isinstance(found, dict):
+        raise NotAnObject("the body is not a JSON object")
+    return found.keys()
+
+
+def _appended(body: bytes, added: bytes) -> bytes:
+    """The object with members behind its last one."""
+    if not added:
+        return body
+    close = body.rindex(b"}")
+    head = body[:close].rstrip(b" \t\n\r")
+    if head.endswith(b"{"):
+        return b"".join((body[:close], added, body[close:]))
+    return b"".join((head, b",", added, body[len(head) :]))
 
 
 @dataclass(slots=True)
@@ -383,16 +446,16 @@ def _scan(source: bytes, start: int, end: int) -> list[tuple[bytes, int, int, in
         match = matched(source, at)
         if match is None:
             raise _Broken
-        token = match["name"] if is_object else b""
-        value_start, value_end = match.span("plain")
+        token = match[1]
+        value_start, value_end = match.span(2)
         if value_end >= 0:
-            after, at = match["after"], match.end()
+            after, at = match[3], match.end()
         else:
             nested = nested or _Nested(source, start, end)
             value_start = match.end()
             value_end = nested.end_of(value_start, _name_of(token) if is_object else len(found))
             after, at = _after(source, value_end)
-        found.append((token, match.start("name") if is_object else value_start, value_start, value_end))
+        found.append((token, match.start(1), value_start, value_end))
     if after != close:
         raise _Broken
     return found
