@@ -88,6 +88,10 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
         ('{"client_secret":"abcd1234","n":1}', '{"client_secret":"***","n":1}'),
         ("(b'x-api-key', b'abc'), (b'a', b'b')", "(b'x-api-key', b'***'), (b'a', b'b')"),
         ("http://u:p@host:1/x?sig=ab12&n=1", "http://***@host:1/x?sig=***&n=1"),
+        (
+            "http://h/upload/v1/files?upload_id=AB&llmitm_ticket=0f",
+            "http://h/upload/v1/files?upload_id=***&llmitm_ticket=***",
+        ),
         ("Bearer sk-abcdefghijk and ghp_abcdefghijk", "Bearer *** and ***"),
         (
             "-----BEGIN PRIVATE KEY-----MIIE-----END PRIVATE KEY-----",

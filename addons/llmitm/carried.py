@@ -88,6 +88,8 @@ async def held_if_short(trip: Trip) -> Body:
     length = trip.request.body.length
     if length is not None and length <= HELD_BYTES:
         await _whole(trip, HELD_BYTES)
+    else:
+        trip.kept.request_bytes = length or 0
     return trip.request.body
 
 

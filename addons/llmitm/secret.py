@@ -100,7 +100,7 @@ _SHAPES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = tuple(
         (
             ("=",),
             r"[?&;](?:key|api[-_]?key|access_token|token|auth|sig|password|(?:client_)?secret"
-            r"|(?:x-(?:amz|goog)-)?(?:signature|security-token))=([^&\s\"'#\\]+)",
+            r"|(?:x-(?:amz|goog)-)?(?:signature|security-token)|upload_id|llmitm_ticket)=([^&\s\"'#\\]+)",
         ),
         (
             ("key", "authorization", "cookie", "x-auth-token", "security-token"),

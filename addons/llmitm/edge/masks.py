@@ -31,7 +31,7 @@ _SECRET_NAME: Final = re.compile(
 _PLAIN_NAMES: Final = frozenset({b"idempotency-key", b"sec-websocket-key", b"surrogate-key"})
 _QUERY_KEY: Final = re.compile(
     rb"(?<=[?&])(key|api[-_]?key|access_token|token|auth|sig|password|(?:client_)?secret"
-    rb"|(?:x-(?:amz|goog)-)?(?:signature|security-token))=([^&#]*)",
+    rb"|(?:x-(?:amz|goog)-)?(?:signature|security-token)|upload_id|llmitm_ticket)=([^&#]*)",
     re.IGNORECASE,
 )
 MOST_INFLATED_BYTES: Final = 16_777_216
