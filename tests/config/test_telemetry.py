@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmitm.config.describe import describe
 from llmitm.config.load import load
 from llmitm.config.schema import Config
 from llmitm.config.telemetry import Telemetry, missing
@@ -122,6 +123,12 @@ def test_problems_of_the_environment_carry_its_names(
     with pytest.raises(ConfigError) as refused:
         config_of(tmp_path, ON, env)
     assert problem in str(refused.value)
+
+
+def test_the_check_says_where_what_goes(tmp_path: Path) -> None:
+    told = describe(config_of(tmp_path, ON + 'endpoint = "http://c:4318"\ncontent = true\n'))
+    assert "traces     http://c:4318/v1/traces, with what is asked and said" in told
+    assert "traces  " not in describe(config_of(tmp_path, ""))
 
 
 def test_headers_are_secrets(tmp_path: Path) -> None:

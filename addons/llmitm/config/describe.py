@@ -22,6 +22,9 @@ def describe(config: Config) -> str:
     ]
     if server.proxy_url:
         lines.append(f"proxy      {masked_url(server.proxy_url)}")
+    if (telemetry := config.telemetry).enabled:
+        words = ", with what is asked and said" if telemetry.content else ""
+        lines.append(f"traces     {telemetry.traces_url}{words}")
     lines += ["", "endpoints"]
     width = max((len(name) for name in config.endpoints), default=0) + 1
     for name, endpoint in config.endpoints.items():
