@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from llmitm.exchange import Dialect, Headers
 
@@ -25,17 +26,17 @@ class Room:
 
 def write(dialect: Dialect, rooms: dict[str, Room], now_s: float) -> Headers:
     """`rooms` by what is counted: `requests`, `tokens`. `now_s` is the time since 1970."""
-    if dialect is Dialect.ANTHROPIC_MESSAGES:
-        return tuple(
-            (f"anthropic-ratelimit-{counted}-{name}".encode(), value.encode())
-            for counted, room in rooms.items()
-            for name, value in _values(room, _moment(now_s + room.reset_s))
+    is_anthropic = dialect is Dialect.ANTHROPIC_MESSAGES
+    headers: list[tuple[bytes, bytes]] = []
+    for counted, room in rooms.items():
+        limit, remaining, reset = _names(counted, is_anthropic=is_anthropic)
+        when = _moment(now_s + room.reset_s) if is_anthropic else duration(room.reset_s)
+        headers += (
+            (limit, b"%d" % room.limit),
+            (remaining, b"%d" % room.remaining),
+            (reset, when.encode()),
         )
-    return tuple(
-        (f"x-ratelimit-{name}-{counted}".encode(), value.encode())
-        for counted, room in rooms.items()
-        for name, value in _values(room, duration(room.reset_s))
-    )
+    return tuple(headers)
 
 
 def merged(headers: Headers, own: Headers) -> Headers:
@@ -69,8 +70,11 @@ def duration(length_s: float) -> str:
     return (f"{minutes}m" if minutes else "") + f"{rest_ms / 1000:g}s"
 
 
-def _values(room: Room, reset: str) -> tuple[tuple[str, str], ...]:
-    return ("limit", str(room.limit)), ("remaining", str(room.remaining)), ("reset", reset)
+@lru_cache(maxsize=16)
+def _names(counted: str, *, is_anthropic: bool) -> tuple[bytes, bytes, bytes]:
+    form = f"anthropic-ratelimit-{counted}-{{}}" if is_anthropic else f"x-ratelimit-{{}}-{counted}"
+    limit, remaining, reset = (form.format(name).encode() for name in ("limit", "remaining", "reset"))
+    return limit, remaining, reset
 
 
 def _moment(at_s: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,19 +21,22 @@ class Choice[T]:
     has_credential: bool = True
     """Whether it is sent with a key of ours, so that what is said of the key is said of us."""
 
-    @property
-    def name(self) -> str:
-        """Of the account that is asked: what is known of it (latency, requests under way) stands under it."""
-        return f"{self.provider}/{self.credential or ''}"
+    name: str = field(init=False, compare=False)
+    """Of the account that is asked: what is known of it (latency, requests under way) stands under it."""
+    upstream: str = field(init=False, compare=False)
+    """Who is to blame where no credential does: a provider, directly or by way of Cloudflare."""
+    rests: tuple[str, ...] = field(init=False, compare=False)
+    """Marks in the store; while any of them stands, nothing is sent with this choice."""
 
-    @property
-    def upstream(self) -> str:
-        """Who is to blame where no credential does: a provider, directly or by way of Cloudflare."""
-        return self.provider if self.gateway is None else f"cloudflare/{self.provider}"
-
-    @property
-    def rests(self) -> tuple[str, ...]:
-        """Marks in the store; while any of them stands, nothing is sent with this choice."""
-        own = f"rest:{self.name}"
-        marks = (own, f"{own}:{self.model}")
-        return marks if self.gateway is None else (*marks, f"rest:cloudflare/{self.gateway}")
+    def __post_init__(self) -> None:
+        """Worked out once: choices of a model are kept, and asked for their names in every exchange."""
+        name = f"{self.provider}/{self.credential or ''}"
+        own = f"rest:{name}"
+        marks: tuple[str, ...] = (own, f"{own}:{self.model}")
+        if self.gateway is not None:
+            marks += (f"rest:cloudflare/{self.gateway}",)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(
+            self, "upstream", self.provider if self.gateway is None else f"cloudflare/{self.provider}"
+        )
+        object.__setattr__(self, "rests", marks)

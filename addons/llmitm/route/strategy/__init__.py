@@ -38,12 +38,14 @@ async def ordered[T](
     """All of them, the one to ask first in front."""
     if len(choices) < 2:
         return list(choices)
-    score = SCORES[strategy]
-    scores = [score(one, at, facts) for at, one in enumerate(choices)]
     # each model has a turn of its own: clients that ask for two in turn would else split them by account
-    name = ",".join(f"{one.name}:{one.model}" for one in choices)
+    name = ",".join([f"{one.name}:{one.model}" for one in choices])
     # and each set of those that do not rest; where many sets come and go, they must not all begin alike
     turn = await turns(name, [one.weight for one in choices], store, zlib.crc32(name.encode()))
+    score = SCORES[strategy]
+    if score is round_robin.score:
+        return [choices[at] for at in turn]
+    scores = [score(one, at, facts) for at, one in enumerate(choices)]
     return [choices[at] for at in sorted(turn, key=lambda at: scores[at])]
 
 
