@@ -31,12 +31,20 @@ def test_the_first_segment_names_the_endpoint(target: bytes, rest: bytes) -> Non
     assert (match.name, match.rest) == ("dev", rest)
 
 
-@pytest.mark.parametrize("target", [b"/v1/models", b"/v1beta/models/x:countTokens", b"/v1", b"/v1?x=1"])
+@pytest.mark.parametrize(
+    "target",
+    [b"/v1/models", b"/v1beta/models/x:countTokens", b"/v1", b"/v1?x=1", b"/upload/v1beta/files?upload_id=u"],
+)
 def test_unprefixed_paths_go_to_the_default_endpoint_if_there_is_one(target: bytes) -> None:
     assert find(target, WITH_DEFAULT).rest == target
     with pytest.raises(Refused) as caught:
         find(target, CONFIG)
     assert caught.value.status == 404
+
+
+def test_an_endpoint_may_be_called_upload() -> None:
+    named = Config.model_validate({"endpoints": {"upload": {"target_base": "http://x"}}})
+    assert find(b"/upload/v1/models", named).rest == b"/v1/models"
 
 
 @pytest.mark.parametrize("target", [b"/nope/v1", b"/", b"/%64ev/v1", b"/DEV/v1", b"/v1x/y", b"/dev2"])
@@ -102,6 +110,9 @@ def test_a_path_cannot_leave_its_base(rest: bytes) -> None:
         (b"/dev/v1/messages", (), Dialect.ANTHROPIC_MESSAGES),
         (b"/dev/v1/messages/count_tokens", (), Dialect.ANTHROPIC_MESSAGES),
         (b"/v1/responses", (), Dialect.OPENAI_RESPONSES),
+        (b"/v1/messages/batches/b1/results", (), Dialect.ANTHROPIC_MESSAGES),
+        (b"/v1/files", ((b"anthropic-version", b"1"),), Dialect.ANTHROPIC_MESSAGES),
+        (b"/all/upload/v1/files", (), Dialect.GEMINI),
         (b"/v1beta/models/x:generateContent", (), Dialect.GEMINI),
         (b"/v1/models/x:streamGenerateContent", (), Dialect.GEMINI),
         (b"/v1/models", ((b"Anthropic-Version", b"1"),), Dialect.ANTHROPIC_MESSAGES),
