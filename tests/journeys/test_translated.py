@@ -467,6 +467,7 @@ def test_the_operators_capabilities_win_over_what_is_known_of_the_host(tmp_path:
 
 def test_what_is_not_translated_says_so(tmp_path: Path) -> None:
     chosen, config = chosen_of(tmp_path, "[providers.anthropic]\napi_keys = ['k']\n", "any")
+    call = calls.Call(dialect=Dialect.OPENAI_CHAT, task="other", path=b"/audio/speech")
     with pytest.raises(Refused) as caught:
-        prepare(calls.read("POST", b"/v1/embeddings"), b"{}", "any", chosen, config=config, is_strict=False)
+        prepare(call, b"{}", "any", chosen, config=config, is_strict=False)
     assert caught.value.status == 501

@@ -245,13 +245,7 @@ PROVIDERS: Final[tuple[Known, ...]] = (
         max_tokens_field="max_completion_tokens",
     ),
     _known("minimax-anthropic", _MESSAGES, "https://api.minimax.io/anthropic", vendor="minimax"),
-    _known(
-        "sambanova",
-        _CHAT,
-        "https://api.sambanova.ai/v1",
-        max_tokens_field="max_tokens",
-        completes=_ALL,
-    ),
+    _known("sambanova", _CHAT, "https://api.sambanova.ai/v1", max_tokens_field="max_tokens"),
     _known("nvidia", _CHAT, "https://integrate.api.nvidia.com/v1", "nvidia_nim", "nim"),
     _known("huggingface", _BOTH[::-1], "https://router.huggingface.co/v1", "hf"),
     _known(
