@@ -87,3 +87,7 @@ bench-telemetry *args:
 # fifty thousand exchanges into SQLite and a real PostgreSQL: stopped, killed, a full disk; rows against requests
 ledger-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.ledger_proof "$@"
+
+# what the ledger counts of every recorded answer, against the vendors' own clients; --every 20 samples
+usage-proof *args:
+    PYTHONPATH=addons:tests {{python}} -m support.counted "$@"

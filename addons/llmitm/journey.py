@@ -22,6 +22,7 @@ import orjson
 from llmitm import (
     __version__,
     calls_beside,
+    glanced,
     listed,
     measured,
     paced,
@@ -184,6 +185,8 @@ async def _forwarded(trip: routed.Trip) -> Steps:
     else:
         planned = plan.forward(trip.asked, None, trip.config)
         steps = attempt(planned.attempt, outgoing(request, planned), trip.world, trip.watch, kept)
+        call = calls.find(trip.asked.rest) if request.method == "POST" else None
+        steps = glanced.glanced(steps, kept, planned.attempt, call)
     async with aclosing(_limited(steps, trip, sample, (), most)) as limited:
         async for step in limited:
             yield step

@@ -14,7 +14,7 @@ from functools import partial
 
 import orjson
 
-from llmitm import prepared, shaped, translated
+from llmitm import glanced, prepared, shaped, translated
 from llmitm.attempt import attempt, outgoing
 from llmitm.beating import Beating, silence_s
 from llmitm.config.schema import Config, Credential, Endpoint, ProviderOptions
@@ -241,7 +241,8 @@ class Trip:
             held = self.request.body.held
             sent = held if shaping is None or held is None else shaping.before(held)
             sending = outgoing(self.request, planned, None if sent is held else sent)
-            return self._passing(planned, sending, shaping, is_read=is_read, is_events_only=True)
+            steps = self._passing(planned, sending, shaping, is_read=is_read, is_events_only=True)
+            return glanced.glanced(steps, self.kept, planned.attempt, call, is_read=is_read)
 
         async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
             async for step in steps:

@@ -1,0 +1,164 @@
+"""Reads no more of an answer than its tokens and the model that gave them. Pure.
+
+For answers that pass as they are and need not be understood: of a stream only events that hold counts are
+looked at, which are few. What it cannot read is nobody's business: it never raises.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import brotli
+import orjson
+import zstandard
+
+from llmitm.exchange import Dialect, Usage
+from llmitm.translate.beside import WHOLE_LIMIT_BYTES, Beside
+from llmitm.translate.chat import usage as chat
+from llmitm.translate.messages import usage as messages
+from llmitm.translate.responses import facts as responses
+
+_COUNTS: Final = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{|"message_stop"')
+_UNTOLD: Final = Usage()
+_DATA: Final = re.compile(rb"(?m)^data:[ ]?(.*?)\r?$")
+_ENDS: Final = re.compile(rb"\r?\n\r?\n")
+
+
+class Glance:
+    """Looks at one good answer, piece by piece."""
+
+    __slots__ = (
+        "_beside",
+        "_dialect",
+        "_held",
+        "_inflate",
+        "_is_blind",
+        "_is_events",
+        "_has_begun",
+        "answered",
+        "usage",
+    )
+
+    def __init__(self, dialect: Dialect, *, is_events: bool, encoding: bytes | None = None) -> None:
+        self._dialect = dialect
+        self._is_events = is_events
+        self._inflate, self._is_blind = _inflater(encoding)
+        self._beside = Beside(dialect, is_events=True)
+        self._held = bytearray()
+        """The whole answer, or the event that has not come to its end."""
+        self._has_begun = False
+        self.usage: Usage | None = None
+        self.answered: str | None = None
+
+    def feed(self, piece: bytes) -> None:
+        if self._is_blind or not piece:
+            return
+        if self._inflate is not None:
+            try:
+                piece = self._inflate(piece)
+            except Exception:  # each library has its own
+                self._is_blind = True
+                return
+        self._held += piece
+        if self._is_events:
+            self._look()
+        if len(self._held) > WHOLE_LIMIT_BYTES:
+            self._is_blind = True
+            self._held.clear()
+
+    def finish(self, *, is_whole: bool = True) -> None:
+        """No more comes. Where the answer broke off, what was counted is not all."""
+        if self._is_events:
+            self._held += b"\n\n"
+            self._look()
+            self._beside.finish()
+            if not is_whole:
+                self._beside.broken_off()
+            self.usage, self.answered = self._beside.usage, self._beside.answered
+        elif is_whole and self._held and not self._is_blind:
+            self._read_whole()
+
+    def _look(self) -> None:
+        held = self._held
+        end = max(held.rfind(b"\n\n") + 2, held.rfind(b"\n\r\n") + 3)
+        if end < 3:
+            return
+        come, self._held = bytes(held[:end]), held[end:]
+        if self._has_begun and _COUNTS.search(come) is None:
+            return
+        for event in _ENDS.split(come):
+            if _COUNTS.search(event) is not None or (not self._has_begun and b"data:" in event):
+                self._has_begun = True  # the first one names the model
+                self._beside.feed(_lean(event) if self._dialect is Dialect.GEMINI else event + b"\n\n")
+
+    def _read_whole(self) -> None:
+        try:
+            told = orjson.loads(self._held)
+        except orjson.JSONDecodeError:
+            return
+        if self._dialect is Dialect.GEMINI:
+            for chunk in told if isinstance(told, list) else (told,):  # some streams are no events
+                self._beside.feed(_without_content(chunk))
+            self._beside.finish()
+            self.usage, self.answered = self._beside.usage, self._beside.answered
+        elif isinstance(told, dict):
+            usage = _READ[self._dialect](told)
+            self.usage = None if usage == _UNTOLD else usage
+            model = told.get("model")
+            self.answered = model if isinstance(model, str) else None
+
+
+def _lean(event: bytes) -> bytes:
+    """Every chunk of Gemini's has counts: what it says is not read with them."""
+    try:
+        return _without_content(orjson.loads(b"".join(_DATA.findall(event))))
+    except orjson.JSONDecodeError:
+        return b""
+
+
+def _without_content(chunk: Any) -> bytes:
+    if not isinstance(chunk, dict):
+        return b""
+    lean = {name: chunk[name] for name in ("usageMetadata", "modelVersion") if name in chunk}
+    candidates = chunk.get("candidates")
+    lean["candidates"] = [
+        {name: one[name] for name in ("index", "finishReason", "groundingMetadata") if name in one}
+        for one in (candidates if isinstance(candidates, list) else ())
+        if isinstance(one, dict)
+    ]
+    return b"data: %b\n\n" % orjson.dumps(lean)
+
+
+def _of_chat(told: dict[str, Any]) -> Usage | None:
+    groq = told.get("x_groq")
+    counts = told.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
+    return chat.read_usage(counts, told.get("service_tier"))
+
+
+_READ: Final[Mapping[Dialect, Callable[[dict[str, Any]], Usage | None]]] = {
+    Dialect.OPENAI_CHAT: _of_chat,
+    Dialect.OPENAI_RESPONSES: responses.read_usage,
+    Dialect.ANTHROPIC_MESSAGES: lambda told: messages.read_usage(told.get("usage")),
+}
+
+
+class _Inflater(Protocol):
+    def __call__(self, data: bytes, /) -> bytes: ...
+
+
+def _inflater(encoding: bytes | None) -> tuple[_Inflater | None, bool]:
+    """What undoes it, None where nothing need be, and whether nobody can."""
+    match (encoding or b"").strip().lower():
+        case b"" | b"identity":
+            return None, False
+        case b"gzip" | b"x-gzip" | b"deflate":
+            return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress, False
+        case b"br":
+            return brotli.Decompressor().process, False
+        case b"zstd":
+            return zstandard.ZstdDecompressor().decompressobj().decompress, False
+        case _:
+            return None, True
