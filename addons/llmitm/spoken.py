@@ -20,6 +20,7 @@ from llmitm.exchange import Dialect
 from llmitm.record.bodies import Seen
 from llmitm.record.entry import Entry
 from llmitm.record.ledger.rows import readable
+from llmitm.record.traces import naming
 from llmitm.record.traces.asked import parameters
 from llmitm.record.traces.spans import Extras
 from llmitm.route import calls
@@ -46,7 +47,7 @@ class Spoken:
     """Whether the words are wanted."""
 
     def __call__(self, entry: Entry) -> Extras:
-        if entry.asked is None or entry.dialect is None:
+        if entry.asked is None or entry.dialect is None or naming.operation(entry.path, None) is None:
             return Extras()
         found = parameters(entry.asked, entry.dialect)
         clean = {name: self._cleaned(value) for name, value in found.items()}

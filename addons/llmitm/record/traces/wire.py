@@ -99,11 +99,13 @@ def span(one: Span) -> bytes:
         end_time_unix_nano=max(int(one.ended_s * _NANO), int(one.began_s * _NANO)),
         status=None if one.error is None else Status(code=Status.STATUS_CODE_ERROR, message=one.error),
     )
-    pieces = [b""]
-    for name, value in one.attributes.items():
-        if (known := _known.get((name, value))) is not None:
-            pieces.append(known)
-        elif type(value) is float:
+    pieces, known = [b""], _known.get
+    for attribute in one.attributes.items():
+        if (piece := known(attribute)) is not None:
+            pieces.append(piece)
+            continue
+        name, value = attribute
+        if type(value) is float:
             message.attributes.add(key=name).value.double_value = value
         elif type(value) is str and (name in _ONCE or len(value) > _COMES_AGAIN):
             message.attributes.add(key=name).value.string_value = value
