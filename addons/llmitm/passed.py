@@ -107,6 +107,8 @@ class _Passed:
     sibling: Sibling
     carried: Carried
     only: str | None = field(init=False)
+    is_anybodys: bool = False
+    """Ids are named that no account is known to know."""
 
     def __post_init__(self) -> None:
         self.only = self.trip.endpoint.provider or self.sibling.provider
@@ -143,9 +145,11 @@ class _Passed:
             usd_per_mtok=lambda choice: world.prices.usd_per_mtok(choice.provider, choice.model),
             conversation=f"made by {trip.kept.auth_key or ''}",
         )
+        pinned = await self._pinned(names) if names else None
+        self.is_anybodys = bool(sibling.ids) and pinned is None
         return Search(
             models=models,
-            find=partial(self._find, pinned=await self._pinned(names) if names else None),
+            find=partial(self._find, pinned=pinned),
             order=lambda found: ordered(found, facts, strategy, world.store),
             keep=partial(world.pins.only, names) if names else None,
             health=world.health,
@@ -206,7 +210,13 @@ class _Passed:
         )
         steps = attempt(planned.attempt, sending, trip.world, trip.watch, trip.kept)
         steps = untouched.steps(steps if shaping is None else shaping.back(steps))
-        back = Back(trip=trip, sibling=sibling, attempt=planned.attempt, choice=found.choice)
+        back = Back(
+            trip=trip,
+            sibling=sibling,
+            attempt=planned.attempt,
+            choice=found.choice,
+            is_anybodys=self.is_anybodys,
+        )
         return back.steps(steps)
 
     def _shaping(self, call: Call, chosen: Candidate) -> shaped.Shaping | None:

@@ -46,6 +46,8 @@ class Back:
     sibling: Sibling
     attempt: Attempt
     choice: Choice[Candidate]
+    is_anybodys: bool
+    """Another account may know what this one does not."""
     _meter: Meter | None = None
 
     async def steps(self, steps: Steps) -> Steps:
@@ -74,7 +76,10 @@ class Back:
             await self._count()
 
     def _missed(self, missed: Missed) -> None:
-        """What may have been made although nobody said so is not made again."""
+        """What may have been made although nobody said so is not made again; what is not found here may be
+        another account's."""
+        if self.is_anybodys and missed.failure.status == 404:
+            missed.ending = Ending.CONFLICT
         is_unsure = missed.ending in (Ending.NETWORK, Ending.TIMEOUT) and missed.failure.code not in _UNSENT
         if self.sibling.is_making and is_unsure:
             missed.ending = Ending.LATE

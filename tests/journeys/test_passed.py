@@ -149,6 +149,23 @@ async def test_what_nobody_is_known_to_have_is_asked_of_the_clients_account(
     assert provider.asked[-1].account == made
 
 
+async def test_what_one_account_does_not_know_is_asked_of_the_others(
+    provider: Accounts, world: World
+) -> None:
+    """Where nobody knows whose it is: after a restart, or of what was made elsewhere."""
+    for number, account in enumerate(("sk-one", "sk-two")):
+        provider.keep(account, f"vs-{number}")
+        assert (await ask(world, f"/all/v1/vector_stores/vs-{number}")).status == 200
+        assert provider.asked[-1].account == account
+    assert len(provider.asked) == 3  # one of them was not known to the first
+    provider.asked.clear()
+    for number in range(2):
+        assert (await ask(world, f"/all/v1/vector_stores/vs-{number}")).status == 200
+    assert len(provider.asked) == 2  # from then on it is known
+    assert (await ask(world, "/all/v1/vector_stores/unheard-of")).status == 404
+    assert len(provider.asked) == 4
+
+
 async def test_an_address_of_results_leads_back_here(provider: Accounts, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(BATCHES.format(url=provider.url))
