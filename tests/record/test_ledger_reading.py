@@ -192,7 +192,7 @@ async def test_a_gateway_that_was_killed_is_told_with_what_may_be_missing(place:
     _, wrong = await told_of(place)
     dead, alive = sorted(wrong, key=lambda text: not text.startswith("run dead"))
     assert "2 missing: 3-4" in alive
-    assert "did not stop properly" in dead and "4 missing: 1-4" in dead and "within 500 ms after" in dead
+    assert "did not stop properly" in dead and "4 missing: 1-4" in dead and "what ended after 20" in dead
 
 
 def _of_a_dead_process(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -98,7 +98,7 @@ def _of_run(run: Any, gaps: Gaps) -> Finding:
         under_way = f", {gaps.count} under way" if gaps.count else ""
         return Finding(bool(run["lost"]), f"{name}: runs, {counted}{under_way}{lost}")
     how = "did not stop properly" if runs is False else "runs on another machine, or did not stop properly"
-    window = f"what ended within {run['flush_ms']} ms after {run['flushed_at']} may be missing, too"
+    window = f"what ended after {run['flushed_at']} may be missing, too"
     missing = f"{gaps.count} missing: {gaps}" if gaps.count else "none of them missing"
     return Finding(runs is False or bool(run["lost"]), f"{name}: {how}; {counted}, {missing}; {window}{lost}")
 
