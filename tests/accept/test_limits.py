@@ -437,6 +437,20 @@ async def test_a_place_is_free_again_when_its_exchange_is_over() -> None:
         pass
 
 
+async def test_what_lasts_keeps_its_place_and_counts_as_it_goes() -> None:
+    gate = Gate({"concurrency": 1, "tpm": 1_000})
+    async with await gate.admit(max_output_tokens=0) as ticket:
+        for used, counted in ((101, 100), (151, 50)):  # each within its own minute; one was guessed
+            gate.clock.at_s += 80  # of the 90 that a place is kept
+            ticket.settle(Usage(input_tokens=used, output_tokens=0))
+            await ticket.go_on()
+            assert await gate.value("tokens:all") == counted
+        await gate.refusal()
+    assert await gate.value("tokens:all") == 50
+    await ticket.go_on()  # it is over
+    assert await gate.value("concurrency:all") == 0
+
+
 async def test_a_place_is_given_back_once() -> None:
     gate = Gate({"concurrency": 2})
     first, _ = await gate.admit(), await gate.admit()

@@ -14,8 +14,6 @@ from typing import Any
 
 import openai
 import pytest
-from google import genai
-from google.genai import types as genai_types
 from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 from websockets.asyncio.client import ClientConnection, connect
@@ -437,6 +435,7 @@ def test_a_page_without_a_key_does_not_speak_with_ours(provider: LiveProvider, t
 
 
 async def gemini_speaks(gateway: Gateway) -> None:
+    genai, genai_types = pytest.importorskip("google.genai"), pytest.importorskip("google.genai.types")
     options = genai_types.HttpOptions(
         base_url=f"{gateway.url}/all", async_client_args={"ssl": trusting(gateway)}
     )

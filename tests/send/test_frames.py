@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from wsproto import Connection, ConnectionType
+from wsproto import ConnectionType
+from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 
 from llmitm.send.frames import BINARY, CLOSE, TEXT, Frames, Message, close_frame, masked
@@ -52,9 +53,11 @@ def test_messages_are_the_same_however_the_bytes_are_cut(side: ConnectionType, c
 def test_a_message_that_is_too_long_to_keep_is_counted_only() -> None:
     connection, frames = Connection(ConnectionType.CLIENT), Frames(kept_bytes=5)
     first = bytes(connection.send(TextMessage("abc", message_finished=False)))
-    assert frames.feed(first) == [] and frames.is_between and not frames.is_whole
+    assert frames.feed(first) == []
+    assert (frames.is_between, frames.is_whole) == (True, False)
     last = bytes(connection.send(TextMessage("def")))
-    assert frames.feed(last[:4]) == [] and not frames.is_between
+    assert frames.feed(last[:4]) == []
+    assert (frames.is_between, frames.is_whole) == (False, False)
     assert frames.feed(last[4:]) == [Message(TEXT, None)]
     assert frames.feed(bytes(connection.send(TextMessage("short")))) == [Message(TEXT, b"short")]
     assert frames.messages == 2
