@@ -177,7 +177,7 @@ def with_body(sending: UpstreamRequest, body: bytes) -> UpstreamRequest:
         (name, b"%d" % len(body)) if name.lower() == b"content-length" else (name, value)
         for name, value in sending.headers
     )
-    return replace(sending, body=HeldBody(body), headers=headers)
+    return UpstreamRequest(method=sending.method, url=sending.url, headers=headers, body=HeldBody(body))
 
 
 def told(shaping: Shaping | None) -> Headers:

@@ -118,7 +118,7 @@ def test_rules_are_chosen_by_all_that_they_name(
 ) -> None:
     rules = loaded(RULES, tmp_path).payload.rules
     assert rules is not None
-    names = {field: getattr(CALL, field) for field in CALL.__slots__} | changes
+    names = CALL._asdict() | changes
     edits = rules.chosen(Call(**names)).of(())
     assert [edit.path.text for edit in edits] == expected
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from llmitm.exchange import Dialect, Headers
 from llmitm.shape.splice import Edit, Edits
@@ -21,8 +21,7 @@ type When = Literal["before", "after"]
 _MOST_KNOWN: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What rules are chosen by, the client's headers aside."""
 
     when: When
@@ -75,7 +74,7 @@ class Match:
         if self.dialect is not None and self.dialect not in spoken:
             return None
         named = replace(self, dialect=None, path=None)
-        if not named.fits(replace(call, is_answer=True)):
+        if not named.fits(call._replace(is_answer=True)):
             return None
         words = [] if self.dialect is None or len(spoken) == 1 else [f"in {self.dialect}"]
         words += [] if self.path is None else [f"on {self.path}"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -26,15 +26,16 @@ stays; None: it is gone."""
 _ORDER: Final[tuple[Kind, ...]] = ("default", "override", "filter")
 
 _B: Final = rb"[ \t\n\r]*+"
-_PLAIN: Final = rb'("(?:[^"\\]|\\.)*+"|[-+.0-9A-Za-z]++)'
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_PLAIN: Final = b"(" + _STRING + b"|[-+.0-9A-Za-z]++)"
 _MEMBER: Final = re.compile(
-    _B + rb'("(?:[^"\\]|\\.)*+")' + _B + b":" + _B + b"(?:" + _PLAIN + _B + b"([,}]))?", re.DOTALL
+    _B + b"(" + _STRING + b")" + _B + b":" + _B + b"(?:" + _PLAIN + _B + b"([,}]))?", re.DOTALL
 )
 """A name, and where its value is no object or array, that and what comes after it."""
 _ELEMENT: Final = re.compile(_B + b"()(?:" + _PLAIN + _B + rb"([,\]]))?", re.DOTALL)
 _BLANKS: Final = re.compile(_B)
 _AFTER: Final = re.compile(_B + rb"([,}\]])")
-_NESTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_NESTS: Final = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _KINDS: Final = {
@@ -118,27 +119,81 @@ class _Item:
     is_gone: bool = False
 
 
+@dataclass(slots=True)
+class _Member:
+    """What the edits that begin with one name make of it."""
+
+    token: bytes
+    """The name as JSON."""
+    edits: list[Edit] = field(default_factory=list)
+    absent: bytes | None = None
+    """The new value where there is no such member; None: there will be none."""
+    present: bytes | None = b""
+    """The new value where there is one; empty: it stays; None: it is gone."""
+    is_deep: bool = False
+    """It depends on what is there: `present` says nothing."""
+
+    def settle(self) -> list[tuple[Edit, Unfit]]:
+        """Works out all but what depends on what is there. Returns what does not fit where there is none."""
+        self.is_deep = any(len(edit.path.segments) > 1 for edit in self.edits)
+        self.absent, unfit = _remade(None, self.edits)
+        for edit in self.edits:
+            if edit.kind != "default":
+                self.present = edit.text if edit.kind == "override" else None
+        return unfit
+
+
+def _remade(text: bytes | None, edits: Sequence[Edit]) -> tuple[bytes | None, list[tuple[Edit, Unfit]]]:
+    """The value of a member, None where there is none, after edits that begin with its name."""
+    unfit: list[tuple[Edit, Unfit]] = []
+    for edit in edits:
+        changing = _Changing(edit)
+        if text is None:
+            text = None if edit.kind == "filter" else changing.made(1)
+        elif len(edit.path.segments) > 1:
+            item = _Item(0, 0, 0, None, _whole(text))
+            if changing.go_on(item, 0):
+                text = _text(item.node)
+        elif edit.kind != "default":
+            text = edit.text if edit.kind == "override" else None
+        unfit += ((edit, one) for one in changing.unfit)
+    return text, unfit
+
+
 class Edits:
     """Edits in the order in which they are made, each of which sees what those before it left."""
 
-    __slots__ = ("_every", "_if_nothing", "_is_quick", "_made", "_names", "_touching")
+    __slots__ = ("_every", "_if_nothing", "_members", "_unfit")
 
     def __init__(self, every: Sequence[Edit]) -> None:
         self._every = tuple(every)
+        self._members: dict[str, _Member] | None = {}
+        """By name, in the order in which they would be added; None: all goes the longer way."""
+        self._unfit: dict[str, list[tuple[Edit, Unfit]]] = {}
+        self._if_nothing = b""
         kinds = [_ORDER.index(edit.kind) for edit in every]
         names = [edit.path.segments[0] for edit in every]
-        self._is_quick = kinds == sorted(kinds) and all(
-            isinstance(name, Name) and b"\\" not in name.token for name in names
+        if kinds != sorted(kinds):
+            self._members = None
+            return
+        for name, edit in zip(names, every, strict=True):
+            if not isinstance(name, Name) or b"\\" in name.token:
+                self._members = None
+                return
+            self._members.setdefault(name.text, _Member(name.token)).edits.append(edit)
+        for text, member in self._members.items():
+            if unfit := member.settle():
+                self._unfit[text] = unfit
+        self._members = dict(sorted(self._members.items(), key=lambda one: self._place(one[1])))
+        self._if_nothing = _pairs(self._members.values())
+
+    def _place(self, member: _Member) -> int:
+        """Of the first edit that would add it."""
+        adding = (
+            edit for edit in member.edits if edit.kind != "filter" and _Changing(edit).made(1) is not None
         )
-        self._made = [_Changing(edit).made(1) for edit in every]
-        self._names = frozenset(name.text for name in names if isinstance(name, Name))
-        self._touching = frozenset(
-            name.text
-            for name, edit in zip(names, every, strict=True)
-            if isinstance(name, Name) and (edit.kind != "default" or len(edit.path.segments) > 1)
-        )
-        """Members that may be changed where they are."""
-        self._if_nothing = self._added(frozenset()) if self._is_quick else None
+        first = next(adding, None)
+        return len(self._every) if first is None else self._every.index(first)
 
     def __iter__(self) -> Iterator[Edit]:
         return iter(self._every)
@@ -153,34 +208,50 @@ class Edits:
         Raises:
             NotAnObject: it is not a JSON object.
         """
-        if self._if_nothing is not None and (names := _names(body)) is not None:
-            if self._names.isdisjoint(names):
-                return _appended(body, self._if_nothing[0]), self._if_nothing[1]
-            if self._touching.isdisjoint(names):
-                added, unfit = self._added(self._names.intersection(names))
-                return _appended(body, added), unfit
-        unfit = []
-        start = _after_blanks(body, 0)
-        if body[start : start + 1] != b"{":
-            raise NotAnObject("the body is not a JSON object")
+        members, unfit = self._members, list[tuple[Edit, Unfit]]()
         try:
-            made = self._quickly(body, start, unfit) if self._is_quick else None
-            return (self._slowly(body, start, unfit) if made is None else made), unfit
+            if members is not None and (names := _names(body)) is not None:
+                there = members.keys() & names
+                for name, missed in self._unfit.items():
+                    unfit += missed if name not in there else ()
+                if not there:
+                    return _appended(body, self._if_nothing), unfit
+                added = _pairs(one for name, one in members.items() if name not in there)
+                if all(members[name].present == b"" and not members[name].is_deep for name in there):
+                    return _appended(body, added), unfit
+                if (made := self._rewritten(body, names, added, unfit)) is not None:
+                    return made, unfit
+                unfit.clear()
+            return self._slowly(body, unfit), unfit
         except (RecursionError, _Broken):
             raise NotAnObject("the body is not valid JSON") from None
 
-    def _added(self, there: frozenset[str]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
-        """What comes behind the last member of an object that has these of the names."""
-        texts: dict[bytes, bytes | None] = {}
-        unfit: list[tuple[Edit, Unfit]] = []
-        for edit, made in zip(self._every, self._made, strict=True):
-            name = edit.path.segments[0]
-            assert isinstance(name, Name)
-            if name.text not in there:
-                self._change(edit, made, name.token, texts, unfit)
-        return b",".join(token + b":" + text for token, text in texts.items() if text), unfit
+    def _rewritten(
+        self, body: bytes, names: Collection[str], added: bytes, unfit: list[tuple[Edit, Unfit]]
+    ) -> bytes | None:
+        """The same where names stand once and as they are; None where they do not."""
+        assert self._members is not None
+        found = _scan(body, _after_blanks(body, 0), len(body))
+        if len(found) > len(names):
+            return None
+        known = {one.token: one for one in self._members.values()}
+        rows: list[_Row] = []
+        for token, start, value_start, end in found:
+            if b"\\" in token:
+                return None
+            new: bytes | None = b""
+            if (member := known.get(token)) is not None:
+                new = member.present
+                if member.is_deep:
+                    new, missed = _remade(body[value_start:end], member.edits)
+                    unfit += missed
+            rows.append((start, value_start, end, new))
+        return _rewritten(body, 0, len(body), rows, [added] if added else [])
 
-    def _slowly(self, body: bytes, start: int, unfit: list[tuple[Edit, Unfit]]) -> bytes:
+    def _slowly(self, body: bytes, unfit: list[tuple[Edit, Unfit]]) -> bytes:
+        start = _after_blanks(body, 0)
+        if body[start : start + 1] != b"{":
+            raise NotAnObject("the body is not a JSON object")
         root = _Node(body, start, len(body.rstrip(b" \t\n\r")))
         has_changed = False
         for edit in self._every:
@@ -189,50 +260,10 @@ class Edits:
             unfit += ((edit, one) for one in changing.unfit)
         return b"".join((body[:start], _text(root), body[root.end :])) if has_changed else body
 
-    def _quickly(self, body: bytes, start: int, unfit: list[tuple[Edit, Unfit]]) -> bytes | None:
-        """The same where names stand once and as they are; None where they do not."""
-        found = _scan(body, start, len(body))
-        spans = {row[0]: row for row in found}
-        if len(spans) < len(found) or any(b"\\" in token for token in spans):
-            return None
-        texts: dict[bytes, bytes | None] = {}  # what has become of members; None: they are gone
-        for edit, made in zip(self._every, self._made, strict=True):
-            name = edit.path.segments[0]
-            assert isinstance(name, Name)
-            token = name.token
-            if token not in texts and (row := spans.get(token)) is not None:
-                texts[token] = body[row[2] : row[3]]
-            self._change(edit, made, token, texts, unfit)
-        rows = [(first, begin, end, texts.get(token, b"")) for token, first, begin, end in found]
-        added = [token + b":" + text for token, text in texts.items() if text and token not in spans]
-        return _rewritten(body, 0, len(body), rows, added)
 
-    def _change(
-        self,
-        edit: Edit,
-        made: bytes | None,
-        token: bytes,
-        texts: dict[bytes, bytes | None],
-        unfit: list[tuple[Edit, Unfit]],
-    ) -> None:
-        """One edit of the members in `texts`."""
-        text = texts.get(token)
-        if text is None and edit.kind == "filter":
-            return
-        if text is None and made is not None:
-            texts[token] = made
-        elif text is None:
-            changing = _Changing(edit)
-            changing.made(1)
-            unfit += ((edit, one) for one in changing.unfit)
-        elif len(edit.path.segments) > 1:
-            item = _Item(0, 0, 0, None, _whole(text))
-            changing = _Changing(edit)
-            if changing.go_on(item, 0):
-                texts[token] = _text(item.node)
-            unfit += ((edit, one) for one in changing.unfit)
-        elif edit.kind != "default":
-            texts[token] = edit.text if edit.kind == "override" else None
+def _pairs(members: Iterable[_Member]) -> bytes:
+    """Those that are added, with commas between them."""
+    return b",".join(one.token + b":" + one.absent for one in members if one.absent is not None)
 
 
 def edited(body: bytes, edits: Sequence[Edit]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
