@@ -72,6 +72,18 @@ name = "single"
 key = "sk-proxy-single"
 concurrency = 1
 """
+OPERATOR = """
+def websocket_message(flow):
+    message = flow.websocket.messages[-1]
+    match message.text if message.is_text else None:
+        case "edit me":
+            message.text = "edited"
+        case "drop me":
+            message.drop()
+        case "kill me":
+            flow.kill()
+"""
+"""An addon of the operator's own."""
 LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 KEY = "sk-proxy-laptop"
 BEARER = {"authorization": f"Bearer {KEY}"}
@@ -86,7 +98,9 @@ def provider() -> Iterator[LiveProvider]:
 @pytest.fixture(scope="module")
 def running(provider: LiveProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("live")
-    options = ("-q", "-w", str(folder / "flows"))
+    script = folder / "operator.py"
+    script.write_text(OPERATOR)
+    options = ("-q", "-s", str(script))
     with Gateway(CONFIG.format(url=provider.url), folder, options=options) as one:
         yield one
 
@@ -365,6 +379,18 @@ async def test_messages_of_any_kind_pass_whole_and_a_quiet_session_stays_open(ga
         assert await session.recv() == "still here"
         await session.send(b"x" * 1_048_577)  # more than [server] body_limit_mb
         assert (await closed(session))[0] == 1009
+
+
+async def test_an_operators_addon_edits_drops_and_kills(gateway: Gateway, provider: LiveProvider) -> None:
+    async with opened(gateway, "/any/operated", x_llmitm_key=KEY) as session:
+        for message in ("edit me", "drop me", "as it is"):
+            await session.send(message)
+        assert [await session.recv() for _ in range(2)] == ["edited", "as it is"]
+        await session.send("kill me")
+        assert (await closed(session))[0] == 1011
+    assert await asyncio.to_thread(provider.asked[-1].is_over.wait, 5)
+    assert provider.asked[-1].messages[:2] == ["edited", "as it is"]
+    assert row(gateway, "/any/operated")["outcome"] != "ok"
 
 
 @pytest.mark.parametrize(
