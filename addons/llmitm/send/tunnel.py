@@ -134,7 +134,7 @@ class Tunnel:
         self._sending.cancel()
         if not self._has_said_all and not self._transport.is_closing():
             self._transport.write(close_frame(GOING_AWAY, "", is_clients=True))
-        self._transport.close()
+        self._response.close()  # what was written is sent before the connection ends
         task = asyncio.get_running_loop().create_task(self._abort(), name="closing a tunnel")
         _closing.add(task)
         task.add_done_callback(_closing.discard)
@@ -143,4 +143,3 @@ class Tunnel:
         """An upstream that does not read would keep the connection for ever."""
         await self._clock.sleep(CLOSE_S)
         self._transport.abort()
-        self._response.close()
