@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -23,6 +23,7 @@ type _Row = tuple[int, int, int, bytes | None]
 """Where a member or element begins, where its value does, where that ends, and its new value: empty: it
 stays; None: it is gone."""
 
+_MOST_KNOWN: Final = 256
 _ORDER: Final[tuple[Kind, ...]] = ("default", "override", "filter")
 
 _B: Final = rb"[ \t\n\r]*+"
@@ -160,17 +161,30 @@ def _remade(text: bytes | None, edits: Sequence[Edit]) -> tuple[bytes | None, li
     return text, unfit
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What edits come to where certain names are there."""
+
+    added: bytes
+    """Members that come behind the last one, with commas between them."""
+    unfit: tuple[tuple[Edit, Unfit], ...]
+    """Of the names that are not there."""
+    touches: bool
+    """Whether any of those that are there may change."""
+
+
 class Edits:
     """Edits in the order in which they are made, each of which sees what those before it left."""
 
-    __slots__ = ("_every", "_if_nothing", "_members", "_unfit")
+    __slots__ = ("_by_token", "_every", "_members", "_outcomes", "_unfit")
 
     def __init__(self, every: Sequence[Edit]) -> None:
         self._every = tuple(every)
         self._members: dict[str, _Member] | None = {}
         """By name, in the order in which they would be added; None: all goes the longer way."""
         self._unfit: dict[str, list[tuple[Edit, Unfit]]] = {}
-        self._if_nothing = b""
+        self._by_token: dict[bytes, _Member] = {}
+        self._outcomes: dict[frozenset[str], _Outcome] = {}
         kinds = [_ORDER.index(edit.kind) for edit in every]
         names = [edit.path.segments[0] for edit in every]
         if kinds != sorted(kinds):
@@ -185,7 +199,7 @@ class Edits:
             if unfit := member.settle():
                 self._unfit[text] = unfit
         self._members = dict(sorted(self._members.items(), key=lambda one: self._place(one[1])))
-        self._if_nothing = _pairs(self._members.values())
+        self._by_token = {one.token: one for one in self._members.values()}
 
     def _place(self, member: _Member) -> int:
         """Of the first edit that would add it."""
@@ -211,36 +225,44 @@ class Edits:
         members, unfit = self._members, list[tuple[Edit, Unfit]]()
         try:
             if members is not None and (names := _names(body)) is not None:
-                there = members.keys() & names
-                for name, missed in self._unfit.items():
-                    unfit += missed if name not in there else ()
-                if not there:
-                    return _appended(body, self._if_nothing), unfit
-                added = _pairs(one for name, one in members.items() if name not in there)
-                if all(members[name].present == b"" and not members[name].is_deep for name in there):
-                    return _appended(body, added), unfit
-                if (made := self._rewritten(body, names, added, unfit)) is not None:
+                there = frozenset(members.keys() & names)
+                outcome = self._outcomes.get(there) or self._outcome(members, there)
+                unfit += outcome.unfit
+                if not outcome.touches:
+                    return _appended(body, outcome.added), unfit
+                if (made := self._rewritten(body, names, outcome.added, unfit)) is not None:
                     return made, unfit
                 unfit.clear()
             return self._slowly(body, unfit), unfit
         except (RecursionError, _Broken):
             raise NotAnObject("the body is not valid JSON") from None
 
+    def _outcome(self, members: dict[str, _Member], there: frozenset[str]) -> _Outcome:
+        away = [name for name in members if name not in there]
+        made = _Outcome(
+            b",".join(
+                one.token + b":" + one.absent for name in away if (one := members[name]).absent is not None
+            ),
+            tuple(one for name in away for one in self._unfit.get(name, ())),
+            any(members[name].is_deep or members[name].present != b"" for name in there),
+        )
+        if len(self._outcomes) < _MOST_KNOWN:
+            self._outcomes[there] = made
+        return made
+
     def _rewritten(
         self, body: bytes, names: Collection[str], added: bytes, unfit: list[tuple[Edit, Unfit]]
     ) -> bytes | None:
         """The same where names stand once and as they are; None where they do not."""
-        assert self._members is not None
         found = _scan(body, _after_blanks(body, 0), len(body))
         if len(found) > len(names):
             return None
-        known = {one.token: one for one in self._members.values()}
         rows: list[_Row] = []
         for token, start, value_start, end in found:
             if b"\\" in token:
                 return None
             new: bytes | None = b""
-            if (member := known.get(token)) is not None:
+            if (member := self._by_token.get(token)) is not None:
                 new = member.present
                 if member.is_deep:
                     new, missed = _remade(body[value_start:end], member.edits)
@@ -259,11 +281,6 @@ class Edits:
             has_changed = changing.walk(root, 0) or has_changed
             unfit += ((edit, one) for one in changing.unfit)
         return b"".join((body[:start], _text(root), body[root.end :])) if has_changed else body
-
-
-def _pairs(members: Iterable[_Member]) -> bytes:
-    """Those that are added, with commas between them."""
-    return b",".join(one.token + b":" + one.absent for one in members if one.absent is not None)
 
 
 def edited(body: bytes, edits: Sequence[Edit]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
