@@ -71,6 +71,7 @@ def test_known_values_are_masked_wherever_they_stand() -> None:
         "The bearer of this letter needs a basic understanding of the token economy.",
         "Set api_key or ask who keeps the password; a cookie is a small cake.",
         "https://example.com/search?q=key&page=2#token",
+        "a proxy URL is expected: http, socks5h://[user:password@]host:port, or postgresql://USER:PASSWORD@HOST/X",
         "mail me@example.com about https://example.com/a?mail=me@example.com",
         '{"max_tokens": 12, "token": 7, "keys": ["a"], "secret_garden": true}',
     ],

@@ -110,7 +110,8 @@ _SHAPES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = tuple(
             ("token", "secret", "private", "password"),
             rf"\b(?:{_FIELDS})\\*[\"']?\s*[:=]\s*b?\\*[\"']?([^\s\"',;&\\]{{4,}})",
         ),
-        (("://",), r"://([^/?#\s@\"'<>\\]+)@"),
+        # what tells how to write one is none
+        (("://",), r"://(?!\[?USER:PASSWORD@)([^/?#\s@\"'<>\\]+)@"),
     )
 )
 """What looks like a credential although nobody told us of it: vendors' key prefixes, tokens of schemes, user

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +19,11 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from llmitm.cli.main import app
 from support.canaries import Telltale, canary, found_in, written
-from support.gateway import BIN, Gateway
+from support.gateway import Gateway, times_over
 
 CONFIGURED: Final = (
     *("provider key", "provider key of the environment", "provider key of a file", "credential key"),
@@ -380,35 +381,35 @@ def around(content: bytes, name: str) -> bytes:
 def commands(gateway: Gateway, *chosen: str) -> Iterator[Sink]:
     """What the command line prints, of the configuration that is there now."""
     for words in chosen:
-        asked = subprocess.run(
-            [BIN / "llmitm", *words.split()],
-            capture_output=True,
-            cwd=gateway.folder,
+        asked = CliRunner().invoke(
+            app,
+            ["-c", str(gateway.config_path), *words.split()],
             env={**gateway.environment, "COLUMNS": "1000"},
         )
-        yield Sink(f"llmitm {words}", asked.stdout + asked.stderr, "--bodies" in words)
+        yield Sink(f"llmitm {words}", asked.output.encode(), "--bodies" in words)
 
 
 def reload_broken(gateway: Gateway) -> None:
-    """Configurations that cannot be used, one after another; then the one that can."""
-    good = gateway.config_path.read_text()
-    for number, (place, broken) in enumerate(
-        (
-            ("[providers.up]", f'[providers.up]\napi_keyz = "{PLANTED["unknown name"]}"'),
-            ("body_limit_mb = 1", f'body_limit_mb = "{PLANTED["wrong type"]}"'),
-            ("[endpoints.ours]", f'[endpoints.ours]\nproxy_url = "ftp://u:{url_of("wrong proxy")}@x:1"'),
-            ("[state]\nurl = ", f'[state]\nurl = "odd://u:{url_of("wrong state")}@x:1"\n#'),
-            ("bodies = true", f'bodies = true\nurl = "odd://u:{url_of("wrong ledger")}@x:1"\n#'),
-            (
-                "[[auth_keys]]",
-                f'[[auth_keys]]\nname = "three"\nkey = "{PLANTED["wrong syntax"]}\n[[auth_keys]]',
-            ),
-        ),
-        1,
+    """Configurations that cannot be used, for five reasons at once, and for one; then the one that can."""
+    good = broken = gateway.config_path.read_text()
+    for place, wrong in (
+        ("[providers.up]", f'[providers.up]\napi_keyz = "{PLANTED["unknown name"]}"'),
+        ("body_limit_mb = 1", f'body_limit_mb = "{PLANTED["wrong type"]}"'),
+        ("[endpoints.ours]", f'[endpoints.ours]\nproxy_url = "ftp://u:{url_of("wrong proxy")}@x:1"'),
+        ("[state]\nurl = ", f'[state]\nurl = "odd://u:{url_of("wrong state")}@x:1"\n#'),
+        ("bodies = true", f'bodies = true\nurl = "odd://u:{url_of("wrong ledger")}@x:1"\n#'),
     ):
-        assert place in good
-        gateway.config_path.write_text(good.replace(place, broken, 1))
-        gateway.wait_for(rf"(?s)(?:cannot be used.*){{{number}}}")
+        assert place in broken
+        broken = broken.replace(place, wrong, 1)
+    unread = good.replace(
+        "[[auth_keys]]", f'[[auth_keys]]\nkey = "{PLANTED["wrong syntax"]}\n[[auth_keys]]', 1
+    )
+    gateway.config_path.write_text(broken)
+    gateway.wait_for("cannot be used")
+    for name in ("api_keyz", "body_limit_mb", "proxy_url", "state.url", "ledger.url"):
+        assert f"{name}: " in gateway.output()
+    gateway.config_path.write_text(unread)
+    gateway.wait_for(times_over("cannot be used", 2))
     gateway.config_path.write_text(good)
 
 
@@ -536,13 +537,12 @@ def pages(port: int, upstream: Telltale) -> Iterator[Sink]:
             web.post(f"/flows/{played}/replay").raise_for_status()
             wait_until(lambda before=before: upstream.count > before)  # type: ignore[misc]
         yield Sink("flows.json", web.get("/flows").content)
-        contents = []
-        for flow in flows:
-            for side in ("request", "response"):
-                contents += [
-                    web.get(f"/flows/{flow['id']}/{side}/content{form}").content
-                    for form in (".data", "/auto.json")
-                ]
+        contents = [
+            web.get(f"/flows/{flow['id']}/{side}/content{form}").content
+            for flow in flows[:40]  # the dump has all of them
+            for side in ("request", "response")
+            for form in (".data", "/auto.json")
+        ]
         yield Sink("contents", b"\n".join(contents), True)
         yield Sink("dump", web.get("/flows/dump").content, True)
         yield Sink("events", web.get("/events").content)
