@@ -126,6 +126,8 @@ SETTINGS: list[tuple[str, str, Any, Target, Any, list[str]]] = [
     ),
     ("seeds of 32 bits", "seed", -(2**31), target(GEMINI), SAME, []),
     ("and no longer ones", "seed", 2**31, target(GEMINI), None, ["lost:seed at seed"]),
+    ("nor what is no integer, at once", "seed", 1.5, target(GEMINI), None, ["lost:seed at seed"]),
+    ("nor a word", "seed", "seven", target(GEMINI), None, ["lost:seed at seed"]),
     ("chat takes any seed", "seed", 2**31, target(CHAT), SAME, []),
     ("messages has no seed", "seed", 3, target(MESSAGES), None, ["lost:seed at seed"]),
     ("penalties of chat", "presence", 1, target(CHAT, "gpt-4o"), SAME, []),

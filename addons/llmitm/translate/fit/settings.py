@@ -101,7 +101,8 @@ def _is_lost(name: str, told: Settings, target: Target, effort: str | None) -> b
         case "logprobs" | "top_logprobs":
             return dialect in _OPENAI and _is_rejected(target, effort)
         case "seed":
-            return dialect is _GEMINI and told.seed not in _INT32
+            # what is no integer would be looked for among all of the range, one by one
+            return dialect is _GEMINI and not (isinstance(told.seed, int) and told.seed in _INT32)
         case _:  # verbosity
             return not target.is_openai
 
