@@ -127,6 +127,7 @@ class Legs:
         self._answered_headers: list[tuple[bytes, bytes, bytes]] = []
         self._got: masks.HiddenBody | None = None
         self._messages_bytes = 0
+        self._refreshed_s = 0.0
 
     async def before_send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamRequest | ResponseHead:
         leg, vault = self._make(attempt, request)
@@ -206,7 +207,10 @@ class Legs:
         self._messages_bytes += len(shown)
         while self._messages_bytes > SHOWN_BYTES and len(leg.websocket.messages) > 1:
             self._messages_bytes -= len(leg.websocket.messages.pop(0).content)
-        self._stage.refresh(leg)
+        now_s = time.monotonic()
+        if now_s - self._refreshed_s >= REFRESH_S:
+            self._refreshed_s = now_s
+            self._stage.refresh(leg)
 
     def on_close(self, attempt: Attempt, code: int, reason: str, *, is_clients: bool) -> None:
         shown = self._leg.websocket if self._leg is not None else None

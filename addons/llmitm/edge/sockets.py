@@ -9,6 +9,7 @@ have a size, those that were relayed are forgotten some time, and secrets in the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mitmproxy import http
 from mitmproxy.proxy import events
@@ -24,6 +25,7 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 from llmitm.edge import masks
 from llmitm.edge.legs import SHOWN_BYTES
 from llmitm.secret import Redactor
+from llmitm.send.frames import KEPT_BYTES
 
 
 def is_handshake(request: http.Request) -> bool:
@@ -72,13 +74,34 @@ class SizeLimit(Extension):
         return None
 
 
+class _Growing(list[Any]):
+    """Frames of a message that grow in place: mitmproxy adds each piece that comes to the last one,
+    which would copy all of a long one every time."""
+
+    def append(self, frame: Any) -> None:
+        super().append(bytearray(frame))
+
+
+class Connection(WebsocketConnection):
+    """One side of the relay."""
+
+    @property
+    def frame_buf(self) -> list[bytes]:
+        return self._frames
+
+    @frame_buf.setter
+    def frame_buf(self, frames: list[bytes]) -> None:
+        self._frames = _Growing(bytearray(frame) for frame in frames)
+
+
 @dataclass(slots=True)
 class _Shown:
     """A message that hooks see masked."""
 
     message: WebSocketMessage
+    real: bytes
     hidden: masks.HiddenBody | None
-    """None: nothing in it is."""
+    """None: it is shown as it is."""
 
 
 class SocketStream(HttpStream):
@@ -103,10 +126,10 @@ class SocketStream(HttpStream):
         relay = self.child_layer
         if isinstance(relay, WebsocketLayer):
             limit_bytes, _ = self.bounds()
-            relay.client_ws = WebsocketConnection(
+            relay.client_ws = Connection(
                 ConnectionType.SERVER, [SizeLimit(limit_bytes)], conn=self.context.client
             )
-            relay.server_ws = WebsocketConnection(
+            relay.server_ws = Connection(
                 ConnectionType.CLIENT, [SizeLimit(limit_bytes)], conn=self.context.server
             )
 
@@ -129,8 +152,9 @@ class SocketStream(HttpStream):
         """Before hooks see the latest message."""
         assert self.flow.websocket is not None
         message, (_, redact) = self.flow.websocket.messages[-1], self.bounds()
-        hidden = masks.HiddenBody.of(message.content, (), redact) if redact is not None else None
-        self._hidden = _Shown(message, hidden)
+        real = message.content
+        hidden = None if redact is None else _hidden(real, redact)
+        self._hidden = _Shown(message, real, hidden)
         if hidden is not None:
             message.content = hidden.shown
 
@@ -146,8 +170,10 @@ class SocketStream(HttpStream):
         if known is None or self.flow.websocket is None:
             return
         message, (_, redact) = known.message, self.bounds()
-        if redact is not None and (hidden := masks.HiddenBody.of(message.content, (), redact)) is not None:
-            message.content = hidden.shown
+        if redact is not None and message.content != known.real:  # somebody edited it
+            known.hidden = _hidden(message.content, redact)
+        if known.hidden is not None:
+            message.content = known.hidden.shown
         messages = self.flow.websocket.messages
         if redact is None:
             messages[:] = [one for one in messages if one is not message]  # the next may be there already
@@ -158,3 +184,9 @@ class SocketStream(HttpStream):
             self.flow.metadata["llmitm.is_cut"] = True
 
 
+def _hidden(content: bytes, redact: Redactor) -> masks.HiddenBody | None:
+    """None where nothing has to be hidden."""
+    if len(content) > KEPT_BYTES:
+        shown = b"(a message of %d bytes, which is too long to be shown)" % len(content)
+        return masks.HiddenBody(shown, content, ())
+    return masks.HiddenBody.of(content, (), redact)
