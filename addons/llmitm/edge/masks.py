@@ -152,6 +152,8 @@ def hide(headers: Headers, target: bytes, redact: Redactor | None = None) -> tup
     if redact is not None and (masked := redact.of_bytes(target)) is not target:
         vault.path = (masked, target)
         target = masked
+    if redact is not None and not _has_secrets(headers, redact):
+        redact = None
     shown = headers
     for at, (name, value) in enumerate(headers):
         lower = name.lower()
@@ -170,6 +172,12 @@ def hide(headers: Headers, target: bytes, redact: Redactor | None = None) -> tup
     return shown, target, vault
 
 
+def _has_secrets(headers: Headers, redact: Redactor) -> bool:
+    """Whether one of the values that are looked at may hold some: all at once takes a tenth of the time."""
+    values = b"\n".join(value for name, value in headers if not is_secret(name.lower()))
+    return redact.of_bytes(values) is not values
+
+
 def _text_masked(name: bytes, value: bytes, redact: Redactor | None) -> bytes:
     """Without the secrets that stand in it; the very same where none does."""
     if name == subprotocols.HEADER:
@@ -181,6 +189,8 @@ def hide_answer(headers: Headers, redact: Redactor) -> tuple[Headers, list[tuple
     """The same of an answer's headers, and what stood there: name in lower case, shown and real value."""
     hidden: list[tuple[bytes, bytes, bytes]] = []
     shown: list[tuple[bytes, bytes]] = []
+    if not any(is_secret(name.lower()) for name, _ in headers) and not _has_secrets(headers, redact):
+        return headers, hidden
     for name, value in headers:
         lower = name.lower()
         masked = _cookie_masked(value) if lower == b"set-cookie" else redact.of_bytes(value)
