@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmitm.shape import paths, values
@@ -262,6 +262,7 @@ def read(text: str) -> Any:
     return json.loads(text, parse_int=Number, parse_float=Number)
 
 
+@settings(deadline=None)
 @given(cases())
 def test_edits_mean_what_they_mean_on_plain_values(
     case: tuple[str, Any, list[tuple[Kind, tuple[str, ...], Any]]],
@@ -287,6 +288,7 @@ def list_of(value: Any) -> Any:
             return (type(value), value)
 
 
+@settings(deadline=None)
 @given(cases())
 def test_bytes_before_and_behind_an_edit_stay(
     case: tuple[str, Any, list[tuple[Kind, tuple[str, ...], Any]]],
