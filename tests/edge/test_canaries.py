@@ -30,6 +30,7 @@ CONFIGURED: Final = (
     *("provider header", "credential header", "proxy password", "endpoint proxy password"),
     *("gateway token", "other gateway token", "auth key", "auth key of the environment", "expired auth key"),
     *("ledger password", "state password", "jwt secret", "password hash"),
+    "telemetry header",
 )
 """Known to the gateway. They have no shape that would give them away."""
 ASKED: Final = (
@@ -168,6 +169,12 @@ url = "{state}"
 [dashboard]
 password_hash = "{hash}"
 jwt_secret = "{jwt}"
+[telemetry]
+enabled = true
+endpoint = "{collector}"
+headers = {{authorization = "{telemetry}"}}
+content = true
+flush_ms = 50
 [ledger]
 bodies = true
 flush_ms = 50
@@ -179,7 +186,14 @@ level = "debug"
 
 
 def config_of(
-    folder: Path, upstream: Telltale, closed: int, *, ledger: str = "", state: str, log: str = ""
+    folder: Path,
+    upstream: Telltale,
+    closed: int,
+    *,
+    ledger: str = "",
+    state: str,
+    log: str = "",
+    collector: str = "",
 ) -> str:
     (folder / "key").write_text(PLANTED["provider key of a file"])
     return CONFIG.format(
@@ -202,6 +216,8 @@ def config_of(
         expired=PLANTED["expired auth key"],
         hash=PLANTED["password hash"],
         jwt=PLANTED["jwt secret"],
+        telemetry=PLANTED["telemetry header"],
+        collector=collector or upstream.url,
     )
 
 
@@ -471,6 +487,7 @@ def test_mitmdump(upstream: Telltale, closed: int, tmp_path: Path) -> None:
             Sink("saved legs", files(tmp_path, "legs"), True),
             Sink("HAR", files(tmp_path, "legs.har"), True),
             Sink("ledger", files(tmp_path, "llmitm.db*"), True),
+            Sink("traces", b"\n".join(upstream.exported), True),  # of what was said, as was asked for
             Sink("metrics", metrics[0]),
             Sink("metrics as JSON", metrics[1]),
             *commands(gateway, "config check", "logs -n 1000", "logs -n 1000 --json --attempts --bodies"),
@@ -487,6 +504,7 @@ def test_serve(upstream: Telltale, closed: int, tmp_path: Path) -> None:
         closed,
         ledger=f'url = "postgresql://u:{url_of("ledger password")}@127.0.0.1:{closed}/x"',
         state=f"redis://u:{url_of('state password')}@127.0.0.1:{closed}/0",
+        collector=f"http://127.0.0.1:{closed}",
         log='file = "gateway.log"\nformat = "human"',
     )
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -92,6 +92,8 @@ class Telltale:
         self._canaries = canaries
         self.count = 0
         """Of requests."""
+        self.exported: list[bytes] = []
+        """What came as telemetry."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -111,6 +113,10 @@ class Telltale:
     def _answer(self, asked: BaseHTTPRequestHandler) -> None:
         self.count += 1
         body = asked.rfile.read(int(asked.headers.get("content-length") or 0))
+        if asked.path in ("/v1/traces", "/v1/metrics"):
+            self.exported.append(body)
+            self._send(asked, 200, b"")
+            return
         try:
             model = str(json.loads(body).get("model", ""))
         except ValueError:
