@@ -30,7 +30,7 @@ demo *args:
 
 # all tests
 test *args:
-    {{python}} -m pytest "$@"
+    {{python}} -m pytest -n auto "$@"
 
 # formatting, lint and types
 check:
