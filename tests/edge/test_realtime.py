@@ -73,6 +73,8 @@ key = "sk-proxy-single"
 concurrency = 1
 """
 OPERATOR = """
+import asyncio
+
 def websocket_message(flow):
     message = flow.websocket.messages[-1]
     match message.text if message.is_text else None:
@@ -82,6 +84,8 @@ def websocket_message(flow):
             message.drop()
         case "kill me":
             flow.kill()
+        case "kill me later":
+            asyncio.get_running_loop().call_later(0.05, flow.kill)
 """
 """An addon of the operator's own."""
 LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
@@ -388,6 +392,10 @@ async def test_an_operators_addon_edits_drops_and_kills(gateway: Gateway, provid
         assert [await session.recv() for _ in range(2)] == ["edited", "as it is"]
         await session.send("kill me")
         assert (await closed(session))[0] == 1011
+    async with opened(gateway, "/any/killed", x_llmitm_key=KEY) as session:
+        await session.send("kill me later")  # nothing more is said then
+        assert await closed(session) == (1011, "The session was stopped by an operator.")
+    provider.asked.pop()
     assert await asyncio.to_thread(provider.asked[-1].is_over.wait, 5)
     assert provider.asked[-1].messages[:2] == ["edited", "as it is"]
     assert row(gateway, "/any/operated")["outcome"] != "ok"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -49,8 +48,9 @@ from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 from llmitm.edge import masks
 from llmitm.edge.http1 import GatewayHttp1Server
 from llmitm.edge.http2 import Credit, GatewayHttp2Server
-from llmitm.edge.sockets import SocketStream, is_handshake
-from llmitm.errors import ClientGone, Refused, UpstreamFailed, too_large
+from llmitm.edge.sockets import SocketStream, is_handshake, on_kill
+from llmitm.edge.upload import AHEAD_BYTES, Upload
+from llmitm.errors import ClientGone, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, ResponseHead
 from llmitm.live import FAILED
 from llmitm.secret import Redactor
@@ -58,8 +58,6 @@ from llmitm.send.frames import close_frame
 
 log = logging.getLogger("llmitm")
 
-AHEAD_BYTES: Final = 262_144
-"""How much of an upload waits here before the client is made to wait."""
 LINGER_S: Final = 10.0
 """How long a client may go on sending a body that was answered before its end."""
 VIRTUAL_ADDRESS: Final = ("llmitm.invalid", 0)
@@ -103,86 +101,6 @@ class _Left(Exception):
     """There is nobody to push to any more."""
 
 
-class Upload:
-    """The body of a client's request: an `exchange.Body` that the layer feeds."""
-
-    def __init__(self, length: int | None, held: bytes | None, credit: Credit | None = None) -> None:
-        self.held = held
-        self.length = length
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._ended = held is not None
-        self._error: BaseException | None = None
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self.taken_bytes = 0
-        """How much the journey took since the last credit."""
-        self.on_taken: Any = None
-
-    @property
-    def is_over(self) -> bool:
-        return self._ended
-
-    def put(self, data: bytes) -> None:
-        if self._error is None:
-            self._queue.append(data)
-            self._queued_bytes += len(data)
-            if self._queued_bytes > AHEAD_BYTES:
-                self._room.clear()
-            self._arrived.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._arrived.set()
-
-    def fail(self, error: BaseException) -> None:
-        """Nobody reads on: what waits is thrown away, and what comes too."""
-        self._error = error
-        self._queue.clear()
-        self._room.set()
-        self._arrived.set()
-
-    async def drain(self) -> None:
-        """mitmproxy awaits this before it reads on from the client: the back-pressure."""
-        await self._room.wait()
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        if self.held is not None:
-            if self.held:
-                yield self.held
-            return
-        while True:
-            while self._queue:
-                piece = self._queue.popleft()
-                self._queued_bytes -= len(piece)
-                if self._queued_bytes <= AHEAD_BYTES:
-                    self._room.set()
-                if self.on_taken is not None:
-                    await self.on_taken(len(piece), not self._queue)
-                yield piece
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return
-            self._arrived.clear()
-            await self._arrived.wait()
-
-    async def whole(self, limit_bytes: int) -> bytes:
-        if self.held is None:
-            if self.length is not None and self.length > limit_bytes:
-                raise too_large(limit_bytes)
-            collected = bytearray()
-            async for piece in self.pieces():
-                collected += piece
-                if len(collected) > limit_bytes:
-                    raise too_large(limit_bytes)
-            self.held = bytes(collected)
-        elif len(self.held) > limit_bytes:
-            raise too_large(limit_bytes)
-        return self.held
-
-
 class Trip:
     """One exchange on its way through the layer: the task, its upload, and the pushing of its answer."""
 
@@ -196,6 +114,7 @@ class Trip:
         self.is_handshake = is_handshake(request)
         self._is_head_sent = False
         self._is_switched = False
+        self._kills: set[asyncio.Task[None]] = set()
 
     def start(self, upload: Upload) -> None:
         self.upload = upload
@@ -350,6 +269,14 @@ class Trip:
         end = ResponseEndOfMessage(stream_id)
         await self._push(ResponseHeaders(stream_id, response, end_stream=True), end)
         self._is_head_sent = self._is_switched = True
+        on_kill(self.stream.flow, self._killed)
+
+    def _killed(self) -> None:
+        """At once, and not only with the next message."""
+        stopped = self._break_off_session("The session was stopped by an operator.")
+        task = asyncio.get_running_loop().create_task(stopped, name=f"killing {self.stream_id}")
+        self._kills.add(task)
+        task.add_done_callback(self._kills.discard)
 
     async def _push_head(self, head: ResponseHead) -> None:
         response = self._response(head)

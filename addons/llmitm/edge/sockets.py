@@ -8,6 +8,7 @@ have a size, those that were relayed are forgotten some time, and secrets in the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,17 @@ from llmitm.edge import masks
 from llmitm.edge.legs import SHOWN_BYTES
 from llmitm.secret import Redactor
 from llmitm.send.frames import KEPT_BYTES
+
+
+def on_kill(live: http.HTTPFlow, tell: Callable[[], None]) -> None:
+    """Has somebody told when a flow is killed: stock mitmproxy looks only when a message goes by."""
+    stock_kill = live.kill
+
+    def kill() -> None:
+        stock_kill()
+        tell()
+
+    live.kill = kill  # type: ignore[method-assign]
 
 
 def is_handshake(request: http.Request) -> bool:
