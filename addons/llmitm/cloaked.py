@@ -76,6 +76,30 @@ def may_cloak(options: ProviderOptions | None) -> bool:
     return options is not None and options.cloak is not None and options.cloak.mode != "never"
 
 
+def refuse_live(config: Config, options: ProviderOptions | None, provider: str) -> None:
+    """For sessions whose frames are passed as they come.
+
+    Raises:
+        Refused: 501, words are to be hidden from this provider.
+    """
+    cloak = cloak_of(config, options, provider)
+    if cloak is not None and cloak.words is not None:
+        raise Refused(
+            501,
+            "cloak_unreadable",
+            f"Words are hidden from provider {provider}, which is not possible in a live session.",
+        )
+
+
+def unread(config: Config, options: ProviderOptions | None, provider: str, sending: UpstreamRequest) -> Notes:
+    """What is told of a request that is passed as it comes: nothing is masked in files and forms."""
+    notes = Notes()
+    cloak = cloak_of(config, options, provider)
+    if cloak is not None and cloak.words is not None and sending.method != "GET" and sending.body.length != 0:
+        notes.lost("masking")
+    return notes
+
+
 def _compiled(config: Config, table: Table, provider: str) -> Cloak:
     # no two providers can tell from marks and pseudonyms that they have the same client
     key = hashlib.blake2b(provider.encode(), key=_key(config, table), digest_size=32).digest()
@@ -181,7 +205,9 @@ class Cloaking:
             return sending
         kind = _kind(sending)
         if not _is_json(kind, body):
-            return self._unread(sending, kind)
+            if self.cloak.words is not None:  # of files and forms nothing is masked
+                self.notes.lost("masking")
+            return sending
         if body is None:
             return self._refuse_unheld(sending)
         path = urlsplit(sending.url).path
@@ -213,12 +239,6 @@ class Cloaking:
             return sending
         kept = tuple(pair for pair in sending.headers if pair[0].lower() not in gone)
         return replace(sending, headers=(*kept, *added))
-
-    def _unread(self, sending: UpstreamRequest, kind: bytes) -> UpstreamRequest:
-        """Files and forms: nothing in them is masked, which is told."""
-        if self.cloak.words is not None:
-            self.notes.lost("masking")
-        return sending
 
     def _refuse_unheld(self, sending: UpstreamRequest) -> UpstreamRequest:
         if self.cloak.words is None:

@@ -14,6 +14,7 @@ from typing import Final
 from llmitm import carried, shaped, translated
 from llmitm.attempt import attempt, outgoing
 from llmitm.carried import Carried
+from llmitm.cloaked import unread
 from llmitm.errors import Refused
 from llmitm.exchange import HeldBody, ResponseHead
 from llmitm.returned import Back
@@ -197,6 +198,11 @@ class _Passed:
         sending = outgoing(replace(trip.request, body=body), planned, decodable=is_read)
         if shaping is not None:
             sending = shaping.after(sending, planned.attempt)
+            notes = shaping.notes
+        else:
+            notes = unread(trip.config, chosen.options, chosen.provider, sending)
+            if trip.is_strict(chosen.options):
+                notes.refuse_strictly()
         model = (translated.model_header(chosen.model),) if chosen.model else ()
         untouched = Untouched(
             dialect=client,
@@ -205,8 +211,8 @@ class _Passed:
             kept=trip.kept,
             clock=trip.world.clock,
             is_read=False,
-            headers=(*model, *shaped.told(shaping)),
-            warnings=shaping.notes.codes() if shaping else (),
+            headers=(*model, *shaped.warned(notes)),
+            warnings=notes.codes(),
         )
         steps = attempt(planned.attempt, sending, trip.world, trip.watch, trip.kept)
         steps = untouched.steps(steps if shaping is None else shaping.back(steps))

@@ -14,6 +14,7 @@ from typing import Final
 from llmitm import translated
 from llmitm.accept import keys, subprotocols
 from llmitm.attempt import attempt, outgoing
+from llmitm.cloaked import refuse_live
 from llmitm.config.schema import Credential
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers, ResponseHead
@@ -166,6 +167,7 @@ class _Opened:
     def _by_candidate(self, found: Found[Candidate], number: int) -> Steps:
         chosen, socket = found.choice.value, self.socket
         assert socket is not None
+        refuse_live(self.trip.config, chosen.options, chosen.provider)
         if chosen.credential is not None:
             socket = replace(socket, query=sockets.without_keys(socket.query))
         dialect = siblings.dialect_at(socket.as_sibling(), chosen)
@@ -189,6 +191,7 @@ class _Opened:
         asked = replace(trip.asked, rest=path + mark + sockets.without_keys(query))
 
         def make(found: Found[Credential], number: int) -> Steps:
+            refuse_live(trip.config, found.choice.value, provider)
             planned = plan.forward(asked, found.choice.value, trip.config, number)
             return self._attempt(planned, asked.dialect)
 
@@ -211,6 +214,7 @@ class _Opened:
         )
 
         def make(found: Found[plan.Way], number: int) -> Steps:
+            refuse_live(trip.config, found.choice.value.credential, found.choice.provider)
             planned = sockets.by_way(asked, self.socket, found.choice.value, trip.config, number)
             return self._attempt(planned, asked.dialect)
 

@@ -182,5 +182,9 @@ def with_body(sending: UpstreamRequest, body: bytes) -> UpstreamRequest:
 
 def told(shaping: Shaping | None) -> Headers:
     """What the client of an answer that is passed on as it is learns of what was changed."""
-    warnings = shaping.notes.header() if shaping is not None else None
+    return () if shaping is None else warned(shaping.notes)
+
+
+def warned(notes: Notes) -> Headers:
+    warnings = notes.header()
     return () if warnings is None else ((b"x-llmitm-warnings", warnings),)

@@ -189,3 +189,22 @@ def test_the_key_of_the_marks_is_kept_for_its_owner_alone(running: Gateway) -> N
     kept: Path = running.folder / "cloak.key"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert [one.name for one in running.folder.glob("cloak.key*")] == ["cloak.key"]
+
+
+def test_files_are_passed_and_told_of_and_live_sessions_are_refused(
+    running: Gateway, provider: Backstage
+) -> None:
+    """Nothing can be masked in either; a file is not read, and who asked for strictness is refused."""
+    files = {"file": ("a.txt", b"of the falcon"), "purpose": (None, "user_data")}
+    headers = {"x-llmitm-provider": "chat"}
+    url = f"{running.url}/all/v1/files"
+    answer = httpx.post(url, files=files, headers=headers, trust_env=False)
+    assert "lost:masking" in answer.headers["x-llmitm-warnings"]
+    provider.forget()
+    strict = httpx.post(url, files=files, headers=headers | {"x-llmitm-strict": "1"}, trust_env=False)
+    assert strict.status_code == 400
+    upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    upgrade["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    live = httpx.get(f"{running.url}/direct/v1/realtime?model=gpt-4.1", headers=upgrade, trust_env=False)
+    assert (live.status_code, live.json()["error"]["code"]) == (501, "cloak_unreadable")
+    assert provider.new == 0
