@@ -13,6 +13,7 @@ from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons import clientplayback, proxyserver
 from mitmproxy.proxy import context, layer, mode_servers, server
 from mitmproxy.proxy.layers import http as layers
+from mitmproxy.proxy.layers import websocket
 from mitmproxy.proxy.layers.http import _http1, _http2, _http_h2
 
 from llmitm.edge.fast import LeanContext
@@ -33,6 +34,8 @@ def test_the_version_is_one_that_was_tried() -> None:
             layers.HttpStream,
             ("state_wait_for_request_headers", "check_body_size", "state_errored", "check_killed"),
         ),
+        (layers.HttpStream, ("flow_done", "passthrough")),
+        (websocket.WebsocketLayer, ("relay_messages", "start", "done")),
         (_http1.Http1Server, ("read_headers", "read_body", "wait", "send", "mark_done", "done")),
         (_http2.Http2Server, ("_handle_event", "handle_h2_event", "is_open_for_us", "is_closed")),
         (_http_h2.BufferedH2Connection, ("initiate_connection", "send_data", "receive_data")),
@@ -48,6 +51,15 @@ def test_the_version_is_one_that_was_tried() -> None:
 def test_private_parts_are_where_they_were(owner: object, names: tuple[str, ...]) -> None:
     for name in names:
         assert hasattr(owner, name), f"{owner} has no {name} any more"
+
+
+def test_the_relay_of_websockets_has_the_parts_that_are_used() -> None:
+    """Its two sides are replaced once it has begun, and nothing is kept of them elsewhere."""
+    begins = inspect.getsource(websocket.WebsocketLayer.start)
+    assert begins.count("self.client_ws = ") == begins.count("self.server_ws = ") == 1
+    assert "frame_buf[-1] += " in inspect.getsource(websocket.WebsocketLayer.relay_messages)
+    assert "websocket.WebsocketLayer(" in inspect.getsource(layers.HttpStream.flow_done)
+    assert "_paused" in vars(layer.Layer)["__annotations__"]
 
 
 def test_the_connection_handler_has_the_parts_that_are_used() -> None:
