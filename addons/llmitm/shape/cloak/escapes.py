@@ -29,8 +29,9 @@ class Places:
 
     __slots__ = ("_raws", "_texts", "has_escapes", "text")
 
-    def __init__(self, raw: bytes, *, is_text: bool = False) -> None:
-        """`raw` is a JSON string without its quotes, or a text of which only escapes by number are read."""
+    def __init__(self, raw: bytes, *, is_text: bool = False, until: int | None = None) -> None:
+        """`raw` is a JSON string without its quotes, or a text of which only escapes by number are read.
+        `until`: no place after this one of the text is asked for."""
         parts: list[bytes] = []
         texts, raws = [0], [0]  # where runs begin that stand as they are, and escapes
         size = at = 0
@@ -38,6 +39,9 @@ class Places:
             start = match.start()
             parts.append(raw[at:start])
             size += start - at
+            if until is not None and size >= until:
+                at = start
+                break
             texts.append(size)
             raws.append(start)
             sign = _sign(match)

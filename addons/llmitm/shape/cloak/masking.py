@@ -200,7 +200,7 @@ class _Walk:
         else:
             spans = [(first, last, text[first:last]) for first, last in self._words.spans(text)]
         if spans:
-            places = Places(raw)
+            places = Places(raw, until=spans[-1][1])
             for first, last, word in spans:
                 self._put(start + places.raw(first), start + places.raw(last), word)
 
