@@ -651,6 +651,8 @@ def test_hedges_spend_the_budget() -> None:
 class SlowStore:
     """A store that takes its time, as a shared one does: every question is a moment to be cancelled at."""
 
+    has_marks = True
+
     def __init__(self, store: Any) -> None:
         self._store = store
 

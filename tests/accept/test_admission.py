@@ -105,11 +105,11 @@ def test_a_key_known_by_its_hash_is_admitted() -> None:
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        (b"sk-proxy-nobody", (401, "invalid_key")),
-        (b"a-plain-wor", (401, "invalid_key")),
-        (b"\xff\xfe", (401, "invalid_key")),
-        (HASHED.encode(), (401, "invalid_key")),
-        (b"sk-proxy-off", (401, "invalid_key")),
+        (b"sk-proxy-nobody", (401, "invalid_api_key")),
+        (b"a-plain-wor", (401, "invalid_api_key")),
+        (b"\xff\xfe", (401, "invalid_api_key")),
+        (HASHED.encode(), (401, "invalid_api_key")),
+        (b"sk-proxy-off", (401, "invalid_api_key")),
         (b"sk-proxy-old", (401, "expired_key")),
     ],
 )
@@ -141,8 +141,8 @@ SDKS: dict[str, Callable[[bytes], tuple[Headers, bytes]]] = {
     ("key", "expected"),
     [
         (b"sk-proxy-old", (401, "expired_key")),
-        (b"sk-proxy-off", (401, "invalid_key")),
-        (b"sk-proxy-nobody", (401, "invalid_key")),
+        (b"sk-proxy-off", (401, "invalid_api_key")),
+        (b"sk-proxy-nobody", (401, "invalid_api_key")),
         (b"sk-proxy-other", (403, "endpoint_not_allowed")),
     ],
 )
@@ -265,7 +265,7 @@ def test_no_key_of_ours_travels_beside_x_llmitm_key(name: str, second: bytes) ->
 def test_an_unknown_key_that_looks_like_ours_is_always_a_401(
     headers: Headers, query: bytes, name: str, to: Config
 ) -> None:
-    assert refused(headers, name, query, to) == (401, "invalid_key")
+    assert refused(headers, name, query, to) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("header", sorted(PLACES))

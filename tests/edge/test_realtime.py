@@ -282,7 +282,13 @@ async def test_where_a_handshake_goes_and_with_which_keys(
     ("path", "protocols", "headers", "status", "code"),
     [
         ("/all/v1/realtime?model=gpt-a", (), {}, 401, "missing_key"),
-        ("/all/v1/realtime?model=gpt-a", ("openai-insecure-api-key.sk-proxy-other",), {}, 401, "invalid_key"),
+        (
+            "/all/v1/realtime?model=gpt-a",
+            ("openai-insecure-api-key.sk-proxy-other",),
+            {},
+            401,
+            "invalid_api_key",
+        ),
         (
             "/all/v1/realtime?model=gpt-a",
             (f"openai-insecure-api-key.{KEY}",),

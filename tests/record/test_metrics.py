@@ -96,7 +96,7 @@ async def test_why_exchanges_failed_and_attempts_were_made_again(world: World, p
     text = await text_of(world)
     assert summed(text, "llmitm_errors_total", "error_class") == {
         "rate_limit_exceeded": 1,
-        "invalid_key": 1,
+        "invalid_api_key": 1,
         "unknown_endpoint": 1,
         "client": 1,
         "truncated": 1,

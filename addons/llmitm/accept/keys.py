@@ -143,7 +143,7 @@ def is_ours(value: bytes, config: Config) -> bool:
 
 
 def _unknown() -> Refused:
-    return Refused(401, "invalid_key", "This key is not known to the gateway.")
+    return Refused(401, "invalid_api_key", "This key is not known to the gateway.")
 
 
 def _contradicting() -> Refused:
