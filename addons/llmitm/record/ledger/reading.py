@@ -65,14 +65,19 @@ class Wanted:
     model: str | None = None
     """As asked for, sent or answered."""
     provider: str | None = None
+    credential: str | None = None
     key: str | None = None
     endpoint: str | None = None
     status: str | None = None
     """A number, `4xx` and the like, an outcome, or `failed`."""
+    outcome: str | None = None
+    """An outcome, or `failed`."""
     min_cost_usd: float | None = None
     min_latency_ms: float | None = None
     text: str | None = None
     """Anywhere in id, path, error, code, or in names of models and credentials."""
+    in_bodies: bool = False
+    """Whether `text` is looked for in bodies, too, where they are kept."""
     since: str | None = None
     """RFC 3339, inclusive; so is no end: `until` is exclusive."""
     until: str | None = None
@@ -86,6 +91,7 @@ class Wanted:
             )
         for column, glob in (
             (_E.provider, self.provider),
+            (_E.credential, self.credential),
             (_E.auth_key, self.key),
             (_E.endpoint, self.endpoint),
         ):
@@ -93,12 +99,15 @@ class Wanted:
                 found.append(_like(column, glob))
         if self.status is not None:
             found.append(_of_status(self.status))
+        if self.outcome is not None:
+            found.append(_of_outcome(self.outcome))
         if self.min_cost_usd is not None:
             found.append(_E.cost_usd_nano >= round(self.min_cost_usd * NANO))
         if self.min_latency_ms is not None:
             found.append(_E.total_ms >= self.min_latency_ms)
         if self.text is not None:
-            found.append(or_(*(column.icontains(self.text, autoescape=True) for column in _TEXTS)))
+            places = [column.icontains(self.text, autoescape=True) for column in _TEXTS]
+            found.append(or_(*places, *([_in_bodies(self.text)] if self.in_bodies else ())))
         if self.since is not None:
             found.append(_E.at >= self.since)
         if self.until is not None:
@@ -125,13 +134,26 @@ def _of_status(wanted: str) -> ColumnElement[bool]:
     if len(wanted) == 3 and wanted[0] in "12345" and wanted.endswith("xx"):
         first = int(wanted[0]) * 100
         return _E.status.between(first, first + 99)
+    try:
+        return _of_outcome(wanted)
+    except ValueError:
+        names = ", ".join(Outcome)
+        raise ValueError(f"{wanted} is no status: a number, 4xx and the like, failed, {names}") from None
+
+
+def _of_outcome(wanted: str) -> ColumnElement[bool]:
     if wanted == "failed":
         return _E.outcome != Outcome.OK.value
     try:
         return _E.outcome == Outcome(wanted).value
     except ValueError:
-        names = ", ".join(Outcome)
-        raise ValueError(f"{wanted} is no status: a number, 4xx and the like, failed, {names}") from None
+        raise ValueError(f"{wanted} is no outcome: failed, {', '.join(Outcome)}") from None
+
+
+def _in_bodies(text: str) -> ColumnElement[bool]:
+    columns = (BODIES.c.request, BODIES.c.response)
+    has_text = or_(*(column.icontains(text, autoescape=True) for column in columns))
+    return select(BODIES.c.exchange).where(BODIES.c.exchange == _E.id, has_text).exists()
 
 
 def _named(row: Row[Any]) -> Named:
