@@ -1,4 +1,4 @@
-"""`/metrics`: what was counted, and how the gateway stands at this moment.
+"""`/health`, `/ready` and `/metrics`: whether it lives, what was counted, and how it stands at this moment.
 
 Text for Prometheus, a snapshot in JSON for who asks for it. Each process answers for itself alone.
 """
@@ -25,6 +25,7 @@ from llmitm.record.snapshot import snapshot
 from llmitm.route.choice import Choice
 from llmitm.route.verdict import Why
 from llmitm.state.store import Mark
+from llmitm.translate.failures import reason
 from llmitm.world import World
 
 log = logging.getLogger("llmitm")
@@ -47,6 +48,22 @@ _BUDGETS: Final = {
 }
 _JSON: Final = "application/json"
 _TEXTS: Final = ("text/plain", "application/openmetrics-text")
+
+
+async def health(world: World, request: ClientRequest, *, is_ready: bool) -> Steps:
+    """`/health` says that it lives, `/ready` whether it takes requests: not while it drains. What runs on
+    this machine also learns how much is under way."""
+    status = 503 if is_ready and world.is_draining else 200
+    told: dict[str, object] = {"status": "draining" if world.is_draining else "ok", "version": __version__}
+    if request.client.startswith(("127.", "[::1]", "::1")):
+        told |= {"in_flight": world.in_flight - 1}  # not counting this one
+    body = orjson.dumps(told)
+    yield ResponseHead(
+        status=status,
+        reason=reason(status),
+        headers=((b"content-type", b"application/json"), (b"cache-control", b"no-store")),
+        whole=body,
+    )
 
 
 async def answer(world: World, request: ClientRequest) -> Steps:

@@ -72,6 +72,10 @@ class World:
     """Called with each new configuration just before it is in force: for what keeps a part of it. They do
     not fail."""
 
+    @property
+    def keeps_bodies(self) -> bool:
+        return self.ledger is not None and self.config.ledger.bodies
+
     def next_number(self) -> int:
         self.numbered += 1
         return self.numbered

@@ -24,7 +24,7 @@ from mitmproxy.proxy import layer as mlayer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, TlsData
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
-from llmitm import journey
+from llmitm import journey, replayed
 from llmitm.config.schema import Config
 from llmitm.config.watch import changes
 from llmitm.control import Board, LocalControl
@@ -373,7 +373,7 @@ class Door:
         metadata = client_flow.metadata
         if metadata.get("llmitm.leg") == "upstream":
             # an upstream leg is played again: it is its own leg
-            return journey.resend(
+            return replayed.resend(
                 request,
                 self.world,
                 _UNWATCHED,

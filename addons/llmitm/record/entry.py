@@ -10,17 +10,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from llmitm.clock import Clock
 from llmitm.errors import ClientGone
 from llmitm.exchange import Attempt, ClientRequest, Dialect, Noted, Usage
+from llmitm.record.bodies import Seen, Watched
 from llmitm.record.traces.context import Trace, new_span_id
 
 if TYPE_CHECKING:
-    from llmitm.record.bodies import Seen
     from llmitm.record.cost import Cost
 
 log = logging.getLogger("llmitm")
@@ -279,3 +279,12 @@ def _price(kept: Entry, price: Price | None) -> None:
             noted.cost_usd_nano = cost.usd_nano
             noted.price_version = cost.version
             noted.is_cost_whole = cost.is_whole
+
+
+def watched(request: ClientRequest, kept: Entry, *, keeps_bodies: bool) -> ClientRequest:
+    """The request, with a body that is counted where its length is not known, and kept where bodies are."""
+    if keeps_bodies:
+        kept.sent, kept.given = Seen(), Seen()
+    elif request.body.length is None:
+        kept.sent = Seen(0)
+    return request if kept.sent is None else replace(request, body=Watched(request.body, kept.sent))
