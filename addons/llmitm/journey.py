@@ -72,6 +72,8 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                 steps = measured.answer(world, request)
             else:
                 kept.number = world.next_number()
+                if world.onlooker is not None:
+                    world.onlooker.begun(kept)
                 if world.tracing is not None:
                     world.tracing.begin(kept, request.headers)
                 steps = _trip(request, world, watch, kept)

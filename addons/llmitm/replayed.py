@@ -35,6 +35,8 @@ async def resend(
     with entry(request, world.clock, world.sinks, world.price) as kept:
         kept.endpoint = endpoint
         kept.number = world.next_number()
+        if world.onlooker is not None:
+            world.onlooker.begun(kept)
         if world.tracing is not None:
             world.tracing.begin(kept, request.headers)
             known = world.config.endpoints.get(endpoint)

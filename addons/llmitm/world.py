@@ -24,6 +24,7 @@ from llmitm.state.place import Place
 from llmitm.state.store import Store
 
 if TYPE_CHECKING:
+    from llmitm.admin.onlooker import Onlooker
     from llmitm.live import Session
     from llmitm.record.traces.tracing import Tracing
 
@@ -54,6 +55,8 @@ class World:
     """What budgets hold."""
     tracing: Tracing | None = None
     """Where traces are sent; None: there are none."""
+    onlooker: Onlooker | None = None
+    """Who is told of exchanges as they begin and end; None: nobody looks on."""
     sessions: set[Session] = field(default_factory=set)
     """WebSockets that are open."""
     uncounted_s: dict[str, float] = field(default_factory=dict)

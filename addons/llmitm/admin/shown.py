@@ -1,0 +1,389 @@
+"""How exchanges are shown: one a line, and one whole, with its time line and its bill worked out. Pure.
+
+Rows are those of the ledger, whether they stand there already or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from llmitm.exchange import Noted, Usage
+from llmitm.record.cost import Cost
+from llmitm.record.entry import Entry, Price
+from llmitm.record.ledger.columns import ATTEMPTS, EXCHANGES, USAGE
+from llmitm.record.ledger.reading import Named
+from llmitm.record.ledger.rows import Writing, rfc3339
+from llmitm.record.rates import CALLS
+from llmitm.route.verdict import VERDICTS, Ending
+
+NANO: Final = 1_000_000_000
+_TOKENS: Final = tuple(one.name for one in USAGE)
+
+
+class Shown(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class Item(Shown):
+    """One exchange in a list. What is not known is null."""
+
+    timestamp: str
+    """When it began."""
+    request_id: str
+    state: str
+    """`running` or `done`."""
+    method: str
+    path: str
+    status: int | None
+    outcome: str | None
+    """null while it runs."""
+    latency_ms: float | None
+    """So far, while it runs."""
+    first_byte_ms: float | None
+    own_ms: float | None
+    """What the gateway added."""
+    endpoint: str | None
+    auth_key: str | None
+    client: str
+    dialect: str | None
+    upstream_dialect: str | None
+    provider: str | None
+    credential: str | None
+    gateway: str | None
+    model: str | None
+    """As it was asked for, else as it was sent or answered."""
+    model_sent: str | None
+    model_answered: str | None
+    is_stream: bool | None
+    attempts: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    cost: float | None
+    """US dollars, roughly: `cost_usd_nano` is exact."""
+    cost_usd: str | None
+    cost_usd_nano: int | None
+    is_cost_whole: bool | None
+    code: str | None
+    error: str | None
+    ending: str | None
+    request_bytes: int
+    response_bytes: int
+    warnings: list[str]
+
+
+class Moment(Shown):
+    """A point of the time line."""
+
+    at_ms: float
+    """Since the exchange began."""
+    what: str
+    """`accepted`, `attempt_begun`, `attempt_answered` (its head came), `attempt_ended`, `first_byte` (to the
+    client), `ended`."""
+    attempt: int | None
+    text: str
+
+
+class BillLine(Shown):
+    kind: str
+    count: int
+    unit: str
+    """`token` or `call`."""
+    price_usd: str
+    """A million tokens, or a thousand calls."""
+    price_per: int
+    cost_usd_nano: int
+    cost_usd: str
+
+
+class Bill(Shown):
+    """How the cost of an attempt comes about."""
+
+    lines: list[BillLine]
+    total_usd_nano: int | None
+    """What these lines add up to, at the prices of now for the time of the attempt."""
+    price_version: str
+    price_model: str | None
+    """As the price list calls it."""
+    lacks: list[str]
+    why_unknown: str | None
+    is_as_recorded: bool
+    """False: prices were changed since; the recorded amount stands."""
+
+
+class Tried(Shown):
+    """One attempt."""
+
+    number: int
+    timestamp: str
+    begun_ms: float
+    """Since the exchange began."""
+    provider: str
+    credential: str | None
+    gateway: str | None
+    host: str | None
+    dialect: str | None
+    model: str | None
+    model_answered: str | None
+    upstream_id: str | None
+    status: int | None
+    ending: str | None
+    verdict: str | None
+    """What was done about it: `delivered`, or as in the table of verdicts; null while it goes on."""
+    rests: str | None
+    """What was let rest for it: `credential`, `model`, or null."""
+    reason: str
+    error: str | None
+    first_byte_ms: float | None
+    total_ms: float | None
+    request_bytes: int | None
+    response_bytes: int | None
+    tokens: dict[str, int | bool | str | None]
+    cost_usd_nano: int | None
+    cost_usd: str | None
+    is_cost_whole: bool | None
+    price_version: str | None
+    bill: Bill | None
+    """null: no tokens were told."""
+    warnings: list[str]
+
+
+class Bodies(Shown):
+    request: str | None
+    """null: it is no text."""
+    is_request_cut: bool | None
+    response: str | None
+    is_response_cut: bool | None
+
+
+class Exchange(Item):
+    """One exchange whole."""
+
+    ended_at: str | None
+    tokens: dict[str, int | bool | str | None]
+    attempt_list: list[Tried]
+    timeline: list[Moment]
+    bodies: Bodies | None
+    """null: bodies are not kept (`[ledger] bodies`)."""
+
+
+REASONS: Final[Mapping[str, str]] = {
+    "answered": "It answered.",
+    "truncated": "Its answer broke off.",
+    "dropped": "Nobody waited for it any more.",
+    Ending.CLIENT: "The request itself was refused: nobody else would answer it better.",
+    Ending.CONTEXT: "The prompt is longer than the model can read.",
+    Ending.CONFLICT: "The provider asked to try again.",
+    Ending.AUTH: "The provider does not know the key: the credential is out of service until it is revived.",
+    Ending.PERMISSION: "The key may not do this with this model.",
+    Ending.BILLING: "The account's money or quota is spent.",
+    Ending.RATE_LIMIT: "The provider's rate limit was hit.",
+    Ending.OVERLOADED: "The provider is overloaded.",
+    Ending.SERVER: "The provider failed.",
+    Ending.NETWORK: "The connection to the provider failed.",
+    Ending.TIMEOUT: "The provider took too long.",
+    Ending.LATE: "The exchange had taken as long as it may.",
+    Ending.KILLED: "An operator stopped it.",
+}
+
+
+def usd(usd_nano: int | None) -> str | None:
+    """Exact, in US dollars."""
+    if usd_nano is None:
+        return None
+    sign, size = "-" * (usd_nano < 0), abs(usd_nano)
+    whole = f"{sign}{size // NANO}.{size % NANO:09d}"
+    return whole.rstrip("0").rstrip(".")
+
+
+def named(writing: Writing, entry: Entry) -> Named:
+    """The row of an exchange as the ledger will have it; so far, while it runs."""
+    return {"row": 0, **dict(zip(EXCHANGES.names, writing.exchange(entry), strict=True))}
+
+
+def named_attempts(writing: Writing, entry: Entry) -> list[Named]:
+    return [
+        dict(zip(ATTEMPTS.names, writing.attempt(entry, one), strict=True)) for one in tuple(entry.attempts)
+    ]
+
+
+def item(row: Mapping[str, Any]) -> Item:
+    return Item.model_construct(**_item(row))
+
+
+def running(row: Mapping[str, Any], so_far_ms: float) -> Item:
+    """Of an exchange that is not over."""
+    return Item.model_construct(**{**_item(row), **_running(so_far_ms)})
+
+
+def _running(so_far_ms: float) -> dict[str, Any]:
+    return {"state": "running", "outcome": None, "latency_ms": round(so_far_ms, 1), "own_ms": None}
+
+
+_PLAIN: Final = tuple(
+    name
+    for name in Item.model_fields
+    if name not in {"timestamp", "request_id", "state", "latency_ms", "model", "cost", "cost_usd", "warnings"}
+)
+
+
+def _item(row: Mapping[str, Any]) -> dict[str, Any]:
+    cost = row["cost_usd_nano"]
+    return {
+        **{name: row[name] for name in _PLAIN},
+        "timestamp": row["at"],
+        "request_id": row["id"],
+        "state": "done",
+        "latency_ms": row["total_ms"],
+        "model": row["model"] or row["model_sent"] or row["model_answered"],
+        "cost": None if cost is None else cost / NANO,
+        "cost_usd": usd(cost),
+        "warnings": _warnings(row),
+    }
+
+
+def exchange(
+    row: Mapping[str, Any],
+    attempts: Sequence[Mapping[str, Any]],
+    bodies: Mapping[str, Any] | None,
+    price: Price,
+    so_far_ms: float | None = None,
+) -> Exchange:
+    """`so_far_ms` where it is not over yet."""
+    tries = [_tried(one, row, price) for one in attempts]
+    changed = {} if so_far_ms is None else _running(so_far_ms)
+    return Exchange.model_construct(
+        **{**_item(row), **changed},
+        ended_at=row["ended_at"] if so_far_ms is None else None,
+        tokens={name: _token(row, name) for name in _TOKENS},
+        attempt_list=tries,
+        timeline=_timeline(row, tries, is_over=so_far_ms is None),
+        bodies=None if bodies is None else _bodies(bodies),
+    )
+
+
+def _bodies(row: Mapping[str, Any]) -> Bodies:
+    return Bodies.model_construct(**{name: row[name] for name in Bodies.model_fields})
+
+
+def _tried(one: Mapping[str, Any], row: Mapping[str, Any], price: Price) -> Tried:
+    ending = one["ending"]
+    verdict = VERDICTS.get(ending)
+    rests = None if verdict is None or verdict.rests == "nothing" else verdict.rests
+    plain = {name: one[name] for name in Tried.model_fields if name in one and name != "warnings"}
+    return Tried.model_construct(
+        **plain,
+        timestamp=one["at"],
+        begun_ms=_apart_ms(row["at"], one["at"]),
+        verdict=None if ending is None else "delivered" if verdict is None else str(verdict.next),
+        rests=rests,
+        reason=REASONS.get(ending, ending) if ending else "It goes on.",
+        tokens={name: _token(one, name) for name in _TOKENS},
+        cost_usd=usd(one["cost_usd_nano"]),
+        bill=_bill(one, price),
+        warnings=_warnings(one),
+    )
+
+
+def _timeline(row: Mapping[str, Any], tries: Sequence[Tried], *, is_over: bool) -> list[Moment]:
+    found = [_moment(0.0, "accepted", None, f"{row['method']} {row['path']}")]
+    for one in tries:
+        who = "/".join(filter(None, (one.provider, one.credential or one.gateway)))
+        text = f"{who}, {one.model}" if one.model else who
+        found.append(_moment(one.begun_ms, "attempt_begun", one.number, text))
+        if one.first_byte_ms is not None:
+            at_ms = one.begun_ms + one.first_byte_ms
+            found.append(_moment(at_ms, "attempt_answered", one.number, f"status {one.status or '-'}"))
+        if one.total_ms is not None:
+            found.append(_moment(one.begun_ms + one.total_ms, "attempt_ended", one.number, one.reason))
+    if row["first_byte_ms"] is not None:
+        found.append(_moment(row["first_byte_ms"], "first_byte", None, "The first piece for the client."))
+    found.sort(key=lambda one: one.at_ms)
+    if is_over and row["total_ms"] is not None:
+        found.append(_moment(row["total_ms"], "ended", None, str(row["outcome"])))
+    return found
+
+
+def _moment(at_ms: float, what: str, attempt: int | None, text: str) -> Moment:
+    return Moment.model_construct(at_ms=round(at_ms, 3), what=what, attempt=attempt, text=text)
+
+
+def _apart_ms(since: str, until: str) -> float:
+    apart = datetime.fromisoformat(until) - datetime.fromisoformat(since)
+    return max(0.0, apart.total_seconds() * 1000)
+
+
+def _token(row: Mapping[str, Any], name: str) -> Any:
+    return row[name]
+
+
+def _warnings(row: Mapping[str, Any]) -> list[str]:
+    return [str(one) for one in orjson.loads(row["warnings"])] if row["warnings"] else []
+
+
+def _bill(one: Mapping[str, Any], price: Price) -> Bill | None:
+    usage = usage_of(one)
+    if usage is None:
+        return None
+    cost = price(
+        Noted(
+            number=one["number"],
+            provider=one["provider"],
+            credential=one["credential"],
+            gateway=one["gateway"],
+            model=one["model"],
+            host=one["host"],
+            at_s=datetime.fromisoformat(one["at"]).timestamp(),
+            answered=one["model_answered"],
+            usage=usage,
+        )
+    )
+    return None if cost is None else _worked_out(cost, one)
+
+
+def _worked_out(cost: Cost, one: Mapping[str, Any]) -> Bill:
+    lines = [
+        BillLine.model_construct(
+            kind=part.kind,
+            count=part.count,
+            unit="call" if part.kind in CALLS else "token",
+            price_usd=f"{part.price:f}",
+            price_per=1_000 if part.kind in CALLS else 1_000_000,
+            cost_usd_nano=part.usd_nano,
+            cost_usd=usd(part.usd_nano),
+        )
+        for part in cost.parts
+    ]
+    return Bill.model_construct(
+        lines=lines,
+        total_usd_nano=cost.usd_nano,
+        price_version=cost.version,
+        price_model=cost.model,
+        lacks=list(cost.lacks),
+        why_unknown=cost.why,
+        is_as_recorded=(cost.usd_nano, cost.version) == (one["cost_usd_nano"], one["price_version"]),
+    )
+
+
+def usage_of(row: Mapping[str, Any]) -> Usage | None:
+    """None: nothing was told."""
+    if row["is_final"] is None:
+        return None
+    known = {name: row[name] for name in _TOKENS if row[name] is not None}
+    tools = orjson.loads(known.pop("server_tools")) if "server_tools" in known else {}
+    known["is_final"] = bool(known["is_final"])
+    return Usage(**known, server_tools=tuple(tools.items()))
+
+
+def under_way(writing: Writing, entry: Entry, tick_s: float) -> Item:
+    return running(named(writing, entry), (tick_s - entry.started_s) * 1000)
+
+
+__all__ = ["Exchange", "Item", "exchange", "item", "named", "named_attempts", "rfc3339", "under_way", "usd"]
