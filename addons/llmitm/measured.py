@@ -37,7 +37,7 @@ MOST_NAMED: Final = 50
 MOST_MARKS: Final = 2_000
 """Rests that are asked for: a store may be far away."""
 STATES: Final = ("ok", "cooling", "exhausted", "dead", "stopped")
-_STATE_OF: Final = {Why.OPERATOR: "stopped", Why.AUTH: "dead", Why.BILLING: "exhausted"}
+STATE_OF: Final = {Why.OPERATOR: "stopped", Why.AUTH: "dead", Why.BILLING: "exhausted"}
 """All others cool."""
 MOST_BUDGETS: Final = 1_000
 _BUDGETS: Final = {
@@ -178,12 +178,12 @@ def _build() -> tuple[tuple[str, ...], list[Point]]:
 
 async def _credentials(world: World) -> Iterator[Family]:
     """In which state each credential is, and for how many models it rests beside that."""
-    choices = [*_choices(world)]
+    choices = [*every_choice(world)]
     rests = await world.health.rests(choices)
     states: Counter[tuple[str, str, str]] = Counter()
     sizes = Counter(one.provider for one in choices)
     for choice, rest in zip(choices, rests, strict=True):
-        state = "ok" if rest is None else _STATE_OF.get(rest.why, "cooling")
+        state = "ok" if rest is None else STATE_OF.get(rest.why, "cooling")
         name = world.redact(_shown(choice, sizes))
         for one in STATES:
             states[choice.provider, name, one] += one == state
@@ -206,7 +206,8 @@ async def _credentials(world: World) -> Iterator[Family]:
     )
 
 
-def _choices(world: World) -> Iterator[Choice[None]]:
+def every_choice(world: World) -> Iterator[Choice[None]]:
+    """Every credential and gateway that is in service or rests, for no model in particular."""
     config = world.config
     for provider, options in config.providers.items():
         for one in options.credentials:

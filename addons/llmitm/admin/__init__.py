@@ -1,1 +1,1 @@
-"""What happened?"""
+"""What may an operator see and change?"""

@@ -85,6 +85,10 @@ class Prices:
             listed_usd_nano=cost.usd_nano,
         )
 
+    def listed(self, provider: str, model: str) -> Listed | None:
+        """What a model costs now, and who says so; None: nobody does."""
+        return self._book.found(provider, model, None, None, int(self._clock.now_s() // _GRAIN_S), PLAIN)
+
     def usd_per_mtok(self, provider: str, model: str) -> float | None:
         """What a million tokens cost about, three of the prompt to one of the answer; None: nobody knows."""
         return self._book.blended(provider, model, int(self._clock.now_s() // _GRAIN_S))
