@@ -1,0 +1,85 @@
+"""All that looks on while a gateway with a dashboard runs: put in place at the start, taken off at last."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from llmitm.admin import shown
+from llmitm.admin.app_log import AppLog
+from llmitm.admin.feed import Feed
+from llmitm.admin.onlooker import Onlooker
+from llmitm.admin.overview import Overview
+from llmitm.admin.shelf import Shelf
+from llmitm.config.schema import Config
+from llmitm.record.entry import Entry
+from llmitm.record.ledger.books import Books
+from llmitm.record.ledger.place import Place
+from llmitm.record.ledger.rows import Writing
+from llmitm.world import World
+
+
+class Watching:
+    """One for a process. Belongs to its event loop."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.onlooker = Onlooker(world.clock)
+        self.app_log = AppLog(world.redact)
+        self.shelf = _shelf(world)
+        self.overview = Overview(world, self.onlooker, self.shelf)
+        self.writing = Writing("", world.redact)
+        self.feed = Feed(
+            self.onlooker, self.app_log, world.clock, metrics=self.overview.read, shown=self._shown
+        )
+
+    def start(self) -> None:
+        """From now on what happens is seen."""
+        world = self._world
+        world.onlooker = self.onlooker
+        world.sinks = (*world.sinks, self.onlooker)
+        world.followers.append(self._follow)
+        self.app_log.hang()
+
+    def close(self) -> None:
+        """Idempotent."""
+        world = self._world
+        world.onlooker = None
+        world.sinks = tuple(one for one in world.sinks if one is not self.onlooker)
+        with contextlib.suppress(ValueError):
+            world.followers.remove(self._follow)
+        self.feed.close()
+        self.shelf.close()
+        self.app_log.take_off()
+
+    def _follow(self, config: Config) -> None:
+        self.writing.forget()  # there may be new secrets
+        self.app_log.hang()  # whoever sets the log up anew takes all handlers off
+
+    def _shown(self, entry: Entry) -> dict[str, Any]:
+        """One exchange, over or not, as messages tell of it."""
+        if entry.ended_s is None:
+            return shown.under_way(self.writing, entry, self._world.clock.tick_s()).model_dump()
+        return shown.item(shown.named(self.writing, entry)).model_dump()
+
+    def running(self, exchange: str) -> shown.Exchange | None:
+        """An exchange that is under way, whole; None: there is none of that id."""
+        entry = self.onlooker.under_way.get(exchange)
+        if entry is None:
+            return None
+        return shown.exchange(
+            shown.named(self.writing, entry),
+            shown.named_attempts(self.writing, entry),
+            None,
+            self._world.price,
+            so_far_ms=(self._world.clock.tick_s() - entry.started_s) * 1000,
+        )
+
+
+def _shelf(world: World) -> Shelf:
+    config, source = world.config, world.source
+    if not config.ledger.enabled or not isinstance(world.ledger, Books):
+        return Shelf(None)
+    folder = Path.cwd() if source is None else source.path.absolute().parent
+    return Shelf(Place.of(config.ledger.url, folder), flush=world.ledger.flush)
