@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from rich.text import Text
 from llmitm.config.load import find, load
 from llmitm.errors import ConfigError
 from llmitm.record.entry import Outcome
+from llmitm.record.ledger.moments import moment
 from llmitm.record.ledger.place import Place
 from llmitm.record.ledger.reading import (
     NANO,
@@ -34,7 +34,6 @@ from llmitm.record.ledger.reading import (
 )
 
 FOLLOW_S: Final = 0.5
-_SPANS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _STYLES: Final = {
     Outcome.OK: "green",
     Outcome.REFUSED: "yellow",
@@ -101,19 +100,6 @@ def wanted_of(options: Mapping[str, Any]) -> Wanted:
     """Options as they stand on the command line. Raises ValueError."""
     times = {name: moment(value) for name in ("since", "until") if (value := options.get(name))}
     return Wanted(**{**options, **times})
-
-
-def moment(text: str, now: datetime | None = None) -> str:
-    """RFC 3339 of a date, a time, or a span before now such as 90m, 12h, 7d, 2w. Raises ValueError."""
-    if span := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        at = (now or datetime.now(UTC)) - timedelta(**{_SPANS[span[2]]: int(span[1])})
-    else:
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError(f"{text} is no time: a date, an RFC 3339 time, or 90m, 12h, 7d, 2w") from None
-        at = at.replace(tzinfo=at.tzinfo or UTC)
-    return f"{at.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def as_named(row: Mapping[str, Any]) -> dict[str, Any]:

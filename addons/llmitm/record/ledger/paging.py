@@ -132,7 +132,11 @@ FACETS: Final = ("model", "provider", "credential", "auth_key", "endpoint", "cod
 """Columns whose values a filter may offer."""
 
 
-async def facets(connection: AsyncConnection, most: int = 100, newest: int = 20_000) -> dict[str, list[str]]:
+NEWEST: Final = 20_000
+"""Rows that are looked at where all would take too long."""
+
+
+async def facets(connection: AsyncConnection, most: int = 100) -> dict[str, list[str]]:
     """Values that stand in each of those columns among the newest exchanges, the most frequent first."""
     top = (await connection.execute(select(func.max(_E.row)))).scalar() or 0
     found = {}
@@ -140,13 +144,26 @@ async def facets(connection: AsyncConnection, most: int = 100, newest: int = 20_
         column: Column[Any] = _E[name]
         query = (
             select(column)
-            .where(_E.row > top - newest, column.is_not(None))
+            .where(_E.row > top - NEWEST, column.is_not(None))
             .group_by(column)
             .order_by(func.count().desc(), column)
             .limit(most)
         )
         found[name] = [str(value) for value in (await connection.execute(query)).scalars()]
     return found
+
+
+async def models_used(connection: AsyncConnection, most: int = 200) -> list[tuple[str, str]]:
+    """Providers with models as they were sent to them, among the newest exchanges."""
+    top = (await connection.execute(select(func.max(_E.row)))).scalar() or 0
+    query = (
+        select(_E.provider, _E.model_sent)
+        .where(_E.row > top - NEWEST, _E.provider.is_not(None), _E.model_sent.is_not(None))
+        .group_by(_E.provider, _E.model_sent)
+        .order_by(func.count().desc())
+        .limit(most)
+    )
+    return [(str(provider), str(model)) for provider, model in await connection.execute(query)]
 
 
 def _named(row: Any) -> Named:

@@ -1,0 +1,65 @@
+"""Queries of who reads: filters, limits and cursors as they stand in a URL, with names for what is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from llmitm.record.ledger.moments import moment
+from llmitm.record.ledger.reading import Wanted
+
+MOST_A_PAGE: Final = 500
+MOST_SIGNS: Final = 200
+
+
+def _moment(value: Any) -> Any:
+    return moment(value) if isinstance(value, str) and value else None
+
+
+def _blank(value: Any) -> Any:
+    return None if value == "" else value
+
+
+type Text = Annotated[str | None, BeforeValidator(_blank), Field(max_length=MOST_SIGNS)]
+type At = Annotated[str | None, BeforeValidator(_moment), Field(max_length=40)]
+"""A date, an RFC 3339 time, or a span before now: 90m, 12h, 7d, 2w."""
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Filters(Query):
+    """Which exchanges. Names may be globs."""
+
+    q: Text = None
+    model: Text = None
+    provider: Text = None
+    credential: Text = None
+    key: Text = None
+    endpoint: Text = None
+    status: Text = None
+    outcome: Text = None
+    min_ms: Annotated[float | None, BeforeValidator(_blank), Field(ge=0)] = None
+    min_cost: Annotated[float | None, BeforeValidator(_blank), Field(ge=0, le=1e9)] = None
+    """US dollars."""
+    since: At = None
+    until: At = None
+
+    def wanted(self, *, in_bodies: bool = False) -> Wanted:
+        return Wanted(
+            model=self.model,
+            provider=self.provider,
+            credential=self.credential,
+            key=self.key,
+            endpoint=self.endpoint,
+            status=self.status,
+            outcome=self.outcome,
+            min_latency_ms=self.min_ms,
+            min_cost_usd=self.min_cost,
+            text=self.q,
+            in_bodies=in_bodies,
+            since=self.since,
+            until=self.until,
+        )
