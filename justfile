@@ -17,7 +17,7 @@ run *args:
     .venv/bin/mitmdump -s addons/gateway.py "$@"
 
 # the gateway in mitmweb
-web *args:
+mitmweb *args:
     .venv/bin/mitmweb -s addons/gateway.py "$@"
 
 # the gateway alone
@@ -31,6 +31,10 @@ demo *args:
 # all tests
 test *args:
     {{python}} -m pytest -n auto "$@"
+
+# build the dashboard into the package (needs Node.js)
+web:
+    cd web && npm ci --no-fund --no-audit && npm run build
 
 # formatting, lint and types
 check:

@@ -1,0 +1,124 @@
+/** Every request to the admin API goes through here. Errors are always `ApiError`. */
+
+export interface Problem {
+  path: string;
+  message: string;
+}
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    /** What else the server told: problems of a form, the difference of a stale edit. */
+    readonly details: Record<string, unknown> = {},
+  ) {
+    super(message);
+  }
+
+  /** What is wrong with which field; empty where the error is about something else. */
+  get problems(): Problem[] {
+    const problems = this.details.problems;
+    return Array.isArray(problems) ? (problems as Problem[]) : [];
+  }
+}
+
+type Method = "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+
+export type Query = Record<string, string | number | boolean | null | undefined>;
+
+interface Options {
+  query?: Query;
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+const BASE = "/api/dashboard/";
+
+/** Told when a session is over and cannot be renewed. */
+let signedOut: () => void = () => undefined;
+export function onSignedOut(listener: () => void): void {
+  signedOut = listener;
+}
+
+export function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
+  return call<T>("GET", path, { query, signal });
+}
+export function post<T>(path: string, body?: unknown, options: Options = {}): Promise<T> {
+  return call<T>("POST", path, { ...options, body });
+}
+export function patch<T>(path: string, body: unknown, options: Options = {}): Promise<T> {
+  return call<T>("PATCH", path, { ...options, body });
+}
+export function remove<T>(path: string, options: Options = {}): Promise<T> {
+  return call<T>("DELETE", path, options);
+}
+
+/** `path` is below `/api/dashboard/`; its variable parts are the caller's to encode (`part`). */
+export async function call<T>(method: Method, path: string, options: Options = {}): Promise<T> {
+  let response = await send(method, path, options);
+  if (response.status === 401 && !path.startsWith("auth/") && (await renew())) {
+    response = await send(method, path, options);
+  }
+  if (response.ok) return (await read(response)) as T;
+  if (response.status === 401 && path !== "auth/login") signedOut();
+  throw await asError(response);
+}
+
+/** A name as one part of a path. */
+export function part(name: string): string {
+  return encodeURIComponent(name);
+}
+
+export function send(method: Method, path: string, options: Options = {}): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
+  headers["X-Requested-With"] = "llmitm";
+  const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  return fetch(BASE + path + asQuery(options.query), {
+    method,
+    headers,
+    body,
+    signal: options.signal,
+    credentials: "same-origin",
+  }).catch((error: unknown) => {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(0, "unreachable", "The gateway does not answer. Is it still running?");
+  });
+}
+
+export function asQuery(query: Query = {}): string {
+  const found = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== "") found.set(name, String(value));
+  }
+  const text = found.toString();
+  return text && `?${text}`;
+}
+
+let renewing: Promise<boolean> | null = null;
+
+/** One renewal at a time, however many requests were refused. */
+function renew(): Promise<boolean> {
+  renewing ??= send("POST", "auth/refresh")
+    .then((response) => response.ok)
+    .catch(() => false)
+    .finally(() => (renewing = null));
+  return renewing;
+}
+
+async function read(response: Response): Promise<unknown> {
+  if (response.status === 204) return null;
+  const isJson = response.headers.get("content-type")?.includes("json");
+  return isJson ? response.json() : response.text();
+}
+
+async function asError(response: Response): Promise<ApiError> {
+  const told = await read(response).catch(() => null);
+  if (told !== null && typeof told === "object") {
+    const { error, message, ...details } = told as Record<string, unknown>;
+    return new ApiError(response.status, String(error ?? "error"), String(message ?? response.statusText), details);
+  }
+  return new ApiError(response.status, "error", `The gateway answered with status ${response.status}.`);
+}
