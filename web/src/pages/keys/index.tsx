@@ -1,10 +1,318 @@
-import { Empty } from "../../components";
-import { Page } from "../../layout/page";
+import "../../parts/parts.css";
 
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { get, part, remove } from "../../api/client";
+import { keys } from "../../api/queries";
+import { money, time } from "../../format";
+import { Page } from "../../layout/page";
+import { useMay } from "../../layout/session";
+import { useChange } from "../../parts/changing";
+import { Ask, Badge, Button, Dialog, Empty, Failure, Panel, Waiting } from "../../components";
+import { ShownOnce, TextField } from "../../parts/controls";
+import { changed, filled, type Typed, typed } from "../../parts/fields";
+import { Form } from "../../parts/Form";
+import { KEY_FIELDS, LIMIT_FIELDS } from "./fields";
+
+export interface AuthKey {
+  id: string;
+  name: string;
+  key_masked?: string | null;
+  expires_at: string | null;
+  disabled: boolean;
+  allowed_models: string[];
+  allowed_endpoints: string[];
+  rpm: number | null;
+  tpm: number | null;
+  concurrency: number | null;
+  budget_usd: number | Record<string, number> | null;
+  budget_period: string;
+  spent_usd_nano?: number | null;
+  last_used_at?: string | null;
+  [more: string]: unknown;
+}
+
+interface Made {
+  name: string;
+  key: string;
+}
+
+type Open = { what: "create" } | { what: "edit" | "rotate" | "delete"; of: AuthKey } | { what: "shown"; made: Made } | null;
+
+/** Keys that clients present, and what all of them together may ask. */
 export default function Keys() {
+  const found = useQuery({ queryKey: keys.authKeys, queryFn: () => get<{ auth_keys: AuthKey[]; is_open?: boolean }>("auth-keys") });
+  const [open, setOpen] = useState<Open>(null);
+  const isAdmin = useMay("admin");
+  const close = () => setOpen(null);
+  const rows = found.data?.auth_keys ?? [];
   return (
-    <Page title="Keys">
-      <Empty title="Nothing here yet" />
+    <Page title="Keys and limits" about="Who may ask, for what, how much and how often.">
+      <div className="stack wide">
+        <Panel
+          title="Keys of clients"
+          flush
+          actions={
+            isAdmin && (
+              <Button kind="primary" icon="plus" onClick={() => setOpen({ what: "create" })}>
+                New key
+              </Button>
+            )
+          }
+        >
+          {found.isPending && <Waiting />}
+          {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
+          {found.data && rows.length === 0 && (
+            <Empty title="No key yet">
+              {found.data.is_open === false
+                ? "Nobody is admitted. Create a key and give it to a client."
+                : "Where no key is set up, only this machine may ask. Create one for each client: it can be limited, watched and taken back."}
+            </Empty>
+          )}
+          {rows.length > 0 && <KeyTable rows={rows} isAdmin={isAdmin} open={setOpen} />}
+        </Panel>
+        <Limits isAdmin={isAdmin} />
+        {open?.what === "create" && <Create onClose={close} onMade={(made) => setOpen({ what: "shown", made })} />}
+        {open?.what === "edit" && <Edit of={open.of} onClose={close} />}
+        {open?.what === "rotate" && <Rotate of={open.of} onClose={close} onMade={(made) => setOpen({ what: "shown", made })} />}
+        {open?.what === "delete" && <Delete of={open.of} onClose={close} />}
+        {open?.what === "shown" && (
+          <Dialog isOpen title="New key" onClose={close}>
+            <ShownOnce name={open.made.name} secret={open.made.key} onDone={close} />
+          </Dialog>
+        )}
+      </div>
     </Page>
+  );
+}
+
+function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open) => void }) {
+  return (
+    <div className="table-frame" tabIndex={0} role="region" aria-label="Keys of clients">
+      <table className="table">
+        <thead>
+          <tr>
+            <th scope="col">Name</th>
+            <th scope="col">State</th>
+            <th scope="col">May ask</th>
+            <th scope="col">Limits</th>
+            <th scope="col">Budget</th>
+            <th scope="col">Expires</th>
+            {props.isAdmin && (
+              <th scope="col">
+                <span className="hidden-but-read">Actions</span>
+              </th>
+            )}
+          </tr>
+        </thead>
+        <tbody>
+          {props.rows.map((row) => (
+            <tr key={row.id}>
+              <td>
+                <span className="clip" title={row.name}>
+                  {row.name}
+                </span>
+                {row.key_masked && <code className="quiet">{row.key_masked}</code>}
+              </td>
+              <td>
+                <KeyState of={row} />
+              </td>
+              <td>
+                <span className="clip" title={scope(row)}>
+                  {scope(row)}
+                </span>
+              </td>
+              <td>{limits(row)}</td>
+              <td className="nowrap">{budget(row)}</td>
+              <td className="nowrap">{row.expires_at ? time(row.expires_at) : "never"}</td>
+              {props.isAdmin && (
+                <td>
+                  <div className="row row-end">
+                    <Button small aria-label={`Edit ${row.name}`} onClick={() => props.open({ what: "edit", of: row })}>
+                      Edit
+                    </Button>
+                    <Button small aria-label={`Rotate ${row.name}`} onClick={() => props.open({ what: "rotate", of: row })}>
+                      Rotate
+                    </Button>
+                    <Button small kind="danger" aria-label={`Delete ${row.name}`} onClick={() => props.open({ what: "delete", of: row })}>
+                      Delete
+                    </Button>
+                  </div>
+                </td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function KeyState(props: { of: AuthKey }) {
+  const { disabled, expires_at } = props.of;
+  if (disabled) return <Badge tone="quiet">disabled</Badge>;
+  const left_s = expires_at ? (Date.parse(expires_at) - Date.now()) / 1000 : Number.POSITIVE_INFINITY;
+  if (left_s <= 0) return <Badge tone="bad">expired</Badge>;
+  if (left_s < 7 * 86_400) return <Badge tone="warn">expires soon</Badge>;
+  return <Badge tone="good">active</Badge>;
+}
+
+function scope(row: AuthKey): string {
+  const models = row.allowed_models?.length ? row.allowed_models.join(", ") : "any model";
+  return row.allowed_endpoints?.length ? `${models} on ${row.allowed_endpoints.join(", ")}` : models;
+}
+
+function limits(row: AuthKey): string {
+  const told = [
+    row.rpm && `${row.rpm} requests/min`,
+    row.tpm && `${row.tpm} tokens/min`,
+    row.concurrency && `${row.concurrency} at once`,
+  ].filter(Boolean);
+  return told.join(", ") || "none";
+}
+
+function budget(row: AuthKey): string {
+  if (row.budget_usd === null || row.budget_usd === undefined) return "none";
+  const amounts = typeof row.budget_usd === "number" ? { [row.budget_period]: row.budget_usd } : row.budget_usd;
+  const told = Object.entries(amounts).map(([period, usd]) => `$${usd} ${period}`);
+  const spent = row.spent_usd_nano == null ? "" : `${money(row.spent_usd_nano)} of `;
+  return spent + told.join(", ");
+}
+
+function Create(props: { onClose: () => void; onMade: (made: Made) => void }) {
+  const start = typed(KEY_FIELDS, { budget_period: "monthly" });
+  const [values, setValues] = useState<Typed>(start);
+  const change = useChange<Made>((made) => props.onMade(made));
+  const submit = () => {
+    const read = filled(KEY_FIELDS, values);
+    if (read.problems.length) change.refuse(read.problems);
+    else change.send("POST", "auth-keys", read.values);
+  };
+  return (
+    <Dialog isOpen wide title="New key" onClose={props.onClose}>
+      <Form
+        fields={KEY_FIELDS}
+        values={values}
+        onChange={setValues}
+        onSubmit={submit}
+        onCancel={props.onClose}
+        problems={change.problems}
+        failure={change.failure}
+        isBusy={change.isBusy}
+        action="Create key"
+      />
+    </Dialog>
+  );
+}
+
+function Edit(props: { of: AuthKey; onClose: () => void }) {
+  const [before] = useState(() => typed(KEY_FIELDS, props.of));
+  const [values, setValues] = useState<Typed>(before);
+  const change = useChange(props.onClose);
+  const read = changed(KEY_FIELDS, before, values);
+  const submit = () => {
+    if (read.problems.length) change.refuse(read.problems);
+    else change.send("PATCH", `auth-keys/${part(props.of.id)}`, read.values);
+  };
+  return (
+    <Dialog isOpen wide title={`Key ${props.of.name}`} onClose={props.onClose}>
+      <Form
+        fields={KEY_FIELDS}
+        values={values}
+        onChange={setValues}
+        onSubmit={submit}
+        onCancel={props.onClose}
+        problems={change.problems}
+        failure={change.failure}
+        isBusy={change.isBusy}
+        action="Save"
+        isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
+      />
+    </Dialog>
+  );
+}
+
+function Rotate(props: { of: AuthKey; onClose: () => void; onMade: (made: Made) => void }) {
+  const [hours, setHours] = useState("24");
+  const change = useChange<Made>((made) => props.onMade({ ...made, name: made.name ?? props.of.name }));
+  const overlap = Number(hours);
+  const isWrong = hours.trim() === "" || !Number.isFinite(overlap) || overlap < 0;
+  return (
+    <Dialog isOpen title={`Rotate ${props.of.name}`} onClose={props.onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (!isWrong) change.send("POST", `auth-keys/${part(props.of.id)}/rotate`, { overlap_s: Math.round(overlap * 3600) });
+        }}
+      >
+        <div className="stack">
+          <p>A new key is made. The old one stays good for a while, so that clients can be changed over.</p>
+          <TextField
+            label="Hours that the old key stays good"
+            isNumber
+            value={hours}
+            onChange={setHours}
+            error={isWrong ? "a number of hours is expected" : null}
+            help="0 ends it at once."
+          />
+          {change.failure && <Failure error={change.error} />}
+          <div className="row row-end">
+            <Button onClick={props.onClose}>Cancel</Button>
+            <Button type="submit" kind="primary" disabled={change.isBusy || isWrong}>
+              Rotate key
+            </Button>
+          </div>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function Delete(props: { of: AuthKey; onClose: () => void }) {
+  const queries = useQueryClient();
+  const yes = async () => {
+    await remove(`auth-keys/${part(props.of.id)}`);
+    await queries.invalidateQueries();
+  };
+  return (
+    <Ask isOpen title={`Delete ${props.of.name}?`} verb="Delete key" onYes={yes} onClose={props.onClose}>
+      Clients that present it are refused from this moment on. What it has cost stays in the books.
+    </Ask>
+  );
+}
+
+function Limits(props: { isAdmin: boolean }) {
+  const found = useQuery({ queryKey: keys.limits, queryFn: () => get<Record<string, unknown>>("limits") });
+  return (
+    <Panel title="Limits of all clients together">
+      {found.isPending && <Waiting />}
+      {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
+      {found.data && <LimitForm key={JSON.stringify(found.data)} told={found.data} isAdmin={props.isAdmin} />}
+    </Panel>
+  );
+}
+
+function LimitForm(props: { told: Record<string, unknown>; isAdmin: boolean }) {
+  const [before] = useState(() => typed(LIMIT_FIELDS, props.told));
+  const [values, setValues] = useState<Typed>(before);
+  const change = useChange();
+  const read = changed(LIMIT_FIELDS, before, values);
+  const submit = () => {
+    if (read.problems.length) change.refuse(read.problems);
+    else change.send("PATCH", "limits", read.values);
+  };
+  return (
+    <Form
+      fields={LIMIT_FIELDS}
+      values={values}
+      onChange={setValues}
+      onSubmit={submit}
+      problems={change.problems}
+      failure={change.failure}
+      isBusy={change.isBusy}
+      action="Save limits"
+      isReadOnly={!props.isAdmin}
+      isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
+    />
   );
 }

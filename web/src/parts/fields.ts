@@ -1,0 +1,134 @@
+/** Fields of forms as data: how a value of the API becomes what is typed, and back. */
+
+import type { Problem } from "../api/client";
+
+export interface Field {
+  name: string;
+  label: string;
+  kind: "text" | "secret" | "number" | "switch" | "choice" | "list" | "pairs" | "time";
+  help?: string;
+  placeholder?: string;
+  choices?: readonly string[];
+  isNeeded?: boolean;
+  /** Shown only where it is asked for. */
+  isRare?: boolean;
+  /** Heading that it stands below. */
+  part?: string;
+}
+
+export type { Problem };
+
+/** What is typed: text for all but switches. */
+export type Typed = Record<string, string | boolean>;
+export type Values = Record<string, unknown>;
+
+const plain = (value: unknown): string => (typeof value === "string" ? value : typeof value === "number" ? String(value) : "");
+
+function entry(value: unknown): string {
+  if (value !== null && typeof value === "object") {
+    const { id, alias } = value as { id?: unknown; alias?: unknown };
+    return alias ? `${plain(id)} = ${plain(alias)}` : plain(id);
+  }
+  return plain(value);
+}
+
+export function typed(fields: readonly Field[], values: Values): Typed {
+  return Object.fromEntries(fields.map((field) => [field.name, typedOne(field, values[field.name])]));
+}
+
+function typedOne(field: Field, value: unknown): string | boolean {
+  switch (field.kind) {
+    case "switch":
+      return value === true;
+    case "secret":
+      return "";
+    case "list":
+      return Array.isArray(value) ? value.map(entry).join("\n") : "";
+    case "pairs":
+      return value !== null && typeof value === "object"
+        ? Object.entries(value)
+            .map(([name, one]) => `${name}: ${plain(one)}`)
+            .join("\n")
+        : "";
+    case "time":
+      return typeof value === "string" ? value.slice(0, 16) : "";
+    default:
+      return plain(value);
+  }
+}
+
+/** What the API is told: null clears a field. Raises `Problem`s where a text is no such value. */
+export function told(fields: readonly Field[], now: Typed): { values: Values; problems: Problem[] } {
+  const values: Values = {};
+  const problems: Problem[] = [];
+  for (const field of fields) {
+    const read = toldOne(field, now[field.name] ?? "");
+    if (read instanceof Error) problems.push({ path: field.name, message: read.message });
+    else if (field.isNeeded && read === null) problems.push({ path: field.name, message: "is needed" });
+    else values[field.name] = read;
+  }
+  return { values, problems };
+}
+
+const rows = (text: string) =>
+  text
+    .split("\n")
+    .map((row) => row.trim())
+    .filter(Boolean);
+
+function toldOne(field: Field, value: string | boolean): unknown {
+  if (typeof value === "boolean") return value;
+  const text = value.trim();
+  switch (field.kind) {
+    case "list":
+      return rows(text).map((row) => {
+        const [id, alias] = row.split(/\s+=\s+/, 2);
+        return alias ? { id, alias } : row;
+      });
+    case "pairs": {
+      const pairs = rows(text).map((row) => /^([^:]+):\s*(.*)$/.exec(row));
+      if (pairs.some((pair) => pair === null)) return new Error("one “name: value” a line is expected");
+      return Object.fromEntries(pairs.map((pair) => [pair?.[1]?.trim(), pair?.[2]]));
+    }
+    case "number": {
+      if (text === "") return null;
+      const number = Number(text);
+      return Number.isFinite(number) ? number : new Error("a number is expected");
+    }
+    case "time":
+      return text === "" ? null : `${text}${text.length === 16 ? ":00" : ""}Z`;
+    default:
+      return text === "" ? null : text;
+  }
+}
+
+/** Only what was changed; secrets that were not typed stay as they are. */
+export function changed(fields: readonly Field[], before: Typed, now: Typed): { values: Values; problems: Problem[] } {
+  return told(
+    fields.filter((field) => (now[field.name] ?? "") !== (before[field.name] ?? "")),
+    now,
+  );
+}
+
+/** Only what was filled in. */
+export function filled(fields: readonly Field[], now: Typed): { values: Values; problems: Problem[] } {
+  return told(
+    fields.filter((field) => field.isNeeded || (now[field.name] !== "" && now[field.name] !== false)),
+    now,
+  );
+}
+
+/** The problem of a field: one whose path ends in its name. */
+export function problemOf(name: string, problems: readonly Problem[]): string | null {
+  const found = problems.filter((problem) => stepsOf(problem.path).includes(name));
+  return found.length ? found.map((problem) => problem.message).join("; ") : null;
+}
+
+/** Those that no field shows. */
+export function elsewhere(fields: readonly Field[], problems: readonly Problem[]): Problem[] {
+  return problems.filter((problem) => !fields.some((field) => stepsOf(problem.path).includes(field.name)));
+}
+
+function stepsOf(path: string): string[] {
+  return path.split(/[.[\]]+/).filter(Boolean);
+}
