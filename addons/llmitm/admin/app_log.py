@@ -22,7 +22,7 @@ LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 class Line:
     number: int
     """Counted from 1 since the start."""
-    timestamp: str
+    at: str
     level: str
     message: str
 
@@ -49,7 +49,7 @@ class AppLog(logging.Handler):
             self._lines.append(
                 Line(
                     number=self._count,
-                    timestamp=f"{moment}.{int(record.msecs):03d}Z",
+                    at=f"{moment}.{int(record.msecs):03d}Z",
                     level=record.levelname.lower(),
                     message=self._redact(text)[:MOST_SIGNS],
                 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from llmitm.admin.shelf import Unreadable
+from llmitm.errors import Refused
 from llmitm.record.ledger.moments import moment
-from llmitm.record.ledger.reading import Wanted
+from llmitm.record.ledger.reading import NoLedger, Wanted
 
 MOST_A_PAGE: Final = 500
 MOST_SIGNS: Final = 200
@@ -63,3 +67,24 @@ class Filters(Query):
             since=self.since,
             until=self.until,
         )
+
+
+ERRORS: Final = (400, 409, 503)
+"""What may come of asking the ledger, beside an answer."""
+
+
+@contextmanager
+def ledger_errors() -> Iterator[None]:
+    """What asking the ledger may end in, as answers.
+
+    Raises:
+        Refused.
+    """
+    try:
+        yield
+    except NoLedger as error:
+        raise Refused(409, "no_ledger", f"There is nothing to look into: {error}.") from None
+    except Unreadable as error:
+        raise Refused(503, "ledger_unreadable", str(error)) from None
+    except ValueError as error:
+        raise Refused(400, "wrong_query", str(error)) from None

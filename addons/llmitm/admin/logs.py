@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llmitm.admin import shown
-from llmitm.admin.asking import MOST_A_PAGE, Filters
+from llmitm.admin.asking import ERRORS, MOST_A_PAGE, Filters, ledger_errors
+from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Exchange, Item, Shown
 from llmitm.admin.watching import Watching
 from llmitm.record.entry import Outcome
@@ -18,6 +19,7 @@ from llmitm.record.ledger.reading import Wanted, newest_row
 from llmitm.world import World
 
 PAGE: Final = 50
+MOST_RUNNING: Final = 500
 
 
 def _number(value: object) -> object:
@@ -37,10 +39,10 @@ class PageAsked(Filters):
 
 class LogPage(Shown):
     items: list[Item]
-    cursor: str | None
-    """Of the next page; null: there is none."""
+    next_cursor: str | None
+    """`cursor` of the next page; null: there is none."""
     is_full_search: bool
-    """false: looking took too long, and went as far as this; `cursor` goes on from there."""
+    """false: looking took too long, and went as far as this; `next_cursor` goes on from there."""
     total: int | None
     """How many the ledger holds, about, whatever was asked for; null: not known."""
     page_size: int
@@ -56,6 +58,12 @@ class LogStats(Shown):
     oldest: str | None
     newest: str | None
     by_outcome: dict[str, int]
+
+
+class Running(Shown):
+    items: list[Item]
+    """The newest first."""
+    count: int
 
 
 class Names(Shown):
@@ -83,7 +91,7 @@ async def page(asked: PageAsked, watching: Watching, world: World) -> LogPage:
     found, total = await watching.shelf.ask(read, fresh=before is None)
     return LogPage.model_construct(
         items=[shown.item(row) for row in found.rows],
-        cursor=None if found.before is None else str(found.before),
+        next_cursor=None if found.before is None else str(found.before),
         is_full_search=found.is_full_search,
         total=total,
         page_size=limit,
@@ -126,3 +134,40 @@ async def one(exchange: str, watching: Watching, world: World) -> Exchange | Non
         return None
     # the first look at a price list takes long
     return await asyncio.to_thread(shown.exchange, found.exchange, found.attempts, found.bodies, world.price)
+
+
+async def _page(asked: Asked) -> LogPage:
+    with ledger_errors():
+        return await page(asked.query, asked.desk.watching, asked.world)
+
+
+async def _stats(asked: Asked) -> LogStats:
+    with ledger_errors():
+        return await stats(asked.query, asked.desk.watching)
+
+
+async def _names(asked: Asked) -> Names:
+    with ledger_errors():
+        return await names(asked.desk.watching)
+
+
+async def _one(asked: Asked) -> Exchange:
+    with ledger_errors():
+        found = await one(asked.path["id"], asked.desk.watching, asked.world)
+    if found is None:
+        raise LookupError("There is no exchange of that id: it may be older than what the ledger keeps.")
+    return found
+
+
+async def _running(asked: Asked) -> Running:
+    watching = asked.desk.watching
+    return Running(items=watching.all_running(MOST_RUNNING), count=asked.world.in_flight)
+
+
+ROUTES: Final = (
+    Route("GET", f"{BASE}/logs", _page, Role.VIEWER, query=PageAsked, gives=LogPage, errors=ERRORS),
+    Route("GET", f"{BASE}/logs/stats", _stats, Role.VIEWER, query=Filters, gives=LogStats, errors=ERRORS),
+    Route("GET", f"{BASE}/logs/names", _names, Role.VIEWER, gives=Names, errors=ERRORS),
+    Route("GET", f"{BASE}/logs/running", _running, Role.VIEWER, gives=Running),
+    Route("GET", f"{BASE}/logs/{{id}}", _one, Role.VIEWER, gives=Exchange, errors=(*ERRORS, 404)),
+)

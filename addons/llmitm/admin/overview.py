@@ -74,9 +74,9 @@ class Overview:
         return [
             {
                 "provider": choice.provider,
-                "credential": choice.credential,
+                "name": choice.credential,
                 "state": "ok" if rest is None else measured.STATE_OF.get(rest.why, "cooling"),
-                "why": None if rest is None else Why(rest.why).name.lower(),
+                "reason": None if rest is None else Why(rest.why).name.lower(),
                 "left_s": None if rest is None or rest.left_s is None else round(rest.left_s, 1),
             }
             for choice, rest in zip(some, rests, strict=True)

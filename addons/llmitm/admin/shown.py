@@ -32,9 +32,12 @@ class Shown(BaseModel):
 class Item(Shown):
     """One exchange in a list. What is not known is null."""
 
-    timestamp: str
-    """When it began."""
+    id: str
     request_id: str
+    """The same, as other systems call it; so are `timestamp`, `latency_ms` and `cost`."""
+    at: str
+    """When it began."""
+    timestamp: str
     state: str
     """`running` or `done`."""
     method: str
@@ -42,8 +45,9 @@ class Item(Shown):
     status: int | None
     outcome: str | None
     """null while it runs."""
-    latency_ms: float | None
+    total_ms: float | None
     """So far, while it runs."""
+    latency_ms: float | None
     first_byte_ms: float | None
     own_ms: float | None
     """What the gateway added."""
@@ -122,7 +126,7 @@ class Tried(Shown):
     """One attempt."""
 
     number: int
-    timestamp: str
+    at: str
     begun_ms: float
     """Since the exchange began."""
     provider: str
@@ -224,7 +228,14 @@ def running(row: Mapping[str, Any], so_far_ms: float) -> Item:
 
 
 def _running(so_far_ms: float) -> dict[str, Any]:
-    return {"state": "running", "outcome": None, "latency_ms": round(so_far_ms, 1), "own_ms": None}
+    so_far_ms = round(so_far_ms, 1)
+    return {
+        "state": "running",
+        "outcome": None,
+        "total_ms": so_far_ms,
+        "latency_ms": so_far_ms,
+        "own_ms": None,
+    }
 
 
 _PLAIN: Final = tuple(
@@ -280,7 +291,6 @@ def _tried(one: Mapping[str, Any], row: Mapping[str, Any], price: Price) -> Trie
     plain = {name: one[name] for name in Tried.model_fields if name in one and name != "warnings"}
     return Tried.model_construct(
         **plain,
-        timestamp=one["at"],
         begun_ms=_apart_ms(row["at"], one["at"]),
         verdict=None if ending is None else "delivered" if verdict is None else str(verdict.next),
         rests=rests,

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llmitm.admin.asking import Filters
+from llmitm.admin.asking import ERRORS, Filters, ledger_errors
+from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Shown, usd
 from llmitm.admin.watching import Watching
 from llmitm.record.ledger import paging
@@ -163,3 +164,18 @@ def _price(provider: str, model: str, world: World) -> Price:
         ],
         lacks=list(listed.lacks),
     )
+
+
+async def _usage(asked: Asked) -> Usage:
+    with ledger_errors():
+        return await usage(asked.query, asked.desk.watching)
+
+
+async def _prices(asked: Asked) -> PriceList:
+    return await prices(asked.desk.watching, asked.world)
+
+
+ROUTES: Final = (
+    Route("GET", f"{BASE}/usage", _usage, Role.VIEWER, query=UsageAsked, gives=Usage, errors=ERRORS),
+    Route("GET", f"{BASE}/prices", _prices, Role.VIEWER, gives=PriceList),
+)
