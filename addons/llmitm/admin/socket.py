@@ -28,7 +28,7 @@ LOGGED_OUT: Final = 4401
 async def serve(asked: Asked) -> web.StreamResponse:
     """Raises Refused: there are as many readers as there may be; a page of another site asks."""
     http = asked.http
-    check_origin(http.headers, http.host, http.scheme)
+    check_origin(http.headers, http.host, asked.desk.scheme(http))
     if http.headers.get("Upgrade", "").lower() != "websocket":
         raise Refused(426, "websocket_wanted", "This path speaks WebSocket only.")
     feed = asked.desk.watching.feed

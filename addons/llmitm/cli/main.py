@@ -385,6 +385,22 @@ def usage(
 
 
 @app.command()
+def top(
+    ctx: typer.Context,
+    config: Config = None,
+    url: Annotated[str | None, typer.Option(help="Where the gateway listens, if not here.")] = None,
+    interval: Annotated[
+        float, typer.Option("--interval", "-n", min=0.2, help="Seconds between looks.")
+    ] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print it once, and end.")] = False,
+) -> None:
+    """Watch a running gateway: rates, latencies, errors, cost, and the newest exchanges."""
+    from llmitm.cli import top as shown
+
+    raise SystemExit(shown.run(_chosen(ctx, config), url=url, every_s=interval, once=once))
+
+
+@app.command()
 def budgets(
     ctx: typer.Context,
     config: Config = None,

@@ -177,6 +177,26 @@ def _health(facts: Facts) -> dict[str, str]:
     return found
 
 
+def gateway_url(config: Path | None) -> str | int:
+    """Where the gateway of this configuration is reached, by its PID file; where it has none, by what the
+    configuration says. An exit status when it was said that there is none."""
+    path = find(config, os.environ)
+    for place in places(path, os.environ):
+        try:
+            running = look(place)
+        except (Taken, OSError):
+            continue
+        if running is not None and running.facts.url is not None:
+            return running.facts.url
+    try:
+        server: Server = Source(path, env=os.environ).read().server
+    except ConfigError as error:
+        return _say(str(error), 2)
+    scheme = "https" if server.tls_cert is not None else "http"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"{scheme}://{host}:{server.port}"
+
+
 def duration(seconds: float) -> str:
     """In the two largest units."""
     left = int(seconds)
