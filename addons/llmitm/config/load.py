@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from pydantic import BaseModel, ValidationError
 
+from llmitm.config import dashboard
 from llmitm.config.budget import forgotten
 from llmitm.config.cloak import doubts
 from llmitm.config.schema import (
@@ -224,6 +225,7 @@ def _apply_overrides(
         fill_in(telemetry, env, places)
     level = env.get("LLMITM_LOG", "").strip()
     if level:
+    dashboard.fill_in(raw, env, places)
         log = raw.setdefault("log", {})
         if isinstance(log, dict):
             log["level"] = level.lower()
@@ -485,6 +487,8 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
     return completed.model_copy(update={"warnings": tuple(warnings)})
 
 
+    has_tls = server.tls_cert is not None
+    warnings += dashboard.check(completed.dashboard, server.port, has_tls, problems)
 def _with_credentials(name: str, provider: Provider, problems: list[Problem]) -> Provider:
     place = f"providers.{name}"
     if name in SIGNED and provider.base_url is None:

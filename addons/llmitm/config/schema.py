@@ -30,6 +30,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from llmitm.config.budget import Budget, Period, Tokens, Usd
 from llmitm.config.cloak import SensitiveWord, as_words
 from llmitm.config.formats import FORMATS as FORMATS
+from llmitm.config.dashboard import Dashboard
 from llmitm.config.payload import Payload
 from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
@@ -532,17 +533,6 @@ class Ledger(Table):
 
 class State(Table):
     url: SecretText = Secret("memory://")
-
-
-class Dashboard(Table):
-    enabled: bool = False
-    host: str = "127.0.0.1"
-    port: Port = 8812
-    username: str = "admin"
-    password_hash: SecretText | None = None
-    jwt_secret: SecretText | None = None
-    jwt_ttl_secs: Count = 3600
-    request_log_capacity: Count = 10_000
 
 
 class Log(Table):

@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mitmproxy import ctx, hooks, http
 from mitmproxy.addonmanager import Loader
@@ -38,6 +38,9 @@ from llmitm.exchange import ClientRequest, ResponseHead, Unwatched
 from llmitm.live import GOING_AWAY
 from llmitm.secret import Redactor
 from llmitm.world import World
+
+if TYPE_CHECKING:
+    from llmitm.admin.server import Server as Dashboard
 
 log = logging.getLogger("llmitm")
 
@@ -83,6 +86,7 @@ class Door:
         self._is_loaded = False
         self._knows_prices = False
         self._fast: Fast | None = None
+        self._dashboard: Dashboard | None = None
         if server.tls_cert is not None and server.tls_key is not None:
             self.certificate = Certificate(server.tls_cert, server.tls_key, http2=server.http2)
         world.followers.append(self._follow)
@@ -160,6 +164,10 @@ class Door:
         if self._board is not None:
             host = f"[{server.host}]" if ":" in server.host else server.host
             self._board.listening(f"{scheme}://{host}:{bound[1]}")
+        if self.world.config.dashboard.enabled:
+            from llmitm.admin import server as admin  # costs memory where it is not wanted
+
+            self._dashboard = await admin.started(self.world, self.control)
         if self.certificate is not None:
             self._spawn(self.certificate.watch())
         await asyncio.get_running_loop().run_in_executor(None, self.world.prices.warm)
@@ -225,6 +233,8 @@ class Door:
         else:
             # let the last answers reach their sockets
             await asyncio.sleep(0.05)
+        if self._dashboard is not None:
+            await self._dashboard.close()
         if self.world.ledger is not None:
             await self.world.ledger.close()
         if self.world.tracing is not None:

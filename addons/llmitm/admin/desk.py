@@ -1,0 +1,57 @@
+"""What the handlers of the admin API share. One for a process that has a dashboard."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from llmitm.admin.auth.doorman import Doorman
+from llmitm.admin.auth.first_link import FirstLink
+from llmitm.admin.auth.session import Cookies, cookies_of
+from llmitm.admin.watching import Watching
+from llmitm.control import Control
+from llmitm.world import World
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    world: World
+    control: Control
+    doorman: Doorman
+    first_link: FirstLink
+    watching: Watching
+
+    def cookies(self, request: web.Request) -> Cookies:
+        return cookies_of(request, is_secure=self.scheme(request) == "https")
+
+    def scheme(self, request: web.Request) -> str:
+        """What the browser speaks, also where a trusted proxy speaks TLS for us."""
+        if request.secure:
+            return "https"
+        if self._is_trusted(request.remote):
+            told = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
+            if told == "https":
+                return "https"
+        return "http"
+
+    def address(self, request: web.Request) -> str:
+        """Of the client; behind trusted proxies the one that the last of them saw."""
+        address = request.remote or ""
+        if self._is_trusted(address):
+            for told in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+                if not (told := told.strip()):
+                    break
+                address = told
+                if not self._is_trusted(address):
+                    break
+        return address
+
+    def _is_trusted(self, address: str | None) -> bool:
+        try:
+            found = ipaddress.ip_address(address or "")
+        except ValueError:
+            return False
+        trusted = self.world.config.server.trusted_proxies
+        return any(found in ipaddress.ip_network(one, strict=False) for one in trusted)
