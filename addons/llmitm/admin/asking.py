@@ -69,7 +69,7 @@ class Filters(Query):
         )
 
 
-ERRORS: Final = (400, 409, 503)
+ERRORS: Final = (409, 422, 503)
 """What may come of asking the ledger, beside an answer."""
 
 
@@ -87,4 +87,4 @@ def ledger_errors() -> Iterator[None]:
     except Unreadable as error:
         raise Refused(503, "ledger_unreadable", str(error)) from None
     except ValueError as error:
-        raise Refused(400, "wrong_query", str(error)) from None
+        raise Refused(422, "validation_failed", str(error)) from None

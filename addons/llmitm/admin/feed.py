@@ -39,6 +39,10 @@ class TooMany(Exception):
     """There are as many readers as there may be."""
 
 
+class Over(Exception):
+    """Nothing more is told."""
+
+
 class Reader:
     """One who reads. `take` waits for the next messages."""
 
@@ -46,6 +50,7 @@ class Reader:
         self.channels: frozenset[str] = frozenset(CHANNELS)
         self._waiting: deque[bytes] = deque()
         self._missed = 0
+        self._is_over = False
         self._has_come = asyncio.Event()
 
     def give(self, message: bytes) -> None:
@@ -60,9 +65,19 @@ class Reader:
         self._missed += count
         self._has_come.set()
 
+    def end(self) -> None:
+        self._is_over = True
+        self._has_come.set()
+
     async def take(self) -> list[bytes]:
-        """At least one."""
+        """At least one.
+
+        Raises:
+            Over: there are none any more.
+        """
         await self._has_come.wait()
+        if self._is_over:
+            raise Over
         self._has_come.clear()
         found = list(self._waiting)
         self._waiting.clear()
@@ -147,7 +162,9 @@ class Feed:
                 self._ticking = None
 
     def close(self) -> None:
+        """Lets all readers go."""
         for reader in tuple(self._readers):
+            reader.end()
             self.leave(reader)
 
     async def _tick(self) -> None:

@@ -137,21 +137,25 @@ async def one(exchange: str, watching: Watching, world: World) -> Exchange | Non
 
 
 async def _page(asked: Asked) -> LogPage:
+    """Exchanges that match, the newest first, page by page."""
     with ledger_errors():
         return await page(asked.query, asked.desk.watching, asked.world)
 
 
 async def _stats(asked: Asked) -> LogStats:
+    """How many exchanges match, how they ended, how long they took."""
     with ledger_errors():
         return await stats(asked.query, asked.desk.watching)
 
 
 async def _names(asked: Asked) -> Names:
+    """Names that filters may offer."""
     with ledger_errors():
         return await names(asked.desk.watching)
 
 
 async def _one(asked: Asked) -> Exchange:
+    """One exchange whole: attempts, time line, bill, bodies where they are kept. Also while it runs."""
     with ledger_errors():
         found = await one(asked.path["id"], asked.desk.watching, asked.world)
     if found is None:
@@ -160,6 +164,7 @@ async def _one(asked: Asked) -> Exchange:
 
 
 async def _running(asked: Asked) -> Running:
+    """Exchanges under way."""
     watching = asked.desk.watching
     return Running(items=watching.all_running(MOST_RUNNING), count=asked.world.in_flight)
 

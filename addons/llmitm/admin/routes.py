@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from llmitm.admin import logs, socket, system, used
 from llmitm.admin.auth import session
 from llmitm.admin.route import Route
 
-ROUTES: Final[tuple[Route, ...]] = (*session.ROUTES,)
+ROUTES: Final[tuple[Route, ...]] = (
+    *session.ROUTES,
+    *logs.ROUTES,
+    *used.ROUTES,
+    *system.ROUTES,
+    *socket.ROUTES,
+)

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any, Final
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from llmitm.admin import feed as feeds
-from llmitm.admin.feed import Reader, message, wanted_channels
+from llmitm.admin.feed import Over, Reader, message, wanted_channels
 from llmitm.admin.guard import check_origin
 from llmitm.admin.route import Asked, Role, Route
 from llmitm.errors import Refused
@@ -26,7 +26,10 @@ LOGGED_OUT: Final = 4401
 
 
 async def serve(asked: Asked) -> web.StreamResponse:
-    """Raises Refused: there are as many readers as there may be; a page of another site asks."""
+    """The feed, over a WebSocket: metrics every second, exchanges as they begin and end, lines of the log.
+
+    Raises Refused: there are as many readers as there may be; a page of another site asks.
+    """
     http = asked.http
     check_origin(http.headers, http.host, asked.desk.scheme(http))
     if http.headers.get("Upgrade", "").lower() != "websocket":
@@ -63,7 +66,12 @@ async def _both(socket: web.WebSocketResponse, reader: Reader, asked: Asked) -> 
 
 async def _tell(socket: web.WebSocketResponse, reader: Reader) -> None:
     while True:
-        for one in await reader.take():
+        try:
+            waiting = await reader.take()
+        except Over:
+            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"The gateway stops.")
+            return
+        for one in waiting:
             async with asyncio.timeout(SEND_S):
                 await socket.send_frame(one, _TEXT)
 

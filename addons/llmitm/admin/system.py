@@ -154,11 +154,13 @@ class Models(Shown):
 
 
 async def _metrics(asked: Asked) -> Metrics:
+    """How the gateway is at this moment."""
     watching = asked.desk.watching
     return Metrics(**await watching.overview.read(), history=watching.onlooker.lately.history())
 
 
 async def _health(asked: Asked) -> Health:
+    """Whether all is well, and what is not."""
     world, watching = asked.world, asked.desk.watching
     told = await watching.overview.read()
     config = world.config
@@ -215,6 +217,7 @@ def _checks(world: World, told: dict[str, Any], found: list[ProviderHealth]) -> 
 
 
 async def _info(asked: Asked) -> Info:
+    """What runs here."""
     world, watching = asked.world, asked.desk.watching
     worst_s = world.metrics.loop.worst_s()
     started = datetime.fromtimestamp(world.started_s, UTC).isoformat(timespec="milliseconds")
@@ -251,6 +254,7 @@ def _version(package: str) -> str | None:
 
 
 async def _logs(asked: Asked) -> AppLogPage:
+    """The newest lines of the gateway's own log."""
     query: AppLogAsked = asked.query
     app_log = asked.desk.watching.app_log
     before = None if query.cursor is None else int(query.cursor)
@@ -266,6 +270,7 @@ async def _logs(asked: Asked) -> AppLogPage:
 
 
 async def _endpoints(asked: Asked) -> Endpoints:
+    """The named doors of the data port."""
     world = asked.world
     config = world.config
     found = []

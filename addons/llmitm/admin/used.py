@@ -167,11 +167,13 @@ def _price(provider: str, model: str, world: World) -> Price:
 
 
 async def _usage(asked: Asked) -> Usage:
+    """What was used and what it cost, in groups."""
     with ledger_errors():
         return await usage(asked.query, asked.desk.watching)
 
 
 async def _prices(asked: Asked) -> PriceList:
+    """What models cost: those that the configuration names, and those used of late."""
     return await prices(asked.desk.watching, asked.world)
 
 
