@@ -50,13 +50,12 @@ export interface Point {
 
 export interface CredentialState {
   provider: string;
-  name: string;
+  credential: string;
+  /** `ok`, or how it is out of use. */
   state: string;
-  reason?: string | null;
+  why: string | null;
   /** Until it is tried again; null: no end is known. */
-  left_s?: number | null;
-  model?: string | null;
-  in_flight?: number;
+  left_s: number | null;
 }
 
 export interface Metrics {
@@ -79,52 +78,155 @@ export interface Metrics {
   memory_bytes: number | null;
   total_attempts: number;
   limited_requests: number;
-  lately?: Lately;
+  unpriced_attempts: number;
+  in_flight: number;
+  sessions: number;
+  version: string;
+  is_draining: boolean;
+  lately: Lately;
+  cost_today_usd_nano: number | null;
+  credentials: CredentialState[];
+  breakers: { provider: string; state: string }[];
+  /** Only where it was asked for, and not in what is pushed. */
   history?: Point[];
-  credentials?: CredentialState[];
-  cost_today_usd_nano?: number | null;
-  in_flight?: number;
 }
 
-/** One exchange, in short: a row of the log, or one under way. */
-export interface Exchange {
-  id: string;
-  at: string;
+/** One exchange in a list. What is not known is null. */
+export interface Item {
+  timestamp: string;
+  request_id: string;
+  state: "running" | "done";
   method: string;
   path: string;
-  client: string;
-  endpoint: string | null;
-  auth_key: string | null;
-  dialect: string | null;
-  model: string | null;
-  provider: string | null;
-  credential: string | null;
-  upstream_dialect: string | null;
-  model_sent: string | null;
-  model_answered: string | null;
-  is_stream: boolean | null;
   status: number | null;
   /** null: it is under way. */
   outcome: Outcome | null;
-  code: string | null;
-  error: string | null;
-  attempts: number;
+  latency_ms: number | null;
   first_byte_ms: number | null;
-  total_ms: number | null;
   own_ms: number | null;
-  request_bytes: number | null;
-  response_bytes: number | null;
+  endpoint: string | null;
+  auth_key: string | null;
+  client: string;
+  dialect: string | null;
+  upstream_dialect: string | null;
+  provider: string | null;
+  credential: string | null;
+  gateway: string | null;
+  model: string | null;
+  model_sent: string | null;
+  model_answered: string | null;
+  is_stream: boolean | null;
+  attempts: number;
   input_tokens: number | null;
   output_tokens: number | null;
+  cache_read_tokens: number | null;
+  cache_write_tokens: number | null;
+  reasoning_tokens: number | null;
+  cost_usd: string | null;
   cost_usd_nano: number | null;
-  warnings: string[] | null;
+  is_cost_whole: boolean | null;
+  code: string | null;
+  error: string | null;
+  ending: string | null;
+  request_bytes: number;
+  response_bytes: number;
+  warnings: string[];
+}
+
+/** A point of the time line. */
+export interface Moment {
+  at_ms: number;
+  what: "accepted" | "attempt_begun" | "attempt_answered" | "attempt_ended" | "first_byte" | "ended";
+  attempt: number | null;
+  text: string;
+}
+
+export interface BillLine {
+  kind: string;
+  count: number;
+  unit: "token" | "call";
+  price_usd: string;
+  price_per: number;
+  cost_usd_nano: number;
+  cost_usd: string;
+}
+
+export interface Bill {
+  lines: BillLine[];
+  total_usd_nano: number | null;
+  price_version: string;
+  price_model: string | null;
+  lacks: string[];
+  why_unknown: string | null;
+  /** false: prices were changed since; the recorded amount stands. */
+  is_as_recorded: boolean;
+}
+
+export interface Attempt {
+  number: number;
+  timestamp: string;
+  begun_ms: number;
+  provider: string;
+  credential: string | null;
+  gateway: string | null;
+  host: string | null;
+  dialect: string | null;
+  model: string | null;
+  model_answered: string | null;
+  upstream_id: string | null;
+  status: number | null;
+  ending: string | null;
+  verdict: string | null;
+  rests: string | null;
+  reason: string;
+  error: string | null;
+  first_byte_ms: number | null;
+  total_ms: number | null;
+  request_bytes: number | null;
+  response_bytes: number | null;
+  tokens: Record<string, number | boolean | string | null>;
+  cost_usd_nano: number | null;
+  cost_usd: string | null;
+  is_cost_whole: boolean | null;
+  price_version: string | null;
+  bill: Bill | null;
+  warnings: string[];
+}
+
+export interface Bodies {
+  request: string | null;
+  is_request_cut: boolean | null;
+  response: string | null;
+  is_response_cut: boolean | null;
+}
+
+/** One exchange whole. */
+export interface Exchange extends Item {
+  ended_at: string | null;
+  tokens: Record<string, number | boolean | string | null>;
+  attempt_list: Attempt[];
+  timeline: Moment[];
+  bodies: Bodies | null;
 }
 
 export interface LogPage {
-  items: Exchange[];
-  next_cursor: string | null;
+  items: Item[];
+  /** Of the next page; null: there is none. */
+  cursor: string | null;
   /** false: the search took too long and goes on from the cursor. */
-  is_full_search?: boolean;
+  is_full_search: boolean;
+  total: number | null;
+}
+
+/** Values that filters may offer, the most frequent of late first. */
+export interface Names {
+  model: string[];
+  provider: string[];
+  credential: string[];
+  key: string[];
+  endpoint: string[];
+  code: string[];
+  outcome: string[];
 }
 
 export interface SystemLog {

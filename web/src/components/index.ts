@@ -4,3 +4,4 @@ export * from "./code";
 export * from "./icons";
 export * from "./overlays";
 export * from "./table";
+export * from "./exchange";

@@ -1,10 +1,205 @@
-import { Empty } from "../../components";
+/** Whether all is well, within five seconds. */
+
+import { Link } from "react-router";
+
+import type { CredentialState, Metrics } from "../../api/types";
+import { useMetrics } from "../../api/use";
+import { Badge, Chart, Code, Empty, Failure, Note, Panel, Stat, Stats, Table, Waiting } from "../../components";
+import type { Tone } from "../../components";
+import { bytes, count, duration, money, share, short, span, words } from "../../format";
 import { Page } from "../../layout/page";
 
 export default function Overview() {
+  const { data, error, refetch } = useMetrics();
   return (
-    <Page title="Overview">
-      <Empty title="Nothing here yet" />
+    <Page title="Overview" about="The last five minutes, told every second.">
+      {error && !data ? <Failure error={error} again={() => void refetch()} /> : data ? <Told metrics={data} /> : <Waiting lines={6} />}
     </Page>
+  );
+}
+
+function Told({ metrics }: { metrics: Metrics }) {
+  return (
+    <>
+      {metrics.is_draining && <Note tone="warn">The gateway is stopping: it ends what is under way and takes nothing new.</Note>}
+      <Numbers of={metrics} />
+      {metrics.total_requests === 0 ? <First /> : <Curves of={metrics} />}
+      <div className="grid">
+        <Credentials of={metrics} />
+        <Failures of={metrics} />
+      </div>
+      {metrics.total_requests > 0 && (
+        <div className="grid">
+          <Models of={metrics} />
+          <Process of={metrics} />
+        </div>
+      )}
+    </>
+  );
+}
+
+/** At which share of failures one should look. */
+const WORRY = 0.99;
+const ALARM = 0.9;
+const SLOW_LOOP_MS = 100;
+
+function Numbers({ of }: { of: Metrics }) {
+  const { lately } = of;
+  const added = lately.added_latency_percentiles_ms;
+  const first = of.time_to_first_token_percentiles_ms;
+  const rate = lately.success_rate;
+  const tone: Tone | undefined = rate === null ? undefined : rate < ALARM ? "bad" : rate < WORRY ? "warn" : "good";
+  return (
+    <Stats>
+      <Stat name="Requests" value={short(lately.requests_per_second)} unit="/s" aside={`${count(of.in_flight)} under way`} />
+      <Stat name="Success" value={share(rate)} tone={tone} aside={lately.failed ? `${count(lately.failed)} of ${count(lately.requests)} failed` : `${count(lately.requests)} requests`} />
+      <Stat name="Added by the gateway" value={duration(added.p50)} aside={`p99 ${duration(added.p99)}`} />
+      <Stat name="Time to first token" value={duration(first.p50)} aside={`p99 ${duration(first.p99)}`} />
+      <Stat name="Tokens made" value={short(lately.output_tokens_per_second)} unit="/s" aside={`${short(of.total_output_tokens)} since start`} />
+      <Stat name="Cost today" value={money(of.cost_today_usd_nano)} aside={of.unpriced_attempts ? `${count(of.unpriced_attempts)} without a price` : `${money(lately.cost_usd_nano)} in 5 min`} />
+      <Stat name="Cache hits" value={share(lately.cache_hit_rate)} aside="of tokens read" />
+      <Stat name="Rescued" value={count(lately.rescued)} tone={lately.rescued ? "good" : undefined} aside="answered after a failure" />
+    </Stats>
+  );
+}
+
+function Curves({ of }: { of: Metrics }) {
+  const history = of.history;
+  if (!history?.length) return null;
+  const now_s = Math.round(Date.now() / 1000);
+  const at = history.map((one) => now_s - one.seconds_ago);
+  // points are five seconds apart
+  const step_s = history.length > 1 ? history[0]!.seconds_ago - history[1]!.seconds_ago : 1;
+  return (
+    <div className="grid">
+      <Panel title="Requests per second">
+        <Chart
+          label="Requests and failures per second over the last five minutes"
+          at={at}
+          series={[
+            { name: "requests", values: history.map((one) => one.requests / step_s), colour: 1 },
+            { name: "failed", values: history.map((one) => one.failed / step_s), colour: "bad" },
+          ]}
+          format={short}
+        />
+      </Panel>
+      <Panel title="Tokens per second">
+        <Chart
+          label="Tokens made per second over the last five minutes"
+          at={at}
+          series={[{ name: "tokens", values: history.map((one) => one.output_tokens / step_s), colour: 2 }]}
+          format={short}
+          height={202}
+        />
+      </Panel>
+    </div>
+  );
+}
+
+const STATES: Record<string, Tone> = { ok: "good", cooling: "warn", dead: "bad", disabled: "quiet" };
+
+function Credentials({ of }: { of: Metrics }) {
+  // what needs a look comes first
+  const rows = [...of.credentials].sort((one, other) => Number(one.state === "ok") - Number(other.state === "ok"));
+  const resting = rows.filter((one) => one.state !== "ok").length;
+  return (
+    <Panel title="Credentials" about={rows.length ? (resting ? `${resting} of ${rows.length} out of use` : `All ${rows.length} in use`) : undefined} actions={<Link to="/providers">Providers</Link>} flush>
+      {of.breakers.some((one) => one.state !== "closed") && (
+        <div style={{ padding: "12px 16px 0" }}>
+          <Note tone="warn">
+            {of.breakers.filter((one) => one.state !== "closed").map((one) => `${one.provider}: breaker ${words(one.state)}`).join("; ")}
+          </Note>
+        </div>
+      )}
+      <Table<CredentialState>
+        label="Credentials and their states"
+        rows={rows.slice(0, 12)}
+        rowKey={(one) => `${one.provider}/${one.credential}`}
+        empty={
+          <Empty title="No credentials yet" actions={<Link className="button primary" to="/providers">Add a provider</Link>}>
+            Requests pass with the clients' own keys until a provider has one of its own.
+          </Empty>
+        }
+        columns={[
+          { name: "Credential", cell: (one) => <><span className="quiet">{one.provider} / </span>{one.credential}</> },
+          { name: "State", cell: (one) => <Badge tone={STATES[one.state] ?? "warn"} dot>{words(one.state)}</Badge> },
+          { name: "Why", cell: (one) => <span className="second">{one.why ? words(one.why) : ""}</span> },
+          { name: "Back in", isNumber: true, cell: (one) => (one.state === "ok" ? "" : one.left_s === null ? "when revived" : span(one.left_s)) },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function Failures({ of }: { of: Metrics }) {
+  return (
+    <Panel title="Why requests failed" actions={<Link to="/requests?outcome=failed">All failed</Link>} flush>
+      <Table
+        label="The most frequent failures"
+        rows={of.lately.top_failures}
+        rowKey={(one) => `${one.provider}/${one.reason}`}
+        href={(one) => `/requests?outcome=failed${one.provider ? `&provider=${encodeURIComponent(one.provider)}` : ""}`}
+        empty={<Empty title="Nothing failed">Not within the last five minutes.</Empty>}
+        columns={[
+          { name: "Reason", cell: (one) => words(one.reason) },
+          { name: "Provider", cell: (one) => one.provider ?? <span className="quiet">the gateway itself</span> },
+          { name: "Times", isNumber: true, cell: (one) => count(one.count) },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function Models({ of }: { of: Metrics }) {
+  const rows = Object.entries(of.by_model).sort(([, one], [, other]) => other - one).slice(0, 8);
+  return (
+    <Panel title="Models" about="Since the start of the gateway" actions={<Link to="/usage">Usage</Link>} flush>
+      <Table
+        label="Models by number of answers"
+        rows={rows}
+        rowKey={([name]) => name}
+        href={([name]) => `/requests?model=${encodeURIComponent(name)}`}
+        empty={<Empty title="No model has answered yet" />}
+        columns={[
+          { name: "Model", cell: ([name]) => <span className="clip">{name}</span> },
+          { name: "Answers", isNumber: true, cell: ([, times]) => count(times) },
+          { name: "Cost", isNumber: true, cell: ([name]) => (of.cost_by_model[name] === undefined ? "–" : money(of.cost_by_model[name] * 1e9)) },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function Process({ of }: { of: Metrics }) {
+  const lag = of.event_loop_lag_worst_ms;
+  return (
+    <Panel title="The gateway itself" about={`Version ${of.version}`} actions={<Link to="/system">System</Link>} flush>
+      <dl className="stats bare">
+        <Stat name="Event loop lag, worst" value={duration(lag)} tone={lag !== null && lag > SLOW_LOOP_MS ? "warn" : undefined} />
+        <Stat name="Memory" value={bytes(of.memory_bytes)} />
+        <Stat name="Up for" value={span(of.uptime_seconds)} />
+        <Stat name="Refused by limits" value={count(of.limited_requests)} />
+        <Stat name="Attempts per request" value={of.total_requests ? (of.total_attempts / of.total_requests).toFixed(2) : "–"} />
+        <Stat name="Live sessions" value={count(of.sessions)} />
+      </dl>
+    </Panel>
+  );
+}
+
+const FIRST = `curl http://127.0.0.1:8811/v1/chat/completions \\
+  -H 'content-type: application/json' \\
+  -d '{"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hello"}]}'`;
+
+function First() {
+  return (
+    <Panel title="Send the first request">
+      <div className="stack">
+        <p className="second">
+          Point a client at the gateway, or try one in the <Link to="/playground">playground</Link>. It is seen here, in <Link to="/live">Live</Link> while it runs, and in{" "}
+          <Link to="/requests">Requests</Link> when it is over.
+        </p>
+        <Code text={FIRST} label="A first request" wraps />
+      </div>
+    </Panel>
   );
 }

@@ -1,0 +1,66 @@
+/** How exchanges look wherever they are shown. */
+
+import type { Item, Outcome } from "../api/types";
+import { duration, words } from "../format";
+import { Badge } from "./basics";
+import type { Tone } from "./basics";
+
+export const OUTCOMES: readonly Outcome[] = [
+  "ok",
+  "refused",
+  "unavailable",
+  "upstream_error",
+  "truncated",
+  "client_gone",
+  "killed",
+  "gateway_error",
+];
+
+const TONES: Record<Outcome, Tone> = {
+  ok: "good",
+  refused: "warn",
+  unavailable: "bad",
+  upstream_error: "bad",
+  truncated: "bad",
+  client_gone: "quiet",
+  killed: "warn",
+  gateway_error: "bad",
+};
+
+export function toneOf(outcome: Outcome | null): Tone {
+  return outcome === null ? "info" : TONES[outcome];
+}
+
+/** The status; what became of it, where the status does not tell. */
+export function Result({ of }: { of: Pick<Item, "outcome" | "status" | "state"> }) {
+  if (of.state === "running") return <Badge tone="info" dot>running</Badge>;
+  const said = of.outcome === "ok" || (of.outcome === "refused" && of.status !== null) ? null : words(of.outcome);
+  return (
+    <Badge tone={toneOf(of.outcome)} dot>
+      {[of.status, said].filter((one) => one !== null).join(" ")}
+    </Badge>
+  );
+}
+
+/** The model as asked for, and what it became where that is another. */
+export function Model({ of }: { of: Pick<Item, "model" | "model_sent"> }) {
+  const isOther = of.model_sent !== null && of.model !== null && of.model_sent !== of.model;
+  return (
+    <span className="clip" title={isOther ? `${of.model} → ${of.model_sent}` : (of.model ?? undefined)}>
+      {of.model ?? of.model_sent ?? "–"}
+      {isOther && <span className="quiet"> → {of.model_sent}</span>}
+    </span>
+  );
+}
+
+export function Tries({ count }: { count: number }) {
+  return count > 1 ? <Badge tone="warn">{count} attempts</Badge> : <span className="quiet">{count}</span>;
+}
+
+/** How long it took, or has taken by now. */
+export function Took({ of, now_ms }: { of: Item; now_ms?: number }) {
+  if (of.state === "running" && now_ms !== undefined) {
+    return <span className="quiet">{duration(Math.max(0, now_ms - Date.parse(of.timestamp)))}</span>;
+  }
+  return <>{duration(of.latency_ms)}</>;
+}
