@@ -19,6 +19,7 @@ from typing import Final
 from llmitm import (
     calls_beside,
     glanced,
+    hooked,
     listed,
     measured,
     paced,
@@ -123,6 +124,14 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         drop_headers=admission.drop_headers,
         deadline_s=kept.started_s + config.timeouts.exchange_s,
     )
+    hooks = None if is_upgrade else config.hooks.loaded
+    if hooks is not None and hooks.on_request:
+        limit_bytes = config.server.body_limit_bytes
+        made = await hooked.asked(hooks.on_request, request, asked, kept.auth_key, limit_bytes, world.clock)
+        if isinstance(made, ResponseHead):
+            yield made
+            return
+        request = made
     trip = routed.Trip(
         request=request,
         asked=asked,
@@ -141,6 +150,8 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
             steps = _through_cloudflare(trip)
         case _:
             steps = _forwarded(trip)
+    if hooks is not None and hooks.on_reply and calls.find(asked.rest) is not None:
+        steps = hooked.replied(hooks.on_reply, steps, config.server.body_limit_bytes, world.clock)
     async with aclosing(steps):
         async for step in steps:
             yield step

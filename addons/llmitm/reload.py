@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from llmitm.config.schema import AuthKey, Config
+from llmitm.config.schema import AuthKey, Config, Hooks
 from llmitm.config.telemetry import Telemetry
 from llmitm.config.watch import Source
 
@@ -92,6 +92,8 @@ def _differing(before: Any, after: Any, at: tuple[str, ...] = ()) -> Iterator[st
 def _parts(value: Any) -> Mapping[str, Any] | None:
     """What a value is made of, by name; None where it is compared whole."""
     match value:
+        case Hooks():
+            return {"modules": (value.modules, value.loaded)}
         case BaseModel():
             names = type(value).model_fields
             return {name: getattr(value, name) for name in names if name not in _NOT_COMPARED}

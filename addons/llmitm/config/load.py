@@ -26,6 +26,7 @@ from llmitm.config.schema import (
     Config,
     Credential,
     Endpoint,
+    Hooks,
     Provider,
     ProviderOptions,
 )
@@ -35,6 +36,7 @@ from llmitm.record.ledger.place import Place as LedgerPlace
 from llmitm.route.known import RETIRED
 from llmitm.secret import Secret
 from llmitm.shape.headers import refused_by
+from llmitm.shape.hooks import modules
 from llmitm.state.place import Place
 from llmitm.translate import models
 
@@ -476,6 +478,7 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
             "providers": providers,
             "endpoints": endpoints,
             "server": server.model_copy(update=places),
+            "hooks": _with_modules(config.hooks, folder, problems),
             "source": source,
         }
     )
@@ -514,6 +517,16 @@ def _with_credentials(name: str, provider: Provider, problems: list[Problem]) ->
         seen.add(one.name)
     completed = {"credentials": tuple(made), "refused_betas": inherited["refused_betas"]}
     return provider.model_copy(update=completed)
+
+
+def _with_modules(hooks: Hooks, folder: Path, problems: list[Problem]) -> Hooks:
+    loaded = []
+    for at, path in enumerate(hooks.modules):
+        try:
+            loaded.append(modules.load(folder / path.expanduser()))
+        except modules.Broken as error:
+            problems.append(Problem(f"hooks.modules[{at}]", str(error)))
+    return hooks.having(modules.joined(loaded)) if loaded else hooks
 
 
 def _check_endpoints(config: Config, problems: list[Problem]) -> None:

@@ -22,6 +22,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     GetCoreSchemaHandler,
+    PrivateAttr,
     field_validator,
     model_validator,
 )
@@ -40,6 +41,7 @@ from llmitm.route.known import KNOWN, Known
 from llmitm.route.verdict import WHY
 from llmitm.secret import Secret
 from llmitm.shape.headers import Flags, Passing, flags, wrong
+from llmitm.shape.hooks.modules import Modules
 
 RESERVED: Final = frozenset({"v1", "v1beta", "health", "ready", "metrics", "admin", "api", "ws"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")
@@ -520,6 +522,18 @@ class RateLimit(Limits):
 
 class Hooks(Table):
     modules: tuple[Path, ...] = ()
+    """Relative to the configuration."""
+    _loaded: Modules | None = PrivateAttr(None)
+
+    @property
+    def loaded(self) -> Modules | None:
+        """What they define; None: there are none."""
+        return self._loaded
+
+    def having(self, loaded: Modules) -> Self:
+        made = self.model_copy()
+        made._loaded = loaded
+        return made
 
 
 class Ledger(Table):

@@ -1,0 +1,1 @@
+"""May the operator's own functions change this?"""

@@ -1,0 +1,86 @@
+"""One hook called: within its time, and with what becomes of an exchange where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from llmitm.clock import Clock
+from llmitm.errors import Refused
+from llmitm.hooks import Refuse
+from llmitm.shape.hooks.modules import Hook, line_of
+
+log = logging.getLogger("llmitm")
+
+SLOW_S: Final = 0.05
+_SAID_EVERY_S: Final = 60.0
+_said_s: dict[tuple[str, str, str], float] = {}
+"""When what was last said of a function, by file, name and kind."""
+
+
+class _TooLate(Exception):
+    pass
+
+
+async def call(hook: Hook, value: object, takes: tuple[type, ...], clock: Clock) -> Any:
+    """What the hook makes of `value`: one of `takes`, or None.
+
+    Raises:
+        Refused: as the hook wants it; or 500, it failed and is fail-closed.
+    """
+    try:
+        made = await _made(hook, value, clock)
+    except Refuse as error:
+        status = error.status if isinstance(error.status, int) and 400 <= error.status <= 599 else 403
+        raise Refused(status, str(error.code), str(error.message)) from None
+    except _TooLate:
+        return _failed(hook, f"took longer than {hook.time_limit_s:g} s", clock)
+    except Exception as error:  # its text may hold what clients said
+        what = f"raised {type(error).__name__} in line {line_of(error, hook.file)}"
+        return _failed(hook, what, clock)
+    if made is None or isinstance(made, takes):
+        return made
+    return _failed(hook, f"gave back a value of type {type(made).__name__}", clock)
+
+
+async def _made(hook: Hook, value: object, clock: Clock) -> object:
+    if hook.is_async:
+        return await _in_time(hook.function(value), hook.time_limit_s, clock)
+    began_s = clock.tick_s()
+    try:
+        return hook.function(value)
+    finally:
+        took_s = clock.tick_s() - began_s
+        if took_s > SLOW_S:
+            _say(hook, "slow", f"held up all exchanges for {took_s * 1000:.0f} ms; make it async", clock)
+
+
+async def _in_time(coroutine: Coroutine[Any, Any, object], limit_s: float, clock: Clock) -> object:
+    task = asyncio.ensure_future(coroutine)
+    alarm = asyncio.ensure_future(clock.sleep(limit_s))
+    try:
+        await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise _TooLate
+        if task.cancelled():
+            raise RuntimeError("it cancelled itself")
+        return task.result()
+    finally:
+        task.cancel()
+        alarm.cancel()
+
+
+def _failed(hook: Hook, what: str, clock: Clock) -> None:
+    _say(hook, "failed", what, clock)
+    if hook.is_closed:
+        raise Refused(500, "hook_failed", "A rule of this gateway's operator failed.")
+
+
+def _say(hook: Hook, kind: str, what: str, clock: Clock) -> None:
+    place, now_s = (hook.file, hook.name, kind), clock.tick_s()
+    if (last_s := _said_s.get(place)) is not None and now_s - last_s < _SAID_EVERY_S:
+        return
+    _said_s[place] = now_s
+    log.warning("%s: %s %s", hook.file, hook.name, what)
