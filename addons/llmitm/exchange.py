@@ -84,6 +84,8 @@ class ClientRequest:
     """Address of the peer, for the log."""
     scheme: str = "http"
     http_version: str = "HTTP/1.1"
+    is_operators: bool = False
+    """Whether an operator of the gateway sends it, who has logged in: no key is asked for."""
 
     @property
     def path(self) -> bytes:

@@ -104,16 +104,19 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
     if world.tracing is not None:
         world.tracing.routed(kept, injects=match.endpoint.injects)
     is_upgrade = _is_upgrade(request)
-    admission = keys.admit(
-        request.headers,
-        request.query,
-        match.endpoint,
-        match.name,
-        config,
-        world.clock.now_s(),
-        match.rest,
-        subprotocols.offered(request.headers) if is_upgrade else (),
-    )
+    if request.is_operators:
+        admission = keys.operators(request.query)
+    else:
+        admission = keys.admit(
+            request.headers,
+            request.query,
+            match.endpoint,
+            match.name,
+            config,
+            world.clock.now_s(),
+            match.rest,
+            subprotocols.offered(request.headers) if is_upgrade else (),
+        )
     kept.auth_key = admission.name
     kept.dialect = endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers)
     asked = plan.Asked(

@@ -106,6 +106,11 @@ def admit(
     return Admission(name=key.name, drop_headers=PLACES | {OWN}, query=_without_key(query))
 
 
+def operators(query: bytes) -> Admission:
+    """Of a request of whoever has logged in as an operator."""
+    return Admission(name=None, drop_headers=PLACES | {OWN}, query=_without_key(query))
+
+
 def _bare(value: bytes) -> bytes:
     """The key without `Bearer`; empty where nothing follows it."""
     words = value.split(None, 1)

@@ -173,4 +173,6 @@ def _responses(route: Route, path: str, references: _References) -> dict[str, An
         }
         for status in sorted(statuses)
     }
+    if route.is_free:
+        failed["default"] = {"description": "As whoever was asked answers."}
     return {str(route.status): good, **failed}

@@ -117,5 +117,7 @@ class Route:
     query: type[BaseModel] | None = None
     status: int = 200
     """When all is well."""
+    is_free: bool = False
+    """Whether it answers with any status and any content, as somebody else gives it."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers that it looks at, with what they say, such as If-Match."""

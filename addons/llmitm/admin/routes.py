@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llmitm.admin import logs, socket, system, used
+from llmitm.admin import logs, playground, socket, system, used
 from llmitm.admin.auth import session
 from llmitm.admin.route import Route
 
@@ -14,4 +14,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *used.ROUTES,
     *system.ROUTES,
     *socket.ROUTES,
+    *playground.ROUTES,
 )

@@ -97,7 +97,7 @@ class Server:
 
     def _show_first_link(self) -> None:
         # past the log: it is a key, and logs are kept
-        link = f"{self.url}/setup#{self.desk.first_link.make()}"
+        link = f"{self.url}/welcome#{self.desk.first_link.make()}"
         print(
             "llmitm: the dashboard has no password yet; this link sets one, once, within 10 minutes:\n"
             f"  {link}",
@@ -117,6 +117,7 @@ class Server:
 def _application(desk: Desk, routes: tuple[Route, ...], static: Path) -> web.Application:
     app = web.Application(middlewares=[_guarded], client_max_size=BODY_LIMIT_BYTES)
     app[_DESK] = desk
+    app.on_response_prepare.append(_told_to_browsers)
     for route in routes:
         app.router.add_route(route.method, route.path, _carried(route))
     described = orjson.dumps(document(routes))
@@ -143,18 +144,20 @@ async def _guarded(request: web.Request, handler: _Next) -> web.StreamResponse:
         is_upgrade = request.headers.get("Upgrade") is not None
         if request.method not in guard.SAFE or is_upgrade:
             guard.check_origin(request.headers, request.headers["Host"], desk.scheme(request))
-        response = await handler(request)
+        return await handler(request)
     except Exception as error:
-        response = _failed(error, request)
-    if not response.prepared:
-        for name, value in guard.HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers.setdefault("Content-Security-Policy", guard.policy())
-        response.headers.setdefault("Cache-Control", "no-store")
-        if request.secure:
-            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-        response.headers["Server"] = "llmitm"
-    return response
+        return _failed(error, request)
+
+
+async def _told_to_browsers(request: web.Request, response: web.StreamResponse) -> None:
+    """Of every answer, streamed ones as well."""
+    for name, value in guard.HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Content-Security-Policy", guard.policy())
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    response.headers["Server"] = "llmitm"
 
 
 def _failed(error: Exception, request: web.Request) -> web.Response:
@@ -247,7 +250,7 @@ async def _known(request: web.Request) -> Who:
 
 
 async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
-    if request.content_type != "application/json":
+    if request.body_exists and request.content_type != "application/json":
         # forms of other sites cannot send this one
         raise Refused(415, "unsupported_media_type", "The body must be JSON: Content-Type: application/json.")
     data = await request.read()

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmitm.admin.auth.doorman import Login
-from llmitm.admin.guard import CSRF_HEADER, CSRF_VALUE
+from llmitm.admin.guard import CSRF_HEADER, CSRF_VALUE, check_intent
 from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.errors import Refused
 
@@ -29,7 +29,7 @@ class Renewal(BaseModel):
     """null: the cookie has it."""
 
 
-class Setup(BaseModel):
+class First(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     token: Annotated[str, Field(min_length=1, max_length=200)]
@@ -126,6 +126,8 @@ async def renew(asked: Asked) -> web.Response:
     """New tokens for a refresh token, from the body or the cookie; it can be used once."""
     body: Renewal = asked.body
     text = body.refresh_token or asked.http.cookies.get(asked.desk.cookies(asked.http).refresh)
+    if body.refresh_token is None:
+        check_intent(asked.http.headers)
     if text is None:
         raise Refused(401, "missing_token", "No refresh token was sent.")
     return _answer(asked, await asked.desk.doorman.renew(text))
@@ -154,9 +156,9 @@ async def state(asked: Asked) -> State:
     return State(needs_setup=not asked.world.config.dashboard.accounts, min_password_length=LEAST_SIGNS)
 
 
-async def set_up(asked: Asked) -> web.Response:
+async def set_first(asked: Asked) -> web.Response:
     """Sets the first password, with the link that the terminal showed; and logs in."""
-    body: Setup = asked.body
+    body: First = asked.body
     name = await asked.desk.first_link.use(body.token, body.password, asked.desk.address(asked.http))
     return _answer(asked, asked.desk.doorman.login(name))
 
@@ -167,5 +169,5 @@ ROUTES: Final = (
     Route("POST", f"{_AUTH}/logout", log_out, Role.VIEWER, status=204),
     Route("GET", f"{_AUTH}/me", me, Role.VIEWER, None, Me),
     Route("GET", f"{_AUTH}/state", state, None, None, State),
-    Route("POST", f"{_AUTH}/setup", set_up, None, Setup, Session, (401, 409, 429)),
+    Route("POST", f"{_AUTH}/first", set_first, None, First, Session, (401, 409, 429)),
 )
