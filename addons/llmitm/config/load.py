@@ -64,7 +64,7 @@ _ASKED: Final = {"server", "endpoints", "gateways", "providers", "auth_keys"}
 _FREE: Final = {"headers", "params", "params_json", "resource"}
 """Tables that are passed on as they stand."""
 
-_SECRETS: Final = {
+SECRETS: Final = {
     "api_key",
     "api_keys",
     "token",
@@ -225,9 +225,9 @@ def _apply_overrides(
         server["host"] = host
     if isinstance(telemetry := raw.get("telemetry"), dict):
         fill_in(telemetry, env, places)
+    dashboard.fill_in(raw, env, places)
     level = env.get("LLMITM_LOG", "").strip()
     if level:
-    dashboard.fill_in(raw, env, places)
         log = raw.setdefault("log", {})
         if isinstance(log, dict):
             log["level"] = level.lower()
@@ -295,13 +295,13 @@ def _resolve(
             return [
                 _resolve(one, f"{path}[{at}]", key, env, folder, problems) for at, one in enumerate(value)
             ]
-        case str() if key in _SECRETS and value.startswith("env:"):
+        case str() if key in SECRETS and value.startswith("env:"):
             name = value.removeprefix("env:")
             if name not in env:
                 problems.append(Problem(path, f"the environment variable {name} is not set"))
                 return _unresolved(path, value)
             return Secret(env[name], value)
-        case str() if key in _SECRETS and value.startswith("file:"):
+        case str() if key in SECRETS and value.startswith("file:"):
             place = Path(value.removeprefix("file:")).expanduser()
             try:
                 return Secret((folder / place).read_text("utf-8").strip(), value)
@@ -487,11 +487,11 @@ def _completed(config: Config, source: str, folder: Path, problems: list[Problem
     _check_capabilities(completed, problems)
     _check_state(completed, problems)
     warnings = [*_check_auth(completed, problems), *forgotten(completed), *doubts(completed)]
+    has_tls = server.tls_cert is not None
+    warnings += dashboard.check(completed.dashboard, server.port, has_tls, problems)
     return completed.model_copy(update={"warnings": tuple(warnings)})
 
 
-    has_tls = server.tls_cert is not None
-    warnings += dashboard.check(completed.dashboard, server.port, has_tls, problems)
 def _with_credentials(name: str, provider: Provider, problems: list[Problem]) -> Provider:
     place = f"providers.{name}"
     if name in SIGNED and provider.base_url is None:

@@ -30,9 +30,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmitm.config.budget import Budget, Period, Tokens, Usd
 from llmitm.config.cloak import SensitiveWord, as_words
-from llmitm.config.formats import FORMATS as FORMATS
-from llmitm.config.formats import FORMATS as FORMATS
 from llmitm.config.dashboard import Dashboard
+from llmitm.config.formats import FORMATS as FORMATS
 from llmitm.config.payload import Payload
 from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
