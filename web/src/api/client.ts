@@ -101,7 +101,7 @@ let renewing: Promise<boolean> | null = null;
 
 /** One renewal at a time, however many requests were refused. */
 function renew(): Promise<boolean> {
-  renewing ??= send("POST", "auth/refresh")
+  renewing ??= send("POST", "auth/refresh", { body: {} })
     .then((response) => response.ok)
     .catch(() => false)
     .finally(() => (renewing = null));

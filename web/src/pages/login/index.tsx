@@ -1,22 +1,25 @@
 /** The ways in: a password, or the link that the terminal showed at the first start. */
 
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import type { FormEvent, ReactNode } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 
-import { post } from "../../api/client";
+import { get, post } from "../../api/client";
 import { queries } from "../../api/queries";
-import { Button, Failure, Field } from "../../components";
+import { Button, Failure, Field, Note } from "../../components";
 import { Mark } from "../../layout/mark";
 
 export function Login() {
   const [search] = useSearchParams();
+  const state = useQuery({ queryKey: ["auth", "state"], queryFn: ({ signal }) => get<{ needs_setup: boolean }>("auth/state", undefined, signal) });
   const enter = useEnter(search.get("to"));
   const [name, setName] = useState("admin");
   const [password, setPassword] = useState("");
   const login = () => post("auth/login", { username: name, password });
   return (
     <Alone title="Sign in" verb="Sign in" onSubmit={() => enter(login)}>
+      {state.data?.needs_setup && <Note tone="warn">Nobody has a password yet. The terminal that the gateway runs in shows a link to set the first one.</Note>}
       <Field label="Name">
         {(given) => <input className="input" autoComplete="username" required value={name} onChange={(event) => setName(event.target.value)} {...given} />}
       </Field>
@@ -37,7 +40,7 @@ export function Welcome() {
   const [password, setPassword] = useState("");
   const [again, setAgain] = useState("");
   const isOther = again !== "" && again !== password;
-  const first = () => post("auth/first", { token, password });
+  const first = () => post("auth/setup", { token, password });
   return (
     <Alone title="Choose a password" about="You came with the one-time link of the first start. What you choose here is what you sign in with as admin." verb="Set password" disabled={!again || isOther} onSubmit={() => enter(first)}>
       <input type="hidden" autoComplete="username" value="admin" readOnly />

@@ -96,7 +96,7 @@ function Curves({ of }: { of: Metrics }) {
   );
 }
 
-const STATES: Record<string, Tone> = { ok: "good", cooling: "warn", dead: "bad", disabled: "quiet" };
+const STATES: Record<string, Tone> = { ok: "good", cooling: "warn", exhausted: "bad", dead: "bad", stopped: "quiet" };
 
 function Credentials({ of }: { of: Metrics }) {
   // what needs a look comes first

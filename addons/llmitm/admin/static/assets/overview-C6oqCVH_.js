@@ -1,1 +1,0 @@
-import{j as e}from"./react-B3RtMoXF.js";import{P as t,E as r}from"./index-CkDH5H-j.js";function s(){return e.jsx(t,{title:"Overview",children:e.jsx(r,{title:"Nothing here yet"})})}export{s as default};

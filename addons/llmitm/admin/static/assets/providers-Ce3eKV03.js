@@ -1,1 +1,0 @@
-import{j as t}from"./react-B3RtMoXF.js";import{P as r,E as e}from"./index-CkDH5H-j.js";function s(){return t.jsx(r,{title:"Providers",children:t.jsx(e,{title:"Nothing here yet"})})}export{s as default};

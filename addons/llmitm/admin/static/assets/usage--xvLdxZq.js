@@ -1,1 +1,0 @@
-import{j as t}from"./react-B3RtMoXF.js";import{P as e,E as r}from"./index-CkDH5H-j.js";function i(){return t.jsx(e,{title:"Usage",children:t.jsx(r,{title:"Nothing here yet"})})}export{i as default};

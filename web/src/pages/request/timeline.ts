@@ -1,0 +1,68 @@
+/** The bars of an exchange's time line, worked out from what is known of its attempts. Pure. */
+
+import type { Exchange } from "../../api/types";
+
+export type Phase = "gateway" | "wait" | "stream" | "pause";
+
+export interface Bar {
+  phase: Phase;
+  from_ms: number;
+  to_ms: number;
+}
+
+export interface Lane {
+  key: string;
+  /** The attempt; null: the gateway's own. */
+  attempt: number | null;
+  bars: Bar[];
+}
+
+export interface Line {
+  lanes: Lane[];
+  total_ms: number;
+  /** When the client got its first piece; null: it got none. */
+  first_ms: number | null;
+  ticks: number[];
+}
+
+export const PHASES: Record<Phase, string> = {
+  gateway: "in the gateway",
+  wait: "waiting for the provider",
+  stream: "answer coming",
+  pause: "pause before the next attempt",
+};
+
+const STEPS = [1, 2, 5];
+
+export function lineOf(of: Exchange): Line {
+  const ends = of.attempt_list.map((one) => one.begun_ms + (one.total_ms ?? 0));
+  const total_ms = Math.max(of.latency_ms ?? 0, ...ends, 0.001);
+  const lanes: Lane[] = [];
+  const first = of.attempt_list[0];
+  lanes.push({ key: "in", attempt: null, bars: [{ phase: "gateway", from_ms: 0, to_ms: first ? first.begun_ms : total_ms }] });
+  of.attempt_list.forEach((one, index) => {
+    const before = ends[index - 1];
+    const end_ms = one.total_ms === null ? total_ms : one.begun_ms + one.total_ms;
+    const head_ms = one.first_byte_ms === null ? end_ms : Math.min(end_ms, one.begun_ms + one.first_byte_ms);
+    const bars: Bar[] = [];
+    if (before !== undefined && one.begun_ms > before) bars.push({ phase: "pause", from_ms: before, to_ms: one.begun_ms });
+    bars.push({ phase: "wait", from_ms: one.begun_ms, to_ms: head_ms });
+    if (end_ms > head_ms) bars.push({ phase: "stream", from_ms: head_ms, to_ms: end_ms });
+    lanes.push({ key: `attempt ${one.number}`, attempt: one.number, bars });
+  });
+  const last = ends.at(-1);
+  if (last !== undefined && of.state === "done" && total_ms - last > total_ms * 0.002) {
+    lanes.push({ key: "out", attempt: null, bars: [{ phase: "gateway", from_ms: last, to_ms: total_ms }] });
+  }
+  return { lanes, total_ms, first_ms: of.first_byte_ms, ticks: ticksOf(total_ms) };
+}
+
+/** Four to eight round values between nothing and the end. */
+export function ticksOf(total_ms: number): number[] {
+  const rough = total_ms / 5;
+  const size = 10 ** Math.floor(Math.log10(rough));
+  const step = size * (STEPS.find((one) => one * size >= rough) ?? 10);
+  const found: number[] = [];
+  for (let at = 0; at <= total_ms * 0.999; at += step) found.push(at);
+  return found;
+}
