@@ -84,6 +84,10 @@ shared-proof *args:
 bench-books *args:
     {{python}} tests/bench/books.py "$@"
 
+# what the dashboard costs on the request path: without it, with it, and with five who read along
+bench-readers *args:
+    {{python}} tests/bench/readers.py "$@"
+
 # what traces cost on the request path: the same gateway with them on and off, in turn
 bench-telemetry *args:
     {{python}} tests/bench/telemetry.py "$@"

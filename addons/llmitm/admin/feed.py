@@ -26,7 +26,7 @@ OTHER_NAMES: Final = {"request_log": "exchanges", "log": "logs"}
 TICK_S: Final = 0.25
 METRICS_EVERY: Final = 4
 """Ticks."""
-MOST_A_TICK: Final = 15
+MOST_A_TICK: Final = 6
 """Exchanges that are told one by one: nobody reads faster. The failed ones go first."""
 MOST_LINES: Final = 20
 """Lines of the log at once."""

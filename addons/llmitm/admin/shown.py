@@ -219,15 +219,11 @@ def named_attempts(writing: Writing, entry: Entry) -> list[Named]:
 
 
 def item(row: Mapping[str, Any]) -> Item:
-    return Item.model_construct(**_item(row))
+    return Item.model_construct(**fields(row))
 
 
-def running(row: Mapping[str, Any], so_far_ms: float) -> Item:
-    """Of an exchange that is not over."""
-    return Item.model_construct(**{**_item(row), **_running(so_far_ms)})
-
-
-def _running(so_far_ms: float) -> dict[str, Any]:
+def running(so_far_ms: float) -> dict[str, Any]:
+    """What is different of an exchange that is not over."""
     so_far_ms = round(so_far_ms, 1)
     return {
         "state": "running",
@@ -245,7 +241,8 @@ _PLAIN: Final = tuple(
 )
 
 
-def _item(row: Mapping[str, Any]) -> dict[str, Any]:
+def fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an `Item`, for who needs them quickly."""
     cost = row["cost_usd_nano"]
     return {
         **{name: row[name] for name in _PLAIN},
@@ -269,9 +266,9 @@ def exchange(
 ) -> Exchange:
     """`so_far_ms` where it is not over yet."""
     tries = [_tried(one, row, price) for one in attempts]
-    changed = {} if so_far_ms is None else _running(so_far_ms)
+    changed = {} if so_far_ms is None else running(so_far_ms)
     return Exchange.model_construct(
-        **{**_item(row), **changed},
+        **{**fields(row), **changed},
         ended_at=row["ended_at"] if so_far_ms is None else None,
         tokens={name: _token(row, name) for name in _TOKENS},
         attempt_list=tries,
@@ -392,8 +389,9 @@ def usage_of(row: Mapping[str, Any]) -> Usage | None:
     return Usage(**known, server_tools=tuple(tools.items()))
 
 
-def under_way(writing: Writing, entry: Entry, tick_s: float) -> Item:
-    return running(named(writing, entry), (tick_s - entry.started_s) * 1000)
+def under_way(writing: Writing, entry: Entry, tick_s: float) -> dict[str, Any]:
+    """The fields of an `Item`, of an exchange that is not over."""
+    return {**fields(named(writing, entry)), **running((tick_s - entry.started_s) * 1000)}
 
 
 __all__ = ["Exchange", "Item", "exchange", "item", "named", "named_attempts", "rfc3339", "under_way", "usd"]

@@ -60,14 +60,14 @@ class Watching:
     def _shown(self, entry: Entry) -> dict[str, Any]:
         """One exchange, over or not, as messages tell of it."""
         if entry.ended_s is None:
-            return shown.under_way(self.writing, entry, self._world.clock.tick_s()).model_dump()
-        return shown.item(shown.named(self.writing, entry)).model_dump()
+            return shown.under_way(self.writing, entry, self._world.clock.tick_s())
+        return shown.fields(shown.named(self.writing, entry))
 
     def all_running(self, most: int) -> list[shown.Item]:
         """The newest of those that are under way, the newest first."""
         tick_s = self._world.clock.tick_s()
         newest = list(self.onlooker.under_way.values())[: -most - 1 : -1]
-        return [shown.under_way(self.writing, one, tick_s) for one in newest]
+        return [shown.Item.model_construct(**shown.under_way(self.writing, one, tick_s)) for one in newest]
 
     def running(self, exchange: str) -> shown.Exchange | None:
         """An exchange that is under way, whole; None: there is none of that id."""

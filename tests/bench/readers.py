@@ -1,0 +1,113 @@
+"""`just bench-readers`: what the dashboard costs on the request path, as ratios within one run.
+
+The same gateway in turn: without a dashboard, with one that nobody looks at, and with five who read along
+over WebSockets. The full path: a client's key, limits, routing by model, tokens read, a cost, the ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import aiohttp
+import httpx
+
+import bench
+
+READERS = 5
+PASSWORD = "a long password of tests"
+HASH = "$argon2id$v=19$m=8192,t=1,p=1$7BqykFXlekTkWry5eXHNWw$HkA4TtJV1xmFydS3LHGyPa9BpJlrkZJE29WEOTAYUfg"
+PRICES = '[model_prices]\n"gpt-*" = { input = 1.0, output = 4.0 }\n'
+DASHBOARD = '[dashboard]\nenabled = true\nport = {port}\npassword_hash = "{hash}"\n'
+KINDS = ("none", "alone", "read")
+
+
+async def measure(rounds: int, duration_s: float) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="llmitm-bench-"))
+    upstream = bench.free_port()
+    processes = {"upstream": start("--upstream", str(upstream), script=Path(bench.__file__))}
+    ports = {kind: bench.free_port() for kind in KINDS}
+    shown = {kind: bench.free_port() for kind in KINDS[1:]}
+    try:
+        for kind, port in ports.items():
+            own = folder / kind
+            own.mkdir()
+            text = bench.FULL.format(port=port, upstream=upstream) + PRICES
+            if kind in shown:
+                text += DASHBOARD.format(port=shown[kind], hash=HASH)
+            (own / "config.toml").write_text(text)
+            processes[kind] = start("-m", "llmitm", "serve", "--config", str(own / "config.toml"))
+        await bench.until_open(upstream)
+        for port in (*ports.values(), *shown.values()):
+            await bench.until_open(port)
+        processes["readers"] = start(f"http://127.0.0.1:{shown['read']}", script=Path(__file__))
+        await compare(ports, {kind: processes[kind].pid for kind in KINDS}, rounds, duration_s)
+    finally:
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in processes.values():
+            process.wait(30)
+
+
+def start(*words: str, script: Path | None = None) -> subprocess.Popen[bytes]:
+    first = [str(script)] if script else []
+    return subprocess.Popen(
+        [sys.executable, *first, *words], env={**os.environ, "PYTHONPATH": str(bench.ROOT / "addons")}
+    )
+
+
+async def compare(ports: dict[str, int], pids: dict[str, int], rounds: int, duration_s: float) -> None:
+    asked = bench.ASKED["full"]
+    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for number in range(rounds + 1):  # the first warms up
+        for kind, port in ports.items():
+            before_s = bench.cpu_s(pids[kind])
+            times = await bench.load(port, asked, 16, duration_s)
+            spent_s = bench.cpu_s(pids[kind]) - before_s
+            if number:
+                rates[kind].append(len(times) / duration_s)
+                costs[kind].append(spent_s / len(times) * 1e6)
+    for kind in KINDS:
+        rate, cost = statistics.median(rates[kind]), statistics.median(costs[kind])
+        share = rate / statistics.median(rates["none"])
+        print(f"{kind:6} {rate:7.0f} requests/s ({share:.3f})  {cost:6.0f} us CPU a request  "
+              f"{bench.rss_mb(pids[kind]):5.0f} MB")  # fmt: skip
+
+
+async def read_along(url: str) -> None:
+    """Reads for ever, and tells at the end how much came."""
+    login = {"username": "admin", "password": PASSWORD}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        token = (await client.post(f"{url}/api/dashboard/auth/login", json=login)).json()["token"]
+    counts: dict[str, int] = {}
+
+    async def one(session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(f"{url}/ws/dashboard") as socket:
+            async for said in socket:
+                kind = said.json()["type"]
+                counts[kind] = counts.get(kind, 0) + 1
+
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {token}"}) as session:
+        await asyncio.gather(*(one(session) for _ in range(READERS)), return_exceptions=True)
+    print("readers got", counts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url", nargs="?", help="read along there")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    asked = parser.parse_args()
+    asyncio.run(read_along(asked.url) if asked.url else measure(asked.rounds, asked.seconds))
+
+
+if __name__ == "__main__":
+    main()
