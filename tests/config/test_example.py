@@ -36,6 +36,7 @@ def test_it_loads_with_every_key_in_use(tmp_path: Path) -> None:
     path.write_text("passthrough_headers = []\n" + text)
     env = dict.fromkeys(re.findall(r"env:(\w+)", text), "some-secret-value")
     env["OPENAI_API_KEY_2"] = "another-value"
+    env |= {name: f"$2b$12${'x' * 53}" for name in env if name.endswith("_HASH")}
     config = load(path, env=env)
     assert config.gateways and config.auth_keys and config.providers["openai"].credentials[1].weight == 3
 

@@ -27,9 +27,11 @@ test_app = typer.Typer(
 )
 route_app = typer.Typer(help="Where requests would go.", no_args_is_help=True)
 ledger_app = typer.Typer(help="The ledger: what exchanges left behind.", no_args_is_help=True)
+dashboard_app = typer.Typer(help="The dashboard.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys for clients: made, listed, revoked.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(certs_app, name="certs")
+app.add_typer(dashboard_app, name="dashboard")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(route_app, name="route")
@@ -410,6 +412,26 @@ def budgets(
     from llmitm.cli import budgets
 
     raise SystemExit(budgets.run(_chosen(ctx, config), as_json=json))
+
+
+@app.command("open")
+def open_dashboard(
+    ctx: typer.Context,
+    config: Config = None,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser, too.")] = True,
+) -> None:
+    """Print where the dashboard is, and open it."""
+    from llmitm.cli import dashboard
+
+    raise SystemExit(dashboard.show(_chosen(ctx, config), browser=browser))
+
+
+@dashboard_app.command("password")
+def dashboard_password() -> None:
+    """Ask for a password, or read one from standard input, and print the hash for the configuration."""
+    from llmitm.cli import dashboard
+
+    raise SystemExit(dashboard.password())
 
 
 @ledger_app.command("verify")
