@@ -309,8 +309,11 @@ class Back:
             finally:
                 self._note(collected.usage)
         else:
-            body = self.made.reply(await _joined(pieces, self.limit_bytes))
-            self._note(self.made.usage)
+            answer = await _joined(pieces, self.limit_bytes)
+            try:
+                body = self.made.reply(answer)
+            finally:
+                self._note(self.made.usage)
         yield ResponseHead(status=200, reason=b"OK", headers=self._headers(b"application/json"), whole=body)
 
     async def _stream(self, steps: Steps) -> Steps:
@@ -333,8 +336,11 @@ class Back:
         """
         head, pieces = await self._begin(steps)
         if not is_events(head):
-            simulated = self.made.simulated(await _joined(pieces, self.limit_bytes))
-            self._note(self.made.usage)
+            answer = await _joined(pieces, self.limit_bytes)
+            try:
+                simulated = self.made.simulated(answer)
+            finally:
+                self._note(self.made.usage)
             yield simulated
             return
         going = self.made.stream()

@@ -167,3 +167,17 @@ def test_what_is_passed_over_would_have_told_nothing(case: golden.Case) -> None:
     assert some.finish() == every.finish()
     for name in ("usage", "failure", "answered", "reply_id", "has_begun"):
         assert getattr(some, name) == getattr(every, name)
+
+
+SAYS_NOTHING = (
+    b'{"candidates":[{"finishReason":"OTHER","index":0}],'
+    b'"usageMetadata":{"promptTokenCount":11,"totalTokenCount":11}}'
+)
+
+
+def test_what_says_nothing_was_paid_for_all_the_same() -> None:
+    beside = Beside(GEMINI, is_events=False)
+    beside.feed(SAYS_NOTHING)
+    beside.finish()
+    assert beside.failure is not None
+    assert beside.usage is not None and beside.usage.input_tokens == 11

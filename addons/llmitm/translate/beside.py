@@ -183,5 +183,6 @@ class Beside:
             self.finishes = tuple(one.stop.word for one in reply.choices if one.stop is not None)
         except UpstreamError as error:
             self.failure = error.failure
+            self.usage = stream.counted(self._codec.reader(), b"".join(self._held))
         except RecursionError:
             pass

@@ -142,8 +142,13 @@ class Translation:
         Raises:
             UpstreamError: it is no reply.
         """
-        with _deep_as_error():
-            read = CODECS[self.target.dialect].read_reply(body)
+        codec = CODECS[self.target.dialect]
+        try:
+            with _deep_as_error():
+                read = codec.read_reply(body)
+        except UpstreamError:
+            self.usage = stream.counted(codec.reader(), body)
+            raise
         self.usage, self.answered, self.answer_id = read.usage, read.model, read.id
         self.finishes = tuple(one.stop.word for one in read.choices if one.stop is not None)
         return self.backward().reply(read)

@@ -87,6 +87,18 @@ def parsed(event: Event) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def counted(reader: Reader, body: bytes) -> Usage | None:
+    """The tokens of a whole answer that is no reply: what says nothing was paid for all the same."""
+    found: Usage | None = None
+    try:
+        for event in reader.read(Event(data=body)):
+            if isinstance(event, UsageSeen | Start) and event.usage is not None:
+                found = event.usage
+    except RecursionError:
+        pass
+    return found
+
+
 def merged(known: Usage | None, more: Usage | None) -> Usage | None:
     """Counts are cumulative: later ones replace earlier ones, field by field.
 
