@@ -87,13 +87,12 @@ async def read_along(url: str) -> None:
     login = {"username": "admin", "password": PASSWORD}
     async with httpx.AsyncClient(trust_env=False) as client:
         token = (await client.post(f"{url}/api/dashboard/auth/login", json=login)).json()["token"]
-    counts: dict[str, int] = {}
+    counts = {"messages": 0}
 
     async def one(session: aiohttp.ClientSession) -> None:
         async with session.ws_connect(f"{url}/ws/dashboard") as socket:
-            async for said in socket:
-                kind = said.json()["type"]
-                counts[kind] = counts.get(kind, 0) + 1
+            async for _ in socket:
+                counts["messages"] += 1
 
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {token}"}) as session:
         await asyncio.gather(*(one(session) for _ in range(READERS)), return_exceptions=True)

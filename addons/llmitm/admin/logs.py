@@ -51,7 +51,8 @@ class LogPage(Shown):
 class LogStats(Shown):
     total_entries: int
     capacity: int | None
-    """null: as many as `[ledger] retention_days` and `max_mb` leave."""
+    """null: as many as `[ledger] retention_days` and `max_mb` leave; a number: no ledger is kept, and so many
+    of the newest are held in memory (`[dashboard] request_log_capacity`)."""
     error_count: int
     avg_latency_ms: float | None
     max_latency_ms: float | None
@@ -104,7 +105,7 @@ async def stats(asked: Filters, watching: Watching) -> LogStats:
     told = await watching.shelf.ask(lambda connection: paging.stats(connection, wanted), fresh=True)
     return LogStats(
         total_entries=told["count"],
-        capacity=None,
+        capacity=watching.shelf.capacity,
         error_count=told["count"] - told["outcomes"][Outcome.OK] - told["outcomes"][Outcome.CLIENT_GONE],
         avg_latency_ms=None if told["mean_ms"] is None else round(float(told["mean_ms"]), 3),
         max_latency_ms=told["most_ms"],

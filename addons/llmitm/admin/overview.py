@@ -85,8 +85,6 @@ class Overview:
     def _cost_today(self, now_s: float) -> int | None:
         """None: not known, or not yet. Days are those of UTC, as in the ledger."""
         counted = self._onlooker.lately.usd_nano
-        if not self._shelf.is_kept:
-            return None
         day = datetime.fromtimestamp(self._world.clock.now_s(), UTC).date().isoformat()
         is_known = self._today is not None and self._today[0] == day
         is_due = now_s >= self._today_s or not is_known

@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llmitm.admin.asking import ERRORS, Filters, ledger_errors
 from llmitm.admin.route import BASE, Asked, Role, Route
+from llmitm.admin.shelf import Unreadable
 from llmitm.admin.shown import Shown, usd
 from llmitm.admin.watching import Watching
 from llmitm.record.ledger import paging
-from llmitm.record.ledger.reading import BY, sums
+from llmitm.record.ledger.reading import BY, NoLedger, sums
 from llmitm.record.rates import CALLS
 from llmitm.route import providers
 from llmitm.world import World
@@ -112,12 +113,10 @@ def _used(row: dict[str, Any], groups: tuple[str, ...]) -> Used:
 async def prices(watching: Watching, world: World) -> PriceList:
     """Of the models that the configuration names, and of those that were used of late."""
     found = dict.fromkeys(_configured(world))
-    if watching.shelf.is_kept:
-        try:
-            used = await watching.shelf.ask(paging.models_used)
-        except Exception:
-            used = []
-        found |= dict.fromkeys(used)
+    try:
+        found |= dict.fromkeys(await watching.shelf.ask(paging.models_used))
+    except (NoLedger, Unreadable):
+        pass  # what the configuration names is told all the same
     some = list(found)[:MOST_PRICED]
     return PriceList(
         calls=list(CALLS),

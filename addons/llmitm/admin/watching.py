@@ -15,6 +15,7 @@ from llmitm.admin.shelf import Shelf
 from llmitm.config.schema import Config
 from llmitm.record.entry import Entry
 from llmitm.record.ledger.books import Books
+from llmitm.record.ledger.memory import Newest
 from llmitm.record.ledger.place import Place
 from llmitm.record.ledger.rows import Writing
 from llmitm.world import World
@@ -27,7 +28,8 @@ class Watching:
         self._world = world
         self.onlooker = Onlooker(world.clock)
         self.app_log = AppLog(world.redact)
-        self.shelf = _shelf(world)
+        self.newest = _newest(world)
+        self.shelf = _shelf(world, self.newest)
         self.overview = Overview(world, self.onlooker, self.shelf)
         self.writing = Writing("", world.redact)
         self.feed = Feed(
@@ -38,7 +40,7 @@ class Watching:
         """From now on what happens is seen."""
         world = self._world
         world.onlooker = self.onlooker
-        world.sinks = (*world.sinks, self.onlooker)
+        world.sinks = (*world.sinks, self.onlooker, *([self.newest] if self.newest is not None else ()))
         world.followers.append(self._follow)
         self.app_log.hang()
 
@@ -46,7 +48,7 @@ class Watching:
         """Idempotent."""
         world = self._world
         world.onlooker = None
-        world.sinks = tuple(one for one in world.sinks if one is not self.onlooker)
+        world.sinks = tuple(one for one in world.sinks if one not in (self.onlooker, self.newest))
         with contextlib.suppress(ValueError):
             world.followers.remove(self._follow)
         self.feed.close()
@@ -54,7 +56,9 @@ class Watching:
         self.app_log.take_off()
 
     def _follow(self, config: Config) -> None:
-        self.writing.forget()  # there may be new secrets
+        for one in (self.writing, self.newest):
+            if one is not None:
+                one.forget()  # there may be new secrets
         self.app_log.hang()  # whoever sets the log up anew takes all handlers off
 
     def _shown(self, entry: Entry) -> dict[str, Any]:
@@ -83,9 +87,15 @@ class Watching:
         )
 
 
-def _shelf(world: World) -> Shelf:
+def _newest(world: World) -> Newest | None:
+    """None: there is a ledger, which has them all."""
+    most = world.config.dashboard.request_log_capacity
+    return None if isinstance(world.ledger, Books) else Newest(most, world.redact)
+
+
+def _shelf(world: World, newest: Newest | None) -> Shelf:
     config, source = world.config, world.source
-    if not config.ledger.enabled or not isinstance(world.ledger, Books):
-        return Shelf(None)
+    if not isinstance(world.ledger, Books):
+        return Shelf(None, newest=newest)
     folder = Path.cwd() if source is None else source.path.absolute().parent
     return Shelf(Place.of(config.ledger.url, folder), flush=world.ledger.flush)
