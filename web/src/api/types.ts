@@ -50,10 +50,10 @@ export interface Point {
 
 export interface CredentialState {
   provider: string;
-  credential: string;
+  name: string;
   /** `ok`, or how it is out of use. */
   state: string;
-  why: string | null;
+  reason: string | null;
   /** Until it is tried again; null: no end is known. */
   left_s: number | null;
 }

@@ -64,8 +64,8 @@ export function Panel({ title, about, actions, flush, children }: PanelProps) {
 }
 
 /** Several `Stat`s side by side. */
-export function Stats({ children }: { children: ReactNode }) {
-  return <dl className="stats">{children}</dl>;
+export function Stats({ children, a_row }: { children: ReactNode; a_row?: 3 | 4 | 6 }) {
+  return <dl className="stats" data-row={a_row}>{children}</dl>;
 }
 
 interface StatProps {

@@ -58,16 +58,14 @@ export function Chart({ label, at, series, height = 180, format = String, isLast
   return (
     <figure>
       <div className="chart" ref={frame} role="img" aria-label={label} style={{ height }} />
-      {series.length > 1 && (
-        <figcaption className="chart-legend">
-          {series.map((one, index) => (
-            <span key={one.name}>
-              <i data-series={one.colour ?? index + 1} />
-              {one.name} <b>{format(isLast ? one.values.at(-1) : one.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))}</b>
-            </span>
-          ))}
-        </figcaption>
-      )}
+      <figcaption className="chart-legend">
+        {series.map((one, index) => (
+          <span key={one.name}>
+            <i data-series={one.colour ?? index + 1} />
+            {one.name} <b>{format(isLast ? one.values.at(-1) : one.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))}</b>
+          </span>
+        ))}
+      </figcaption>
     </figure>
   );
 }
@@ -106,12 +104,22 @@ function options(element: HTMLElement, series: readonly Series[], height: number
     legend: { show: false },
     scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high && high > 0 ? high * 1.15 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70 },
+      { ...axis, grid: { show: false }, space: 70, values: (_, ticks) => ticks.map((one) => timeAt(one, ticks)) },
       { ...axis, size: 52, values: (_, ticks) => ticks.map((one) => format(one)), space: 32 },
     ],
     series: [{}, ...drawn],
     plugins: [told(series, format)],
   };
+}
+
+const DAY_S = 86_400;
+const AT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const ON = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+/** The day where the ticks are days apart, else the time. */
+function timeAt(at_s: number, ticks: readonly number[]): string {
+  const apart_s = (ticks[1] ?? at_s) - (ticks[0] ?? at_s);
+  return (apart_s >= DAY_S ? ON : AT).format(at_s * 1000);
 }
 
 /** A small label at the pointer with the values of that moment. */

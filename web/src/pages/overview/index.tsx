@@ -50,7 +50,7 @@ function Numbers({ of }: { of: Metrics }) {
   const rate = lately.success_rate;
   const tone: Tone | undefined = rate === null ? undefined : rate < ALARM ? "bad" : rate < WORRY ? "warn" : "good";
   return (
-    <Stats>
+    <Stats a_row={4}>
       <Stat name="Requests" value={short(lately.requests_per_second)} unit="/s" aside={`${count(of.in_flight)} under way`} />
       <Stat name="Success" value={share(rate)} tone={tone} aside={lately.failed ? `${count(lately.failed)} of ${count(lately.requests)} failed` : `${count(lately.requests)} requests`} />
       <Stat name="Added by the gateway" value={duration(added.p50)} aside={`p99 ${duration(added.p99)}`} />
@@ -89,7 +89,6 @@ function Curves({ of }: { of: Metrics }) {
           at={at}
           series={[{ name: "tokens", values: history.map((one) => one.output_tokens / step_s), colour: 2 }]}
           format={short}
-          height={202}
         />
       </Panel>
     </div>
@@ -114,16 +113,16 @@ function Credentials({ of }: { of: Metrics }) {
       <Table<CredentialState>
         label="Credentials and their states"
         rows={rows.slice(0, 12)}
-        rowKey={(one) => `${one.provider}/${one.credential}`}
+        rowKey={(one) => `${one.provider}/${one.name}`}
         empty={
           <Empty title="No credentials yet" actions={<Link className="button primary" to="/providers">Add a provider</Link>}>
             Requests pass with the clients' own keys until a provider has one of its own.
           </Empty>
         }
         columns={[
-          { name: "Credential", cell: (one) => <><span className="quiet">{one.provider} / </span>{one.credential}</> },
+          { name: "Credential", cell: (one) => <><span className="quiet">{one.provider} / </span>{one.name}</> },
           { name: "State", cell: (one) => <Badge tone={STATES[one.state] ?? "warn"} dot>{words(one.state)}</Badge> },
-          { name: "Why", cell: (one) => <span className="second">{one.why ? words(one.why) : ""}</span> },
+          { name: "Why", cell: (one) => <span className="second">{one.reason ? words(one.reason) : ""}</span> },
           { name: "Back in", isNumber: true, cell: (one) => (one.state === "ok" ? "" : one.left_s === null ? "when revived" : span(one.left_s)) },
         ]}
       />

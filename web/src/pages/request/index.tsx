@@ -138,9 +138,9 @@ function Numbers({ of }: { of: Exchange }) {
   const rate = of.is_stream && made_ms && of.output_tokens ? of.output_tokens / (made_ms / 1000) : null;
   const cached = of.cache_read_tokens && of.input_tokens ? of.cache_read_tokens / of.input_tokens : null;
   return (
-    <Stats>
+    <Stats a_row={6}>
       <Stat name="Took" value={duration(of.latency_ms)} aside={of.is_stream ? "streamed" : of.is_stream === false ? "in one piece" : ""} />
-      <Stat name="First piece" value={duration(of.first_byte_ms)} aside="until the client saw something" />
+      <Stat name="First piece" value={duration(of.first_byte_ms)} aside="for the client" />
       <Stat name="Added by the gateway" value={duration(of.own_ms)} aside={of.own_ms !== null && of.latency_ms ? `${share(of.own_ms / of.latency_ms)} of all` : ""} />
       <Stat name="Attempts" value={count(of.attempts)} tone={of.attempts > 1 ? "warn" : undefined} aside={of.provider ?? "nobody was asked"} />
       <Stat name="Tokens" value={`${short(of.input_tokens)} → ${short(of.output_tokens)}`} aside={[cached !== null && `${share(cached)} from cache`, rate !== null && `${short(rate)} /s`].filter(Boolean).join(" · ")} />
