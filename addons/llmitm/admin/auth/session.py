@@ -159,7 +159,7 @@ async def state(asked: Asked) -> State:
 async def set_first(asked: Asked) -> web.Response:
     """Sets the first password, with the link that the terminal showed; and logs in."""
     body: First = asked.body
-    name = await asked.desk.first_link.use(body.token, body.password, asked.desk.address(asked.http))
+    name = await asked.desk.first_link.use(body.token, body.password)
     return _answer(asked, asked.desk.doorman.login(name))
 
 
