@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from llmitm.admin import logs, playground, socket, system, used
+from llmitm.admin import (
+    configuration,
+    keys,
+    logs,
+    playground,
+    providers,
+    routing,
+    socket,
+    system,
+    used,
+)
 from llmitm.admin.auth import session
 from llmitm.admin.route import Route
 
@@ -15,4 +25,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *system.ROUTES,
     *socket.ROUTES,
     *playground.ROUTES,
+    *providers.ROUTES,
+    *keys.ROUTES,
+    *routing.ROUTES,
+    *configuration.ROUTES,
 )

@@ -78,6 +78,14 @@ class Source:
         self._is_from_file = text is not None
         return config
 
+    def checked(self, text: bytes, *, host: str | None = None) -> Config:
+        """What this text would be in the file's place. Nothing is remembered of it.
+
+        Raises:
+            ConfigError: with every problem found.
+        """
+        return load(self._given, env=self._env, host=host or self._host, port=self._port, text=text)
+
     def is_changed(self) -> bool:
         """Whether something else stands there than when it was last read."""
         return self.digest() != self._digest

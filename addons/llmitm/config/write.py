@@ -37,18 +37,36 @@ def edit(path: Path, change: Callable[[tomlkit.TOMLDocument], None], *, env: Map
         ConfigError: the file cannot be edited, or could not be used any more; it is as it was.
         OSError: it cannot be written.
     """
-    place = Path(os.path.realpath(path))
-    with _alone(place.parent):
-        before = place.read_bytes() if place.exists() else b""
-        after = _edited(before, change, str(path))
+
+    def make(before: bytes) -> bytes:
+        after = edited(before, change, str(path))
         known = {str(problem) for problem in _problems(path, before, env)} if before else set()
         fresh = [problem for problem in _problems(path, after, env) if str(problem) not in known]
         if fresh:
             raise ConfigError(str(path), fresh)
-        _replace(place, after)
+        return after
+
+    rewrite(path, make)
 
 
-def _edited(before: bytes, change: Callable[[tomlkit.TOMLDocument], None], source: str) -> bytes:
+def rewrite(path: Path, make: Callable[[bytes], bytes]) -> None:
+    """Puts what `make` makes of the content (empty where there is no file) in the file's place. What it
+    raises leaves the file as it was. Edits wait for one another.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    place = Path(os.path.realpath(path))
+    with _alone(place.parent):
+        _replace(place, make(place.read_bytes() if place.exists() else b""))
+
+
+def edited(before: bytes, change: Callable[[tomlkit.TOMLDocument], None], source: str) -> bytes:
+    """The content with `change` made to it, its byte order mark and ends of lines kept.
+
+    Raises:
+        ConfigError: it cannot be edited.
+    """
     try:
         text = before.decode("utf-8")
         document = tomlkit.parse(text.removeprefix(_BOM))
@@ -124,6 +142,48 @@ def _take_over(place: Path, descriptor: int) -> None:
     os.fchmod(descriptor, there.st_mode & 0o7777)
 
 
+def put(table: Any, name: str, value: Any) -> None:
+    """Sets a key of a table; what heads the next table stays there."""
+    tail = _cut_tail(table) if isinstance(table, Table) else []
+    table[name] = value
+    if tail:
+        _put_back(table, tail)
+
+
+def take_out(table: Any, name: str) -> None:
+    """Takes out a key; where it is a table, what heads the one that follows stays."""
+    last = _last(table[name])
+    tail = _cut_tail(last) if last is not None else []
+    del table[name]
+    if tail and (now := _last(table)) is not None:
+        _put_back(now, tail)
+
+
+def below(known: Any, add: Callable[[], Any]) -> None:
+    """Adds a table below all of `known`, and above what heads the one that follows. `add` does it, and
+    returns the new table."""
+    last = _last(known)
+    tail = _cut_tail(last) if last is not None else []
+    if last is not None:
+        last.add(tomlkit.nl())
+    made = add()
+    if tail and isinstance(made, Table):
+        _put_back(made, tail)
+
+
+def _last(value: Any) -> Table | None:
+    """The table that is written last within it."""
+    match value:
+        case AoT():
+            return _last(value[-1])
+        case Table():
+            inner = [one for one in value.values() if isinstance(one, AoT | Table)]
+            found = _last(inner[-1]) if inner else None
+            return found or (None if value.is_super_table() else value)
+        case _:
+            return None
+
+
 # -- keys of clients
 
 
@@ -160,10 +220,7 @@ def disable_auth_key(document: tomlkit.TOMLDocument, name: str) -> bool:
     for entry in document[place] if place is not None else ():
         if entry.get("name") == name:
             was_off = bool(entry.get("disabled"))
-            tail = _cut_tail(entry) if isinstance(entry, Table) else []
-            entry["disabled"] = True
-            if tail:
-                _put_back(entry, tail)
+            put(entry, "disabled", True)
             return not was_off
     raise LookupError(f"there is no auth key called {name}")
 

@@ -1,0 +1,229 @@
+"""Operations on routing and limits, and what would become of a request."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import Field, JsonValue
+
+from llmitm.admin.changes import edit_table
+from llmitm.admin.changing import CHANGE_ERRORS, IF_MATCH, Changed, Taken, change
+from llmitm.admin.configuration import parsed
+from llmitm.admin.editing import documented
+from llmitm.admin.route import BASE, Asked, Role, Route
+from llmitm.admin.shown import Shown
+from llmitm.errors import Refused
+from llmitm.exchange import Dialect
+from llmitm.route.explain import Stage, explain
+from llmitm.route.verdict import Why
+
+type Strategy = Literal["round-robin", "fill-first", "least-in-flight", "latency", "cost", "sticky"]
+type Models = dict[str, list[str]]
+
+
+class PoolMember(Taken):
+    model: str = Field(min_length=1)
+    weight: int = Field(default=1, ge=1)
+
+
+class Routing(Taken):
+    strategy: Strategy | None = None
+    force_model_prefix: bool | None = None
+    aliases: dict[str, str | list[PoolMember]] | None = None
+    """All of them: those that are not named are gone."""
+    fallbacks: Models | None = None
+    context_fallbacks: Models | None = None
+    hedge_after_ms: int | None = Field(default=None, ge=1)
+    request_retry: int | None = Field(default=None, ge=1)
+    """Attempts at most; null: each candidate once."""
+    max_retry_interval: float | None = Field(default=None, gt=0)
+    """The longest wait between attempts, in seconds."""
+
+
+class ShownRouting(Shown):
+    strategy: str
+    fallback_enabled: bool
+    """Whether any model has another to go to."""
+    request_retry: int | None
+    max_retry_interval: float
+    force_model_prefix: bool
+    aliases: dict[str, list[dict[str, Any]]]
+    fallbacks: Models
+    context_fallbacks: Models
+    hedge_after_ms: int | None
+
+
+class Limits(Taken):
+    rpm: int | None = Field(default=None, ge=1)
+    tpm: int | None = Field(default=None, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
+    per_key_rpm: int | None = Field(default=None, ge=1)
+    per_key_tpm: int | None = Field(default=None, ge=1)
+    models: dict[str, dict[Literal["rpm", "tpm", "concurrency"], int]] | None = None
+    """By a glob of models; all of them: those that are not named are gone."""
+
+
+class ShownLimits(Shown):
+    rpm: int | None
+    tpm: int | None
+    concurrency: int | None
+    per_key_rpm: int | None
+    per_key_tpm: int | None
+    models: dict[str, dict[str, int | None]]
+    budget: dict[str, JsonValue]
+
+
+class Question(Taken):
+    model: str = Field(min_length=1, max_length=300)
+    endpoint: str | None = None
+    """null: the one that unprefixed paths go to."""
+    dialect: Dialect | None = None
+    """That the client speaks."""
+    key: str | None = None
+    """Name of the auth key that the client has."""
+
+
+class Way(Shown):
+    provider: str
+    credential: str | None
+    model: str
+    dialect: str
+    base_url: str | None
+    why: str | None = None
+    """Why it is not asked: why it rests."""
+    left_s: float | None = None
+
+
+class Passed(Shown):
+    provider: str
+    credential: str | None
+    why: str
+
+
+class ShownStage(Shown):
+    model: str
+    able: list[Way]
+    """In the order in which they would be asked now."""
+    resting: list[Way]
+    passed: list[Passed]
+    refused: str | None
+
+
+class Explained(Shown):
+    endpoint: str
+    strategy: str
+    problem: str | None
+    """Why nothing would be sent."""
+    stages: list[ShownStage]
+
+
+async def routing(asked: Asked) -> ShownRouting:
+    config = asked.world.config
+    one = config.routing
+    return ShownRouting(
+        strategy=one.strategy,
+        fallback_enabled=bool(one.fallbacks),
+        request_retry=config.retry.max_attempts,
+        max_retry_interval=config.retry.cap_s,
+        force_model_prefix=one.force_model_prefix,
+        aliases={name: [member.model_dump() for member in pool] for name, pool in one.aliases.items()},
+        fallbacks={name: list(models) for name, models in one.fallbacks.items()},
+        context_fallbacks={name: list(models) for name, models in one.context_fallbacks.items()},
+        hedge_after_ms=one.hedge_after_ms,
+    )
+
+
+_ELSEWHERE: Final = {"request_retry": ("retry", "max_attempts"), "max_retry_interval": ("retry", "cap_s")}
+"""Fields that stand in another table than the others."""
+
+
+async def edit_routing(asked: Asked) -> Changed:
+    return await _edit(asked, "routing")
+
+
+async def limits(asked: Asked) -> ShownLimits:
+    one = asked.world.config.rate_limit
+    return ShownLimits(
+        rpm=one.rpm,
+        tpm=one.tpm,
+        concurrency=one.concurrency,
+        per_key_rpm=one.per_key_rpm,
+        per_key_tpm=one.per_key_tpm,
+        models={glob: limit.model_dump() for glob, limit in one.models.items()},
+        budget=parsed(asked.world.config)["budget"],
+    )
+
+
+async def edit_limits(asked: Asked) -> Changed:
+    return await _edit(asked, "rate_limit")
+
+
+async def _edit(asked: Asked, table: str) -> Changed:
+    told = asked.body.named()
+    by_table: dict[str, dict[str, Any]] = {}
+    for field, value in told.items():
+        place, name = _ELSEWHERE.get(field, (table, field))
+        by_table.setdefault(place, {})[name] = value
+
+    def make(document: Any, config: Any) -> None:
+        for name, fields in by_table.items():
+            edit_table(document, name, fields)
+
+    what = f"{table}: {', '.join(told) or 'nothing'}"
+    return await change(asked, documented(make), what, message="The change is in force.")
+
+
+async def explained(asked: Asked) -> Explained:
+    world, told = asked.world, asked.body
+    config = world.config
+    name = told.endpoint or config.default_endpoint
+    if name is None or name not in config.endpoints:
+        raise LookupError(f"there is no endpoint {name or 'by default'}")
+    kind = config.endpoints[name].kind
+    if kind != "gateway":
+        raise Refused(422, "not_routed", f"/{name} is of kind {kind}: only gateway endpoints route by model.")
+    keys = {one.name: one for one in config.auth_keys or ()}
+    if told.key is not None and told.key not in keys:
+        raise LookupError(f"there is no auth key called {told.key}")
+    found = await explain(told.model, name, keys.get(told.key or ""), config, world.health, world.store)
+    return Explained(
+        endpoint=found.endpoint,
+        strategy=found.strategy,
+        problem=found.problem or None,
+        stages=[_stage(one, told.dialect) for one in found.stages],
+    )
+
+
+def _stage(stage: Stage, client: Dialect | None) -> ShownStage:
+    def way(choice: Any, rest: Any = None) -> Way:
+        one = choice.value
+        return Way(
+            provider=choice.provider,
+            credential=choice.credential,
+            model=one.model,
+            dialect=one.dialect_for(client) if client is not None else one.options.dialect(choice.provider),
+            base_url=one.options.base(choice.provider),
+            why=None if rest is None else Why(rest.why).name.lower(),
+            left_s=None if rest is None or rest.left_s is None else round(rest.left_s, 1),
+        )
+
+    return ShownStage(
+        model=stage.model,
+        able=[way(one) for one in stage.able],
+        resting=[way(one, rest) for one, rest in stage.resting],
+        passed=[
+            Passed(provider=one.provider, credential=one.credential, why=one.why) for one in stage.passed
+        ],
+        refused=stage.refused or None,
+    )
+
+
+_AT: Final = f"{BASE}/routing"
+_A, _V = Role.ADMIN, Role.VIEWER
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", _AT, routing, _V, gives=ShownRouting),
+    Route("PATCH", _AT, edit_routing, _A, Routing, Changed, CHANGE_ERRORS, headers=IF_MATCH),
+    Route("POST", f"{_AT}/explain", explained, _V, Question, Explained, (404, 422)),
+    Route("GET", f"{BASE}/limits", limits, _V, gives=ShownLimits),
+    Route("PATCH", f"{BASE}/limits", edit_limits, _A, Limits, Changed, CHANGE_ERRORS, headers=IF_MATCH),
+)
