@@ -79,6 +79,7 @@ def test_a_port_in_use_ends_with_a_clear_word(tmp_path: Path, host: str) -> None
         ran = run(tmp_path, f"[server]\nport = {port}\n", host)
     assert ran.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}: the port is in use" in ran.stdout + ran.stderr
+    assert "Task was destroyed" not in ran.stderr
 
 
 @pytest.mark.parametrize("option", ["stream_large_bodies=1k", "validate_inbound_headers=false"])

@@ -84,6 +84,7 @@ class Door:
         self._count = 0
         self._is_stopping = False
         self._is_loaded = False
+        self._has_given_up = False
         self._knows_prices = False
         self._fast: Fast | None = None
         self._dashboard: Dashboard | None = None
@@ -200,6 +201,7 @@ class Door:
 
     def _give_up(self, message: str) -> None:
         print(f"llmitm: {message}", file=sys.stderr)
+        self._has_given_up = True
         raise SystemExit(1)
 
     def stop(self) -> None:
@@ -252,7 +254,8 @@ class Door:
             self.world.tracing.abandon()
         if self._fast is not None:
             self._fast.remove()
-        asyncio.get_running_loop().create_task(self.world.close())
+        if not self._has_given_up:  # the event loop ends at once then
+            asyncio.get_running_loop().create_task(self.world.close())
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
