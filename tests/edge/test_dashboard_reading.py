@@ -186,7 +186,8 @@ def test_pages_filters_and_numbers(gateway: Gateway, page: httpx.Client) -> None
         {"cursor": "x"},
     ):
         assert page.get(f"{API}/logs", params=wrong).status_code == 422, wrong
-    assert page.get(f"{API}/logs/llmitm-nothing").status_code == 404
+    for name in ("llmitm-nothing", "%00", "' OR 1=1 --"):
+        assert page.get(f"{API}/logs/{name}").status_code == 404, name
 
 
 def test_sums_and_prices(gateway: Gateway, page: httpx.Client) -> None:

@@ -22,6 +22,8 @@ def _moment(value: Any) -> Any:
 
 
 def _blank(value: Any) -> Any:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("holds a NUL, which no text in the ledger does")
     return None if value == "" else value
 
 

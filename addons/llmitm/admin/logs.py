@@ -128,6 +128,8 @@ async def one(exchange: str, watching: Watching, world: World) -> Exchange | Non
     """
     if (running := watching.running(exchange)) is not None:
         return running
+    if "\0" in exchange:  # PostgreSQL knows no such text
+        return None
     found = await watching.shelf.ask(lambda connection: paging.whole(connection, exchange))
     if found is None:  # it may have ended just now
         found = await watching.shelf.ask(lambda connection: paging.whole(connection, exchange), fresh=True)

@@ -14,7 +14,7 @@ from llmitm.admin.guard import check_origin
 from llmitm.admin.route import Asked, Role, Route
 from llmitm.errors import Refused
 
-CHECK_S: Final = 15.0
+CHECK_S: Final = 5.0
 """How often it is looked whether the login still stands."""
 SEND_S: Final = 30.0
 """Who takes nothing for so long is let go."""
