@@ -396,6 +396,8 @@ async def test_what_is_asked_wrongly_is_told_field_by_field(pages: Pages) -> Non
     status, told, _ = await pages.ask("POST", f"{BASE}/auth/login", {"username": "", "x": 1})
     assert (status, told["error"]) == (422, "validation_failed")
     assert {one["path"] for one in told["problems"]} == {"username", "password", "x"}
+    status, _, answer = await pages.ask("PUT", f"{BASE}/auth/login", headers=BROWSER)
+    assert (status, answer.headers["Allow"]) == (405, "POST")
     json_type = {"Content-Type": "application/json"}
     async with pages.session.post(f"{pages.url}{BASE}/auth/login", data=b"{", headers=json_type) as answer:
         assert (answer.status, (await answer.json())["error"]) == (400, "invalid_json")

@@ -20,6 +20,7 @@ NONCE: Final = b"__CSP_NONCE__"
 """Stands in the page where its style elements shall get the nonce from."""
 _API: Final = ("api", "admin", "ws")
 """What is none of the pages' addresses."""
+PATH: Final = rf"/{{path:(?!(?:{'|'.join(_API)})(?:/|\Z)).*}}"
 _COMPRESSED: Final = (".js", ".css", ".svg", ".html", ".json", ".webmanifest")
 _HASHED: Final = re.compile(r"-[A-Za-z0-9_-]{8,}\.[a-z0-9]+\Z")
 _LACKS: Final = (

@@ -54,7 +54,7 @@ async def send(asked: Asked) -> web.StreamResponse:
         is_operators=True,
     )
     log.info("%s tries %s %s as %s", asked.by, request.method, asked.path["path"], request.id)
-    response = web.StreamResponse()
+    response = web.StreamResponse(headers={"X-Request-Id": request.id})
     async with aclosing(journey.carry(request, asked.world, Unwatched())) as steps:
         try:
             async for step in steps:

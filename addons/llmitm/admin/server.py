@@ -129,7 +129,7 @@ def _application(desk: Desk, routes: tuple[Route, ...], static: Path) -> web.App
     app.router.add_get(_OPENAPI, openapi)
     site = pages.Pages(static)
     for method in ("GET", "HEAD"):
-        app.router.add_route(method, "/{path:.*}", site.serve)
+        app.router.add_route(method, pages.PATH, site.serve)
     return app
 
 
@@ -263,8 +263,10 @@ async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
 def _query(request: web.Request, model: type[BaseModel] | None) -> Any:
     if model is None:
         return request.query
-    found = dict(request.query)
-    if len(found) != len(request.query):
+    # forms send what was left empty, too
+    given = [(name, value) for name, value in request.query.items() if value]
+    found = dict(given)
+    if len(found) != len(given):
         raise _Unreadable(422, "validation_failed", "A parameter is there twice.", [])
     try:
         return model.model_validate(found)
