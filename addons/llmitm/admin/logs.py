@@ -41,6 +41,8 @@ class LogPage(Shown):
     items: list[Item]
     next_cursor: str | None
     """`cursor` of the next page; null: there is none."""
+    cursor: str | None
+    """The same."""
     is_full_search: bool
     """false: looking took too long, and went as far as this; `next_cursor` goes on from there."""
     total: int | None
@@ -90,9 +92,11 @@ async def page(asked: PageAsked, watching: Watching, world: World) -> LogPage:
         return found, await newest_row(connection)
 
     found, total = await watching.shelf.ask(read, fresh=before is None)
+    after = None if found.before is None else str(found.before)
     return LogPage.model_construct(
         items=[shown.item(row) for row in found.rows],
-        next_cursor=None if found.before is None else str(found.before),
+        next_cursor=after,
+        cursor=after,
         is_full_search=found.is_full_search,
         total=total,
         page_size=limit,
