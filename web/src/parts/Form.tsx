@@ -91,13 +91,15 @@ interface InputProps {
 function Input({ field, value, error, isOff, onChange }: InputProps) {
   const { name, label, help, isNeeded } = field;
   const shared = { name, label, help, error, isNeeded, isOff };
-  const typed = { ...shared, value: String(value), placeholder: field.placeholder, onChange };
+  const typed = { ...shared, value: String(value), placeholder: field.placeholder, suggestions: field.suggestions, onChange };
   switch (field.kind) {
     case "switch":
       return <Check {...shared} isOn={value === true} onChange={onChange} />;
     case "choice": {
+      // what is in force stays to be seen, whatever it is called here
+      const all = [...new Set([...(field.choices ?? []), ...(value ? [String(value)] : [])])];
       const none = field.isNeeded ? [] : [{ value: "", label: field.placeholder ?? "by default" }];
-      return <SelectField {...shared} value={String(value)} onChange={onChange} choices={[...none, ...(field.choices ?? [])]} />;
+      return <SelectField {...shared} value={String(value)} onChange={onChange} choices={[...none, ...all]} />;
     }
     case "list":
     case "pairs":

@@ -9,6 +9,8 @@ export interface Field {
   help?: string;
   placeholder?: string;
   choices?: readonly string[];
+  /** Values that are offered for a text. */
+  suggestions?: readonly string[];
   isNeeded?: boolean;
   /** Shown only where it is asked for. */
   isRare?: boolean;

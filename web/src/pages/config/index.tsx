@@ -27,7 +27,7 @@ interface Current {
   etag: string;
   read_only: string | null;
   problems: Problem[];
-  parsed: unknown;
+  config: unknown;
 }
 
 interface Checked {
@@ -64,7 +64,7 @@ export default function Config() {
               name: "parsed",
               text: "As it is read",
               body: (
-                <Code language="json" label="The configuration as it is read" text={JSON.stringify(found.data.parsed, null, 2) ?? ""} />
+                <Code language="json" label="The configuration as it is read" text={JSON.stringify(found.data.config, null, 2) ?? ""} />
               ),
             },
             { name: "history", text: "History", body: <History of={found.data} /> },
@@ -282,7 +282,7 @@ interface Version {
   at: string;
   who: string;
   what: string;
-  etag: string;
+  is_current: boolean;
 }
 
 function History({ of }: { of: Current }) {
@@ -291,13 +291,13 @@ function History({ of }: { of: Current }) {
   const columns: Column<Version>[] = [
     { name: "Version", isNumber: true, width: 70, cell: (row) => row.number },
     { name: "When", cell: (row) => <span className="nowrap">{moment(row.at)}</span> },
-    { name: "Who", cell: (row) => row.who },
+    { name: "Who", cell: (row) => row.who || <span className="quiet">not from here</span> },
     { name: "What", cell: (row) => row.what },
     {
       name: "Actions",
       isNameHidden: true,
       cell: (row) =>
-        row.etag === of.etag ? (
+        row.is_current ? (
           <Badge tone="good">in the file</Badge>
         ) : (
           <Button small aria-label={`Compare version ${row.number}`} onClick={() => setShown(row)}>
@@ -325,7 +325,7 @@ function History({ of }: { of: Current }) {
 function Back({ to, of, onClose }: { to: Version; of: Current; onClose: () => void }) {
   const found = useQuery({
     queryKey: [...keys.config, "history", to.number],
-    queryFn: () => get<{ text: string }>(`config/history/${to.number}`),
+    queryFn: () => get<{ difference: string }>(`config/history/${to.number}`),
   });
   const isAdmin = useMay("admin");
   const say = useSay();
@@ -337,14 +337,14 @@ function Back({ to, of, onClose }: { to: Version; of: Current; onClose: () => vo
     );
     onClose();
   });
-  const lines = useMemo(() => (found.data ? compared(of.text, found.data.text) : []), [found.data, of.text]);
+  const lines = useMemo(() => (found.data ? ofUnified(found.data.difference) : []), [found.data]);
   return (
     <Dialog
       isOpen
       wide
       onClose={onClose}
       title={`Version ${to.number}`}
-      about={`${to.what}, by ${to.who}, ${moment(to.at)}. This is what would change.`}
+      about={`${to.what}, by ${to.who || "somebody else"}, ${moment(to.at)}. This is what would change.`}
       actions={
         <>
           <Button onClick={onClose}>Close</Button>
@@ -352,7 +352,7 @@ function Back({ to, of, onClose }: { to: Version; of: Current; onClose: () => vo
             <Button
               kind="danger"
               disabled={change.isBusy || !found.data}
-              onClick={() => change.send("POST", "config/rollback", { number: to.number, etag: of.etag })}
+              onClick={() => change.send("POST", "config/rollback", { number: to.number }, { "If-Match": `"${of.etag}"` })}
             >
               Go back to it
             </Button>

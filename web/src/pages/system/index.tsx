@@ -117,7 +117,7 @@ export default function System() {
 }
 
 function Reload() {
-  const may = useMay("admin");
+  const may = useMay("operator");
   const say = useSay();
   const change = useChange(() => say("The configuration was read anew."));
   if (!may) return null;

@@ -1,0 +1,366 @@
+/** One provider: its credentials with what can be done about them, and its options. */
+
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useNavigate, useParams } from "react-router";
+
+import { ApiError, get, part, remove } from "../../api/client";
+import { keys } from "../../api/queries";
+import { Ask, Badge, Button, Dialog, Empty, Failure, Note, Panel, Table, useSay, Waiting } from "../../components";
+import type { Column } from "../../components";
+import { duration } from "../../format";
+import { Page } from "../../layout/page";
+import { useMay } from "../../layout/session";
+import { SelectField, TextField } from "../../parts/controls";
+import { useChange } from "../../parts/changing";
+import { changed, filled, typed } from "../../parts/fields";
+import { Form } from "../../parts/Form";
+import { CREDENTIAL_FIELDS, NEW_CREDENTIAL_FIELDS, PROVIDER_FIELDS } from "./fields";
+import { Standing } from "./Standing";
+import type { Credential, Provider, Tried } from "./told";
+import { modelsOf } from "./told";
+
+export function One() {
+  const { name = "" } = useParams();
+  const found = useQuery({
+    queryKey: [...keys.providers, name],
+    queryFn: () => get<Provider>(`providers/${part(name)}`),
+    refetchInterval: 5_000,
+  });
+  const [isDeleting, setDeleting] = useState(false);
+  const isAdmin = useMay("admin");
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const say = useSay();
+  const isGone = found.error instanceof ApiError && found.error.status === 404;
+  const yes = async () => {
+    await remove(`providers/${part(name)}`);
+    say(`The provider ${name} is gone.`);
+    await navigate("/providers");
+    void queries.invalidateQueries();
+  };
+  return (
+    <Page
+      title={name}
+      about={<Link to="/providers">All providers</Link>}
+      actions={
+        isAdmin &&
+        found.data && (
+          <Button kind="danger" onClick={() => setDeleting(true)}>
+            Delete provider
+          </Button>
+        )
+      }
+    >
+      {found.isPending && <Waiting lines={6} />}
+      {isGone && <Empty title={`There is no provider called ${name}`}>It may have been renamed or deleted.</Empty>}
+      {found.error && !isGone ? <Failure error={found.error} again={() => void found.refetch()} /> : null}
+      {found.data && (
+        <div className="stack wide">
+          <Credentials of={found.data} isAdmin={isAdmin} />
+          <Panel title="Options" about="Of all its credentials, as far as they say nothing else.">
+            <Edit key={optionsOf(found.data)} of={found.data} isAdmin={isAdmin} />
+          </Panel>
+        </div>
+      )}
+      <Ask isOpen={isDeleting} title={`Delete ${name}?`} verb="Delete provider" onYes={yes} onClose={() => setDeleting(false)}>
+        It is asked no more from this moment on, and its {found.data?.credentials.length ?? 0} credentials go out of the configuration. The
+        history can bring them back.
+      </Ask>
+    </Page>
+  );
+}
+
+/** What the form shows: while it stays the same, what is typed stays, too. */
+function optionsOf({ credentials: _, ...options }: Provider): string {
+  return JSON.stringify(options);
+}
+
+function Edit({ of, isAdmin }: { of: Provider; isAdmin: boolean }) {
+  const [before] = useState(() => typed(PROVIDER_FIELDS, { ...of }));
+  const [values, setValues] = useState(before);
+  const say = useSay();
+  const change = useChange<{ message: string }>((done) => say(done.message));
+  const read = changed(PROVIDER_FIELDS, before, values);
+  const submit = () => {
+    if (read.problems.length) change.refuse(read.problems);
+    else change.send("PATCH", `providers/${part(of.id)}`, read.values);
+  };
+  return (
+    <Form
+      fields={PROVIDER_FIELDS}
+      values={values}
+      onChange={setValues}
+      onSubmit={submit}
+      problems={change.problems}
+      failure={change.failure}
+      isBusy={change.isBusy}
+      action="Save options"
+      isReadOnly={!isAdmin}
+      isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
+    />
+  );
+}
+
+type Open = { what: "add" } | { what: "edit" | "delete" | "rest" | "test"; of: Credential } | null;
+
+function Credentials({ of, isAdmin }: { of: Provider; isAdmin: boolean }) {
+  const [open, setOpen] = useState<Open>(null);
+  const mayOperate = useMay("operator");
+  const say = useSay();
+  const revive = useChange<{ message: string }>((done) => say(done.message));
+  const at = `providers/${part(of.id)}/credentials`;
+  const close = () => setOpen(null);
+  const columns: Column<Credential>[] = [
+    { name: "Name", cell: (row) => <span className="clip">{row.name}</span> },
+    { name: "State", cell: (row) => <Standing of={row} /> },
+    { name: "Key", cell: (row) => <Key of={row} /> },
+    {
+      name: "Models",
+      cell: (row) => (
+        <span className="clip" title={modelsOf(row)}>
+          {modelsOf(row)}
+        </span>
+      ),
+    },
+    { name: "Weight", isNumber: true, cell: (row) => row.weight },
+    {
+      name: "Actions",
+      isNameHidden: true,
+      cell: (row) => (
+        <div className="row row-end">
+          {mayOperate && (
+            <>
+              <Button small aria-label={`Test ${row.name}`} onClick={() => setOpen({ what: "test", of: row })}>
+                Test
+              </Button>
+              {row.state === "ok" || row.state === "disabled" ? (
+                <Button
+                  small
+                  aria-label={`Rest ${row.name}`}
+                  disabled={row.state === "disabled"}
+                  onClick={() => setOpen({ what: "rest", of: row })}
+                >
+                  Rest
+                </Button>
+              ) : (
+                <Button
+                  small
+                  aria-label={`Revive ${row.name}`}
+                  disabled={revive.isBusy}
+                  onClick={() => revive.send("POST", `${at}/${part(row.id)}/revive`)}
+                >
+                  Revive
+                </Button>
+              )}
+            </>
+          )}
+          {isAdmin && (
+            <>
+              <Button small aria-label={`Edit ${row.name}`} onClick={() => setOpen({ what: "edit", of: row })}>
+                Edit
+              </Button>
+              <Button small kind="danger" aria-label={`Delete ${row.name}`} onClick={() => setOpen({ what: "delete", of: row })}>
+                Delete
+              </Button>
+            </>
+          )}
+        </div>
+      ),
+    },
+  ];
+  const add = isAdmin && (
+    <Button icon="plus" onClick={() => setOpen({ what: "add" })}>
+      Add credential
+    </Button>
+  );
+  return (
+    <Panel title="Credentials" flush actions={of.credentials.length > 0 && add}>
+      {revive.error && <Failure error={revive.error} />}
+      <Table
+        label={`Credentials of ${of.name}`}
+        columns={columns}
+        rows={of.credentials}
+        rowKey={(row) => row.id}
+        empty={
+          <Empty title="No credential yet" actions={add}>
+            Without one, requests for its models are sent elsewhere or refused.
+          </Empty>
+        }
+      />
+      {open?.what === "add" && <Add at={at} onClose={close} />}
+      {open?.what === "edit" && <EditOne at={at} of={open.of} onClose={close} />}
+      {open?.what === "rest" && <Rest at={at} of={open.of} onClose={close} />}
+      {open?.what === "test" && <Test at={at} of={open.of} onClose={close} />}
+      {open?.what === "delete" && <Delete at={at} of={open.of} onClose={close} />}
+    </Panel>
+  );
+}
+
+function Key({ of }: { of: Credential }) {
+  if (of.key_reference) return <code>{of.key_reference}</code>;
+  return of.key_set ? <span className="quiet">set</span> : <Badge tone="bad">not set</Badge>;
+}
+
+function Add({ at, onClose }: { at: string; onClose: () => void }) {
+  const [values, setValues] = useState(() => typed(NEW_CREDENTIAL_FIELDS, {}));
+  const say = useSay();
+  const change = useChange<{ message: string }>((done) => {
+    say(done.message);
+    onClose();
+  });
+  const submit = () => {
+    const read = filled(NEW_CREDENTIAL_FIELDS, values);
+    if (read.problems.length) change.refuse(read.problems);
+    else change.send("POST", at, read.values);
+  };
+  return (
+    <Dialog isOpen wide title="Add a credential" onClose={onClose}>
+      <Form
+        fields={NEW_CREDENTIAL_FIELDS}
+        values={values}
+        onChange={setValues}
+        onSubmit={submit}
+        onCancel={onClose}
+        problems={change.problems}
+        failure={change.failure}
+        isBusy={change.isBusy}
+        action="Add credential"
+      />
+    </Dialog>
+  );
+}
+
+interface OneProps {
+  at: string;
+  of: Credential;
+  onClose: () => void;
+}
+
+function EditOne({ at, of, onClose }: OneProps) {
+  const [before] = useState(() => typed(CREDENTIAL_FIELDS, { ...of }));
+  const [values, setValues] = useState(before);
+  const say = useSay();
+  const change = useChange<{ message: string }>((done) => {
+    say(done.message);
+    onClose();
+  });
+  const read = changed(CREDENTIAL_FIELDS, before, values);
+  const submit = () => {
+    if (read.problems.length) change.refuse(read.problems);
+    else change.send("PATCH", `${at}/${part(of.id)}`, read.values);
+  };
+  return (
+    <Dialog isOpen wide title={`Credential ${of.name}`} about="What is not set here is as its provider says." onClose={onClose}>
+      <Form
+        fields={CREDENTIAL_FIELDS}
+        values={values}
+        onChange={setValues}
+        onSubmit={submit}
+        onCancel={onClose}
+        problems={change.problems}
+        failure={change.failure}
+        isBusy={change.isBusy}
+        action="Save"
+        isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
+      />
+    </Dialog>
+  );
+}
+
+const RESTS = [
+  { value: "300", label: "5 minutes" },
+  { value: "3600", label: "an hour" },
+  { value: "86400", label: "a day" },
+  { value: "2592000", label: "30 days" },
+] as const;
+
+function Rest({ at, of, onClose }: OneProps) {
+  const [seconds, setSeconds] = useState("3600");
+  const [reason, setReason] = useState("");
+  const say = useSay();
+  const change = useChange<{ message: string }>((done) => {
+    say(done.message);
+    onClose();
+  });
+  return (
+    <Dialog
+      isOpen
+      title={`Let ${of.name} rest?`}
+      about="It is not asked meanwhile. It can be revived at any time."
+      onClose={onClose}
+      actions={
+        <>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button
+            kind="primary"
+            disabled={change.isBusy}
+            onClick={() => change.send("POST", `${at}/${part(of.id)}/rest`, { duration_s: Number(seconds), reason: reason.trim() || null })}
+          >
+            Let it rest
+          </Button>
+        </>
+      }
+    >
+      <div className="stack">
+        <SelectField label="For" value={seconds} choices={RESTS} onChange={setSeconds} />
+        <TextField label="Why" value={reason} onChange={setReason} help="Goes into the log." />
+        {change.error && <Failure error={change.error} />}
+      </div>
+    </Dialog>
+  );
+}
+
+function Test({ at, of, onClose }: OneProps) {
+  const [model, setModel] = useState(of.test_model ?? "");
+  const [tried, setTried] = useState<Tried | null>(null);
+  const change = useChange<Tried>(setTried);
+  return (
+    <Dialog
+      isOpen
+      title={`Test ${of.name}`}
+      about="One short request with this credential. It costs what so few tokens cost."
+      onClose={onClose}
+      actions={
+        <>
+          <Button onClick={onClose}>Close</Button>
+          <Button
+            kind="primary"
+            disabled={change.isBusy}
+            onClick={() => {
+              setTried(null);
+              change.send("POST", `${at}/${part(of.id)}/test`, { model: model.trim() || null });
+            }}
+          >
+            {change.isBusy ? "Asking…" : "Test now"}
+          </Button>
+        </>
+      }
+    >
+      <div className="stack">
+        <TextField label="Model" value={model} onChange={setModel} placeholder="the first that it names" />
+        {change.error && <Failure error={change.error} />}
+        {tried && (
+          <Note tone={tried.is_fine ? "good" : "bad"}>
+            <b>{tried.is_fine ? "It works" : tried.status === null ? "No answer" : `Status ${tried.status}`}</b> after{" "}
+            {duration(tried.latency_ms)}, asked for <code>{tried.model}</code>
+            {tried.error && <div>{tried.error}</div>}
+          </Note>
+        )}
+      </div>
+    </Dialog>
+  );
+}
+
+function Delete({ at, of, onClose }: OneProps) {
+  const queries = useQueryClient();
+  const yes = async () => {
+    await remove(`${at}/${part(of.id)}`);
+    void queries.invalidateQueries();
+  };
+  return (
+    <Ask isOpen title={`Delete ${of.name}?`} verb="Delete credential" onYes={yes} onClose={onClose}>
+      It is asked no more from this moment on. Versions of the configuration from before still name it.
+    </Ask>
+  );
+}
