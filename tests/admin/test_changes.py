@@ -100,6 +100,8 @@ def test_the_mark_of_a_shown_secret_leaves_it_and_an_unknown_mark_is_refused() -
     assert tomli.loads(made)["providers"]["a"]["headers"] == {"x-team": "lighthouse", "x-new": "1"}
     with pytest.raises(ConfigError, match="x-team"):
         after(FULL, changes.edit_provider, "a", {"headers": {"x-team": "***00000000***"}})
+    with pytest.raises(ConfigError, match="prefix"):  # it would be shown there
+        after(FULL, changes.edit_provider, "a", {"prefix": shown})
 
 
 def test_a_listed_key_becomes_a_credential_and_keeps_its_name() -> None:

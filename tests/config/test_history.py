@@ -10,7 +10,7 @@ import tomli
 
 from llmitm.config import history
 from llmitm.config.history import FOLDER, FOUND, History
-from llmitm.config.masked import masked, unmasked
+from llmitm.config.masked import mark, masked, unmasked
 from llmitm.errors import ConfigError
 
 SECRETS = """# old: api_key = "sk-very-old-canary-01"
@@ -82,6 +82,22 @@ def test_no_secret_is_shown_and_what_is_sent_back_is_what_it_was() -> None:
 def test_a_mark_that_stands_for_nothing_is_refused_with_its_line() -> None:
     with pytest.raises(ConfigError, match="line 2: holds a masked value"):
         unmasked('a = 1\napi_key = "***00000000***"\n', SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('base_url = "https://x.example/MARK"', "providers.a.base_url"),
+        ('proxy_url = "http://MARK.x.example"', "providers.a.proxy_url"),
+        ('proxy_url = "http://me:MARK@MARK.x.example"', "providers.a.proxy_url"),
+        ('models = ["MARK"]', r"providers.a.models\[0\]"),
+        ('"MARK" = 1', "providers.a"),
+    ],
+)
+def test_a_mark_is_refused_where_what_it_stands_for_would_be_shown(line: str, place: str) -> None:
+    text = f"[providers.a]\n{line.replace('MARK', mark('plain-canary-1'))}\n"
+    with pytest.raises(ConfigError, match=place):
+        unmasked(text, SECRETS)
 
 
 def test_a_text_that_cannot_be_read_is_not_shown() -> None:

@@ -13,7 +13,7 @@ import tomlkit
 from tomlkit.items import AoT, Array, Table
 
 from llmitm.config.cut import cut
-from llmitm.config.masked import restored
+from llmitm.config.masked import is_in_place, restored
 from llmitm.config.schema import Config
 from llmitm.config.write import add_auth_key, below, put, take_out
 from llmitm.errors import ConfigError, Problem, Refused
@@ -51,21 +51,24 @@ def assign(document: tomlkit.TOMLDocument, table: Any, fields: Fields) -> None:
         if known is not None and (value is None or isinstance(table[known], Table | AoT)):
             take_out(table, known)
         if value is not None:
-            put(table, known or name, item(_settled(value, name, text)))
+            put(table, known or name, item(_settled(value, name, name, text)))
 
 
-def _settled(value: Any, at: str, text: str) -> Any:
+def _settled(value: Any, key: str, at: str, text: str) -> Any:
     match value:
         case str():
             try:
+                if not is_in_place(value, key):
+                    raise LookupError(value)  # it would be shown there
                 return restored(value, text)
             except LookupError:
-                what = "is masked, and what it stood for is not known; write the value itself"
+                what = "is masked, and what it stood for is not known here; write the value itself"
                 raise ConfigError("the change", [Problem(at, what)]) from None
         case dict():
-            return {name: _settled(one, f"{at}.{name}", text) for name, one in value.items()}
+            inside = {name: key if key == "headers" else name for name in value}
+            return {name: _settled(one, inside[name], f"{at}.{name}", text) for name, one in value.items()}
         case list() | tuple():
-            return [_settled(one, at, text) for one in value]
+            return [_settled(one, key, at, text) for one in value]
         case _:
             return value
 

@@ -213,7 +213,8 @@ def _wrong(problems: tuple[Problem, ...], asked: Asked) -> list[Wrong]:
 _AT: Final = f"{BASE}/config"
 ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", f"{_AT}/current", current, Role.VIEWER, gives=Current, errors=(409,)),
-    Route("POST", f"{_AT}/validate", validate, Role.VIEWER, Text, Validated, (409, 422)),
+    # a text may name files to read and modules to load, which checking it does
+    Route("POST", f"{_AT}/validate", validate, Role.ADMIN, Text, Validated, (409, 422)),
     Route("POST", f"{_AT}/diff", diff, Role.VIEWER, Compared, Difference, (404, 409, 422)),
     Route(
         "POST", f"{_AT}/apply", apply, Role.ADMIN, Applied, Changed, (*CHANGE_ERRORS, 428), headers=IF_MATCH

@@ -50,8 +50,13 @@ def unmasked(text: str, *known: str) -> str:
     `known` are texts that the secrets may be found in, the first one first.
 
     Raises:
-        ConfigError: with each place where a mark stands for nothing that is known.
+        ConfigError: with each place where a mark stands for nothing that is known, or where no secret may
+            stand: it would be shown there.
     """
+    there = {one for known_text in known for one in _misplaced(masked(known_text))}  # not a secret there
+    if misplaced := [place for place, value in _misplaced(text) if (place, value) not in there]:
+        what = "holds a masked value where no secret is kept; write the value itself"
+        raise ConfigError("the text", [Problem(place, what) for place in misplaced])
     values: dict[str, str] = {}
     lines: dict[str, str] = {}
     for one in known:
@@ -122,6 +127,39 @@ def _secrets(value: Any, key: str) -> Iterator[str]:
                 yield value
             elif password := _password(value):
                 yield password
+
+
+def is_in_place(value: str, key: str) -> bool:
+    """Whether the marks in a value stand only where a secret is hidden when it is shown."""
+    if not _MARK.search(value):
+        return True
+    if key not in SECRETS:
+        return False
+    return "://" not in value or not _MARK.search(shown_url(value).replace(mark(_password(value) or ""), ""))
+
+
+def _misplaced(text: str) -> Iterator[tuple[str, str]]:
+    """Each place, and what stands there."""
+    try:
+        raw = tomli.loads(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+    except tomli.TOMLDecodeError:
+        return  # nothing comes of such a text
+    yield from _misplaced_in(raw, "", "")
+
+
+def _misplaced_in(value: Any, key: str, at: str) -> Iterator[tuple[str, str]]:
+    match value:
+        case dict():
+            for name, one in value.items():
+                place = f"{at}.{name}" if at else name
+                if _MARK.search(name):
+                    yield at, name
+                yield from _misplaced_in(one, key if key == "headers" else name.replace("-", "_"), place)
+        case list():
+            for number, one in enumerate(value):
+                yield from _misplaced_in(one, key, f"{at}[{number}]")
+        case str() if not is_in_place(value, key):
+            yield at, value
 
 
 def _password(url: str) -> str | None:
