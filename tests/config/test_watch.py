@@ -302,3 +302,9 @@ def test_what_else_happens_in_the_folder_is_not_told(path: Path) -> None:
         assert not told.wait(0.1)
     stop.set()
     listener.join(5)
+
+
+def test_a_name_that_no_file_can_have_ends_no_watch(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[providers.a]\nformat = "openai"\ntls_ca = "\\u0000"\napi_keys = ["file:\\u0000"]\n')
+    assert Source(path, env={}).files() == frozenset({path})

@@ -245,6 +245,8 @@ def _named(value: Any, key: str = "") -> Iterator[Path]:
         case list():
             for one in value:
                 yield from _named(one, key)
+        case str() if "\0" in value:
+            return  # no file is called so
         case str() if value.startswith("file:"):
             yield Path(value.removeprefix("file:"))
         case str() if key in _PATHS:
