@@ -99,3 +99,7 @@ ledger-proof *args:
 # what the ledger counts of every recorded answer, against the vendors' own clients; --every 20 samples
 usage-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.counted "$@"
+
+# thousands of made-up requests to the admin API as anybody, viewer, operator and admin (needs schemathesis)
+admin-proof *args:
+    PYTHONPATH=addons:tests {{python}} -m support.admin_proof "$@"

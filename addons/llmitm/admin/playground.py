@@ -54,12 +54,12 @@ async def send(asked: Asked) -> web.StreamResponse:
         is_operators=True,
     )
     log.info("%s tries %s %s as %s", asked.by, request.method, asked.path["path"], request.id)
-    response = web.StreamResponse(headers={"X-Request-Id": request.id})
+    response = web.StreamResponse()
     async with aclosing(journey.carry(request, asked.world, Unwatched())) as steps:
         try:
             async for step in steps:
                 if isinstance(step, ResponseHead):
-                    _take(response, step)
+                    _take(response, step, request.id)
                     await response.prepare(http)
                     step = step.whole or b""
                 if step:
@@ -74,12 +74,13 @@ async def send(asked: Asked) -> web.StreamResponse:
     return response
 
 
-def _take(response: web.StreamResponse, head: ResponseHead) -> None:
+def _take(response: web.StreamResponse, head: ResponseHead, number: str) -> None:
     response.set_status(head.status)
     for name, value in head.headers:
         text = name.decode("latin-1")
         if _is_passed(text, _GIVEN, _GIVEN_BEGIN):
             response.headers[text] = value.decode("latin-1")
+    response.headers["X-Request-Id"] = number  # ours: the page finds the exchange by it
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["Cache-Control"] = "no-store"
 
