@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmitm.clock import Clock
-from llmitm.config.watch import SETTLE_S, Source, _listen, changes, entries
+from llmitm.config.watch import SETTLE_S, Source, _listen, _marked, changes, entries
 from llmitm.errors import ConfigError
 
 FORWARD = '[endpoints.{name}]\ntarget_base = "https://api.example.com"\n'
@@ -308,3 +308,9 @@ def test_a_name_that_no_file_can_have_ends_no_watch(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[providers.a]\nformat = "openai"\ntls_ca = "\\u0000"\napi_keys = ["file:\\u0000"]\n')
     assert Source(path, env={}).files() == frozenset({path})
+
+
+def test_a_name_that_is_too_long_ends_no_watch(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[providers.a]\ntls_ca = "{"x" * 500}"\n')
+    assert [entry for entry, _ in _marked(Source(path, env={}))] == [path]

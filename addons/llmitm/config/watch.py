@@ -218,8 +218,15 @@ def entries(path: Path) -> frozenset[Path]:
 
 def _marked(source: Source) -> frozenset[tuple[Path, int | None]]:
     """Each entry that counts, with the number of its folder: one that was made anew is another."""
-    every = {entry for path in source.files() for entry in entries(path)}
+    every = {entry for path in source.files() for entry in _entries_or_none(path)}
     return frozenset((entry, _number(entry.parent)) for entry in every)
+
+
+def _entries_or_none(path: Path) -> frozenset[Path]:
+    try:
+        return entries(path)
+    except OSError:  # no file can have such a name: it is too long
+        return frozenset()
 
 
 def _number(folder: Path) -> int | None:
