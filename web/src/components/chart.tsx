@@ -99,12 +99,12 @@ function options(element: HTMLElement, series: readonly Series[], height: number
   return {
     width: element.clientWidth,
     height,
-    padding: [8, 6, 0, 0],
+    padding: [8, 18, 0, 0],
     cursor: { y: false, points: { size: 6 } },
     legend: { show: false },
     scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high && high > 0 ? high * 1.15 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, values: (_, ticks) => ticks.map((one) => timeAt(one, ticks)) },
+      { ...axis, grid: { show: false }, size: 28, space: 70, values: (_, ticks) => ticks.map((one) => timeAt(one, ticks)) },
       { ...axis, size: 52, values: (_, ticks) => ticks.map((one) => format(one)), space: 32 },
     ],
     series: [{}, ...drawn],

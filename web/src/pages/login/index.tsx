@@ -40,10 +40,10 @@ export function Welcome() {
   const [password, setPassword] = useState("");
   const [again, setAgain] = useState("");
   const isOther = again !== "" && again !== password;
-  const first = () => post("auth/setup", { token, password });
+  const first = () => post("auth/first", { token, password });
   return (
     <Alone title="Choose a password" about="You came with the one-time link of the first start. What you choose here is what you sign in with as admin." verb="Set password" disabled={!again || isOther} onSubmit={() => enter(first)}>
-      <input type="hidden" autoComplete="username" value="admin" readOnly />
+      <input type="text" hidden autoComplete="username" value="admin" readOnly />
       <Field label="New password" hint={`At least ${LEAST_LONG} characters`}>
         {(given) => <input className="input" type="password" autoComplete="new-password" autoFocus required minLength={LEAST_LONG} value={password} onChange={(event) => setPassword(event.target.value)} {...given} />}
       </Field>

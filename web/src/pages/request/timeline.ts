@@ -27,7 +27,7 @@ export interface Line {
 
 export const PHASES: Record<Phase, string> = {
   gateway: "in the gateway",
-  wait: "waiting for the provider",
+  wait: "waiting for the first token",
   stream: "answer coming",
   pause: "pause before the next attempt",
 };
@@ -43,11 +43,13 @@ export function lineOf(of: Exchange): Line {
   of.attempt_list.forEach((one, index) => {
     const before = ends[index - 1];
     const end_ms = one.total_ms === null ? total_ms : one.begun_ms + one.total_ms;
-    const head_ms = one.first_byte_ms === null ? end_ms : Math.min(end_ms, one.begun_ms + one.first_byte_ms);
+    const head_ms = one.first_byte_ms === null ? end_ms : one.begun_ms + one.first_byte_ms;
+    // of an answer in pieces the head says little: it is the first token that was waited for
+    const first_ms = Math.min(end_ms, one.ending === "answered" || one.ending === "truncated" || one.ending === null ? Math.max(head_ms, of.first_byte_ms ?? 0) : head_ms);
     const bars: Bar[] = [];
     if (before !== undefined && one.begun_ms > before) bars.push({ phase: "pause", from_ms: before, to_ms: one.begun_ms });
-    bars.push({ phase: "wait", from_ms: one.begun_ms, to_ms: head_ms });
-    if (end_ms > head_ms) bars.push({ phase: "stream", from_ms: head_ms, to_ms: end_ms });
+    bars.push({ phase: "wait", from_ms: one.begun_ms, to_ms: first_ms });
+    if (end_ms > first_ms) bars.push({ phase: "stream", from_ms: first_ms, to_ms: end_ms });
     lanes.push({ key: `attempt ${one.number}`, attempt: one.number, bars });
   });
   const last = ends.at(-1);

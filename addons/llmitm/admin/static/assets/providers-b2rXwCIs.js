@@ -1,1 +1,0 @@
-import{j as t}from"./react-CUeCN49A.js";import{P as r,E as e}from"./index-BtXRuMbq.js";function s(){return t.jsx(r,{title:"Providers",children:t.jsx(e,{title:"Nothing here yet"})})}export{s as default};

@@ -1,1 +1,0 @@
-import{j as t}from"./react-CUeCN49A.js";import{P as e,E as i}from"./index-BtXRuMbq.js";function n(){return t.jsx(e,{title:"Routing",children:t.jsx(i,{title:"Nothing here yet"})})}export{n as default};
