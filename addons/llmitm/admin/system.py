@@ -200,7 +200,7 @@ def _checks(world: World, told: dict[str, Any], found: list[ProviderHealth]) -> 
     out = [one.name for one in found if one.credentials and not one.usable and not one.is_disabled]
     text = f"every credential rests: {', '.join(out)}" if out else "each provider has a credential in service"
     checks.append(Check(name="credentials", is_well=not out, text=text))
-    dead = [f"{one['provider']}/{one['credential']}" for one in told["credentials"] if one["state"] == "dead"]
+    dead = [f"{one['provider']}/{one['name']}" for one in told["credentials"] if one["state"] == "dead"]
     text = f"refused by their provider until revived: {', '.join(dead)}" if dead else "none was refused"
     checks.append(Check(name="keys", is_well=not dead, text=text))
     lag_ms = told["event_loop_lag_worst_ms"] or 0.0

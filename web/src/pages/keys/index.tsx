@@ -127,7 +127,7 @@ function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open)
               <td className="nowrap">{row.expires_at ? time(row.expires_at) : "never"}</td>
               {props.isAdmin && (
                 <td>
-                  <div className="row row-end">
+                  <div className="actions">
                     <Button small aria-label={`Edit ${row.name}`} onClick={() => props.open({ what: "edit", of: row })}>
                       Edit
                     </Button>

@@ -128,7 +128,7 @@ function Credentials({ of, isAdmin }: { of: Provider; isAdmin: boolean }) {
       name: "Actions",
       isNameHidden: true,
       cell: (row) => (
-        <div className="row row-end">
+        <div className="actions">
           {mayOperate && (
             <>
               <Button small aria-label={`Test ${row.name}`} onClick={() => setOpen({ what: "test", of: row })}>

@@ -75,7 +75,7 @@ export default function Usage() {
     <Page
       title="Costs and usage"
       about="As the ledger has it. Times are UTC."
-      actions={<SelectField label="Of" value={since} choices={SPANS} onChange={(value) => ask("since", value)} />}
+      actions={<SelectField label="Time" value={since} choices={SPANS} onChange={(value) => ask("since", value)} />}
     >
       <div className="stack wide">
         {times.error ? <Failure error={times.error} again={() => void times.refetch()} /> : null}
@@ -149,8 +149,11 @@ function Totals({ of }: { of: Used }) {
   );
 }
 
+/** So many steps a chart has at least, up to the last one in which something was asked. */
+const LEAST = { hour: 24, day: 7 } as const;
+
 function Over({ groups, step, drawn }: { groups: Used[]; step: "hour" | "day"; drawn: Drawn }) {
-  const { at, rows } = inTime(groups, step);
+  const { at, rows } = inTime(groups, step, LEAST[step]);
   const numbers = (name: keyof Used) => rows.map((row) => (row ? Number(row[name] ?? 0) : 0));
   const label = `${drawn} by ${step}, ${rows.length} of them`;
   switch (drawn) {

@@ -31,8 +31,8 @@ export function beginning(text: string): number {
   return Date.parse(whole.endsWith("Z") ? whole : `${whole}Z`) / 1000;
 }
 
-/** Every step between the first and the last; null where nothing was asked. */
-export function inTime(groups: readonly Used[], step: "hour" | "day"): { at: number[]; rows: (Used | null)[] } {
+/** Every step between the first and the last, `least` of them at least; null where nothing was asked. */
+export function inTime(groups: readonly Used[], step: "hour" | "day", least = 1): { at: number[]; rows: (Used | null)[] } {
   const known = new Map<number, Used>();
   for (const row of groups) {
     const at = beginning(row.group[step] ?? "");
@@ -41,7 +41,8 @@ export function inTime(groups: readonly Used[], step: "hour" | "day"): { at: num
   const times = [...known.keys()].sort((one, other) => one - other);
   const last = times.at(-1);
   if (last === undefined) return { at: [], rows: [] };
-  const first = Math.max(times[0] ?? last, last - (MOST - 1) * STEP_S[step]);
+  const begun = Math.min(times[0] ?? last, last - (least - 1) * STEP_S[step]);
+  const first = Math.max(begun, last - (MOST - 1) * STEP_S[step]);
   const at: number[] = [];
   for (let now = first; now <= last; now += STEP_S[step]) at.push(now);
   return { at, rows: at.map((now) => known.get(now) ?? null) };
