@@ -141,8 +141,8 @@ def _plain(schema: Any, defs: dict[str, Any]) -> Any:
             return _plain(defs[ref.rpartition("/")[2]], defs)
         case {"anyOf": list(some), **rest}:
             left = [_plain(one, defs) for one in some if one != {"type": "null"}]
-            rest = {name: one for name, one in rest.items() if not (name == "default" and one is None)}
-            return {**rest, **left[0]} if len(left) == 1 else {**rest, "anyOf": left}
+            kept = {name: one for name, one in rest.items() if not (name == "default" and one is None)}
+            return {**kept, **left[0]} if len(left) == 1 else {**kept, "anyOf": left}
         case dict():
             return {name: _plain(one, defs) for name, one in schema.items()}
         case list():

@@ -76,7 +76,7 @@ class Options(Taken):
         if told.get("models"):
             told["models"] = [
                 {"id": one["id"], "alias": one["alias"]}
-                if isinstance(one, dict) and one["alias"]
+                if isinstance(one, dict) and one.get("alias")
                 else one["id"]
                 if isinstance(one, dict)
                 else one

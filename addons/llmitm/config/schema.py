@@ -161,7 +161,8 @@ Key = Annotated[SecretText, Field(), BeforeValidator(lambda value: _key(_as_secr
 ProxyUrl = Annotated[SecretText, BeforeValidator(_proxy)]
 BaseUrl = Annotated[str, BeforeValidator(_base)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=2**53)]
+"""What a shared store counts exactly."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Glob = Annotated[str, Field(min_length=1)]
