@@ -6,12 +6,16 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from support.backstage import Backstage
 from support.gateway import Gateway
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -69,7 +73,7 @@ def gateway(provider: Backstage, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
+def browser() -> Iterator[Browser]:
     with playwright.sync_playwright() as started:
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
         running = started.chromium.launch(executable_path=CHROMIUM, args=options)
@@ -78,7 +82,7 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(gateway: Gateway, browser: playwright.Browser) -> Iterator[playwright.BrowserContext]:
+def signed_in(gateway: Gateway, browser: Browser) -> Iterator[BrowserContext]:
     """One who came by the link that the terminal shows, and chose a password."""
     link = gateway.wait_for(r"http://127\.0\.0\.1:\d+/welcome#[^\s\"]+")[0]
     base = re.sub(r"/welcome.*", "", link)
@@ -96,7 +100,7 @@ def signed_in(gateway: Gateway, browser: playwright.Browser) -> Iterator[playwri
 
 
 @pytest.fixture
-def page(signed_in: playwright.BrowserContext) -> Iterator[playwright.Page]:
+def page(signed_in: BrowserContext) -> Iterator[Page]:
     opened = signed_in.new_page()
     yield opened
     opened.close()
@@ -108,7 +112,7 @@ def ask(gateway: Gateway, text: str, model: str = "gpt-4o") -> httpx.Response:
 
 
 def test_a_rescued_request_is_seen_as_it_happens_and_tells_why(
-    page: playwright.Page, gateway: Gateway, provider: Backstage
+    page: Page, gateway: Gateway, provider: Backstage
 ) -> None:
     page.goto("/live")
     page.get_by_role("status").filter(has_text="Connected").first.wait_for()
@@ -127,7 +131,7 @@ def test_a_rescued_request_is_seen_as_it_happens_and_tells_why(
 
 
 def test_who_is_not_signed_in_is_asked_for_a_password_and_comes_back(
-    browser: playwright.Browser, signed_in: playwright.BrowserContext, page: playwright.Page
+    browser: Browser, signed_in: BrowserContext, page: Page
 ) -> None:
     page.goto("/system")
     base = re.sub(r"/system$", "", page.url)
@@ -143,7 +147,7 @@ def test_who_is_not_signed_in_is_asked_for_a_password_and_comes_back(
     stranger.context.close()
 
 
-def test_no_text_of_a_request_runs(page: playwright.Page, gateway: Gateway) -> None:
+def test_no_text_of_a_request_runs(page: Page, gateway: Gateway) -> None:
     for payload in PAYLOADS:
         ask(gateway, payload, model=payload)
     for place in ("/", "/live", "/requests"):
@@ -157,7 +161,7 @@ def test_no_text_of_a_request_runs(page: playwright.Page, gateway: Gateway) -> N
     assert page.evaluate("window.ran") is None
 
 
-def test_every_page_fits_a_phone_and_keeps_to_the_policy(page: playwright.Page) -> None:
+def test_every_page_fits_a_phone_and_keeps_to_the_policy(page: Page) -> None:
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -170,7 +174,7 @@ def test_every_page_fits_a_phone_and_keeps_to_the_policy(page: playwright.Page) 
     assert wrong == []
 
 
-def test_the_menu_of_a_phone_leads_on_by_keyboard(page: playwright.Page) -> None:
+def test_the_menu_of_a_phone_leads_on_by_keyboard(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto("/")
     menu = page.get_by_role("button", name="Menu")

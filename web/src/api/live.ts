@@ -19,7 +19,8 @@ class Feed {
   private readonly watchers = new Set<() => void>();
   private wait_ms = FIRST_WAIT_MS;
   private timer: number | undefined;
-  private subscribed = "";
+  /** null: nothing was said yet, and all is told. */
+  private subscribed: string | null = null;
   link: Link = "connecting";
 
   add(listener: Listener, channels: readonly Channel[]): () => void {
@@ -51,7 +52,7 @@ class Feed {
     this.socket = socket;
     socket.onopen = () => {
       this.wait_ms = FIRST_WAIT_MS;
-      this.subscribed = "";
+      this.subscribed = null;
       this.become("open");
       this.subscribe();
     };
@@ -92,7 +93,7 @@ export function useNews(channels: readonly Channel[], listener: Listener): void 
   current.current = listener;
   const names = channels.join();
   useEffect(
-    () => feed.add((news) => current.current(news), names.split(",") as Channel[]),
+    () => feed.add((news) => current.current(news), (names ? names.split(",") : []) as Channel[]),
     [names],
   );
 }

@@ -4,7 +4,7 @@ import { Suspense, useEffect, useState } from "react";
 import { NavLink, Outlet, useLocation, useNavigate } from "react-router";
 
 import { post } from "../api/client";
-import { feed, useLink } from "../api/live";
+import { feed, useLink, useNews } from "../api/live";
 import { queries } from "../api/queries";
 import { Button, Choice, Icon, Waiting } from "../components";
 import type { IconName } from "../components";
@@ -112,6 +112,7 @@ function Foot() {
 }
 
 function Heard() {
+  useNews([], () => undefined);
   const link = useLink();
   const [tone, text] = ({ open: ["good", "Connected"], connecting: ["quiet", "Connecting"], lost: ["bad", "Connection lost"] } as const)[link];
   return (

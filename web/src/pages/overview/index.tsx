@@ -149,6 +149,9 @@ function Failures({ of }: { of: Metrics }) {
   );
 }
 
+/** Under this name stand all models beyond those that are counted one by one. */
+const OTHER = "other";
+
 function Models({ of }: { of: Metrics }) {
   const rows = Object.entries(of.by_model).sort(([, one], [, other]) => other - one).slice(0, 8);
   return (
@@ -157,7 +160,7 @@ function Models({ of }: { of: Metrics }) {
         label="Models by number of answers"
         rows={rows}
         rowKey={([name]) => name}
-        href={([name]) => `/requests?model=${encodeURIComponent(name)}`}
+        href={([name]) => (name === OTHER ? "/requests" : `/requests?model=${encodeURIComponent(name)}`)}
         empty={<Empty title="No model has answered yet" />}
         columns={[
           { name: "Model", cell: ([name]) => <span className="clip">{name}</span> },
