@@ -259,6 +259,21 @@ function Standing({ isChanged, checked, count }: { isChanged: boolean; checked: 
   return checked ? <Badge tone="good">could be used</Badge> : <Badge>being checked</Badge>;
 }
 
+/** Puts the cursor of the editor into a line, from 1, and brings it into sight. */
+function showLine(line: number): void {
+  const area = document.getElementById("config-text");
+  if (!(area instanceof HTMLTextAreaElement)) return;
+  const before =
+    area.value
+      .split("\n")
+      .slice(0, line - 1)
+      .join("\n").length + (line > 1 ? 1 : 0);
+  area.focus();
+  area.setSelectionRange(before, before);
+  area.scrollTop = Math.max(0, (line - 6) * 20);
+  area.scrollLeft = 0;
+}
+
 function Problems({ of, text }: { of: readonly Problem[]; text: string }) {
   return (
     <Note tone="bad">
@@ -267,7 +282,13 @@ function Problems({ of, text }: { of: readonly Problem[]; text: string }) {
           const line = lineOf(text, one.path);
           return (
             <li key={`${one.path} ${one.message}`}>
-              {line !== null && <span className="quiet">line {line} </span>}
+              {line !== null && (
+                <>
+                  <Button small onClick={() => showLine(line)}>
+                    Line {line}
+                  </Button>{" "}
+                </>
+              )}
               {one.path && <code>{one.path}</code>} {one.message}
             </li>
           );

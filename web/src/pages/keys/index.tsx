@@ -96,7 +96,6 @@ function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open)
             <th scope="col">State</th>
             <th scope="col">May ask</th>
             <th scope="col">Limits</th>
-            <th scope="col">Budget</th>
             <th scope="col">Expires</th>
             {props.isAdmin && (
               <th scope="col">
@@ -122,8 +121,7 @@ function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open)
                   {scope(row)}
                 </span>
               </td>
-              <td>{limits(row)}</td>
-              <td className="nowrap">{budget(row)}</td>
+              <td>{[...limits(row), budget(row)].filter(Boolean).join(", ") || "none"}</td>
               <td className="nowrap">{row.expires_at ? time(row.expires_at) : "never"}</td>
               {props.isAdmin && (
                 <td>
@@ -162,17 +160,17 @@ function scope(row: AuthKey): string {
   return row.allowed_endpoints?.length ? `${models} on ${row.allowed_endpoints.join(", ")}` : models;
 }
 
-function limits(row: AuthKey): string {
+function limits(row: AuthKey): string[] {
   const told = [
     row.rpm && `${row.rpm} requests/min`,
     row.tpm && `${row.tpm} tokens/min`,
     row.concurrency && `${row.concurrency} at once`,
   ].filter(Boolean);
-  return told.join(", ") || "none";
+  return told.map(String);
 }
 
 function budget(row: AuthKey): string {
-  if (row.budget_usd === null || row.budget_usd === undefined) return "none";
+  if (row.budget_usd === null || row.budget_usd === undefined) return "";
   const amounts = typeof row.budget_usd === "number" ? { [row.budget_period]: row.budget_usd } : row.budget_usd;
   const told = Object.entries(amounts).map(([period, usd]) => `$${usd} ${period}`);
   const spent = row.spent_usd_nano == null ? "" : `${money(row.spent_usd_nano)} of `;
