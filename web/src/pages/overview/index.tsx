@@ -1,7 +1,10 @@
 /** Whether all is well, within five seconds. */
 
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
+import { get } from "../../api/client";
+import { keys } from "../../api/queries";
 import type { CredentialState, Metrics } from "../../api/types";
 import { useMetrics } from "../../api/use";
 import { Badge, Chart, Code, Empty, Failure, Note, Panel, Stat, Stats, Table, Waiting } from "../../components";
@@ -188,11 +191,22 @@ function Process({ of }: { of: Metrics }) {
   );
 }
 
-const FIRST = `curl http://127.0.0.1:8811/v1/chat/completions \\
+interface Where {
+  host: string;
+  port: number | null;
+  tls_enabled: boolean;
+}
+
+function first(where: Where | undefined): string {
+  const host = where?.host.includes(":") ? `[${where.host}]` : where?.host;
+  const origin = `${where?.tls_enabled ? "https" : "http"}://${host ?? "127.0.0.1"}:${where?.port ?? 8811}`;
+  return `curl ${origin}/v1/chat/completions \\
   -H 'content-type: application/json' \\
   -d '{"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hello"}]}'`;
+}
 
 function First() {
+  const where = useQuery({ queryKey: [...keys.system, "where"], queryFn: () => get<Where>("system/health") });
   return (
     <Panel title="Send the first request">
       <div className="stack">
@@ -200,7 +214,7 @@ function First() {
           Point a client at the gateway, or try one in the <Link to="/playground">playground</Link>. It is seen here, in <Link to="/live">Live</Link> while it runs, and in{" "}
           <Link to="/requests">Requests</Link> when it is over.
         </p>
-        <Code text={FIRST} label="A first request" wraps />
+        <Code text={first(where.data)} label="A first request" wraps />
       </div>
     </Panel>
   );
