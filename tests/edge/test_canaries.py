@@ -94,6 +94,7 @@ ALLOWED: Final = (
 PLANTED: Final = {
     name: canary(name, has_shape=name in SHAPED) for name in (*CONFIGURED, *ASKED, *TOLD, *MISPLACED)
 }
+PLANTED["password hash"] = "$2b$12$" + "cn4ry/passwordhash7f3kQ9z".ljust(53, "x")  # a hash has its form
 PROMPT: Final = "a sentence that nobody else shall read"
 
 

@@ -237,8 +237,8 @@ class Endpoint(Table):
     strict: bool = False
     allowed_models: tuple[Glob, ...] = ()
     allowed_paths: tuple[PathGlob, ...] = ()
-    """Paths that may be asked for beside those that are known, such as `/v1/skills*`; where only certain models
-    are allowed, paths whose requests name no model too."""
+    """Paths that may be asked for beside those that are known, such as `/v1/skills*`; where only certain
+    models are allowed, paths whose requests name no model too."""
 
     @model_validator(mode="after")
     def _has_paths_to_allow(self) -> Self:

@@ -5,7 +5,8 @@ path. As a process of its own: `python -m llmitm.demo.provider --port 9000`.
 
 Besides the APIs, bare or behind Cloudflare's paths: `/echo/…` tells what arrived, `/bytes?n=N&chunk=M`
 sends bytes, `/sse?n=N&interval_ms=M` sends events. What it is told to do wrong is written as `faults`
-says: for one request in its header or query `x-demo-fault`, for the next requests to models by `Provider.script`.
+says: for one request in its header or query `x-demo-fault`, for the next requests to models by
+`Provider.script`.
 """
 
 from __future__ import annotations
