@@ -13,7 +13,7 @@ from llmitm.route.choice import Choice
 from llmitm.route.health import Health
 from llmitm.route.verdict import WHY, Ending, Why
 from llmitm.state.memory import MemoryStore
-from llmitm.state.store import Mark
+from llmitm.state.store import Mark, Outcome, Step
 from support.clocks import HandClock
 from support.trying import choice
 
@@ -323,3 +323,31 @@ def test_names_that_clients_make_up_take_no_room_without_end() -> None:
         made.breaker(one)
         made.answered(one, 0.1)
     assert len(made._breakers) == len(made._latency_s) == 10_000
+
+
+class Asked(MemoryStore):
+    """A store that counts how often it is asked."""
+
+    count = 0
+    others_may_mark = False
+
+    @property
+    def has_marks(self) -> bool:
+        return self.others_may_mark or super().has_marks
+
+    async def apply(self, steps: Sequence[Step]) -> Outcome:
+        self.count += 1
+        return await super().apply(steps)
+
+
+@pytest.mark.parametrize("others_may_mark", [False, True])
+async def test_where_no_mark_can_stand_nobody_is_asked_for_one(others_may_mark: bool) -> None:
+    clock = HandClock()
+    store = Asked(clock)
+    store.others_may_mark = others_may_mark
+    made = Health(Config(), clock, store)
+    one, other = choice("p/a"), choice("p/b")
+    assert await made.rests([one, other]) == [None, None]
+    assert store.count == others_may_mark
+    await made.rest(one, Ending.SERVER)
+    assert [rest is None for rest in await made.rests([one, other])] == [False, True]

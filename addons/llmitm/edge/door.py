@@ -85,7 +85,6 @@ class Door:
         self._is_stopping = False
         self._is_loaded = False
         self._has_given_up = False
-        self._knows_prices = False
         self._fast: Fast | None = None
         self._dashboard: Dashboard | None = None
         if server.tls_cert is not None and server.tls_key is not None:
@@ -171,7 +170,7 @@ class Door:
             self._dashboard = await admin.started(self.world, self.control)
         if self.certificate is not None:
             self._spawn(self.certificate.watch())
-        await asyncio.get_running_loop().run_in_executor(None, self.world.prices.warm)
+        await asyncio.to_thread(self.world.prices.warm)  # forward endpoints have costs too
         if self.world.is_fast:
             garbage.leave_alone_what_is_here()
 
@@ -396,11 +395,6 @@ class Door:
                 credential=metadata.get("llmitm.credential"),
                 gateway=metadata.get("llmitm.gateway"),
             )
-        if not self._knows_prices:
-            self._knows_prices = True
-            if self.world.config.providers or self.world.config.gateways:
-                # while it waits for its upstream; a gateway that nobody uses does without them
-                self._spawn(asyncio.to_thread(self.world.prices.warm))
         watch = Legs(self, client_flow) if self._is_seen else _UNWATCHED
         return journey.carry(request, self.world, watch)
 

@@ -115,11 +115,11 @@ class Translation:
         self._now_s = now_s
         self._reply_id = reply_id or hashed(self.body.decode(), 32)
         self.answered: str | None = None
+        """The model as the upstream names it, once it has."""
         self.answer_id: str | None = None
         """As the upstream calls it."""
         self.finishes: tuple[str, ...] = ()
         """Why each choice ended, as far as they have."""
-        """The model as the upstream names it, once it has."""
         self.usage: Usage | None = None
 
     def blamed(self, failure: Failure) -> Failure:
