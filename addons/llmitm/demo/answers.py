@@ -45,10 +45,17 @@ class Call:
 
     number: int
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | str
+    """A text for a tool that is custom."""
+
+    @property
+    def is_custom(self) -> bool:
+        return isinstance(self.arguments, str)
 
     @property
     def text(self) -> str:
+        if isinstance(self.arguments, str):
+            return self.arguments
         return orjson.dumps(self.arguments).decode()
 
     @property
@@ -83,23 +90,54 @@ class Answer:
 
 
 def answer_to(ask: Ask) -> Answer:
-    """A call of the first tool if the user's text speaks of a "tool", of every tool if of "every tool"."""
+    """What a script in the prompt says; else a call of the first tool if the user's text speaks of a "tool",
+    of every tool if of "every tool".
+    """
     thought = f"The demo provider thinks about: {ask.said}" if ask.thinks else ""
     thought_words = len(thought.split())
-    wants = "tool" in ask.said.lower() and ask.tool_result is None
-    if ask.tools and (ask.must_call or wants):
-        called = ask.tools if "every tool" in ask.said.lower() else ask.tools[:1]
-        calls = tuple(
-            Call(number=number, name=tool.name, arguments=_arguments(tool, ask.said))
-            for number, tool in enumerate(called)
-        )
+    if calls := _calls(ask):
         words = sum(len(call.text.split()) for call in calls)
         return Answer(text="", calls=calls, output_words=words + thought_words, thought=thought)
-    if ask.tool_result is not None:
+    if ask.step is not None and ask.step.text:
+        text = ask.step.text
+    elif ask.tool_result is not None:
         text = f"The demo provider read this result: {ask.tool_result}"
     else:
         text = f"The demo provider heard you say: {ask.said}"
     return Answer(text=text, calls=(), output_words=len(text.split()) + thought_words, thought=thought)
+
+
+def _calls(ask: Ask) -> tuple[Call, ...]:
+    """Tools that a script names are called where they are offered: clients ask for titles beside."""
+    known = {tool.name: tool for tool in ask.tools}
+    if ask.step is not None:
+        wanted = [(known[one.name], one.arguments) for one in ask.step.calls if one.name in known]
+        if wanted or not ask.must_call:
+            return tuple(
+                Call(number=number, name=tool.name, arguments=_given(tool, arguments))
+                for number, (tool, arguments) in enumerate(wanted)
+            )
+    wants = ask.step is None and ask.tool_result is None and "tool" in ask.said.lower()
+    if not ask.tools or not (ask.must_call or wants):
+        return ()
+    return tuple(
+        Call(
+            number=number,
+            name=tool.name,
+            arguments=ask.said if tool.is_custom else _arguments(tool, ask.said),
+        )
+        for number, tool in enumerate(ask.tools if "every tool" in ask.said.lower() else ask.tools[:1])
+    )
+
+
+def _given(tool: Tool, arguments: dict[str, Any] | str) -> dict[str, Any] | str:
+    """A script's arguments in the tool's form, with those that the schema asks for beside."""
+    if tool.is_custom:
+        return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+    required = tool.schema.get("required") or ()
+    if isinstance(arguments, str):
+        return {next(iter(required), "input"): arguments}
+    return {name: _arguments(tool, "demo")[name] for name in required if name not in arguments} | arguments
 
 
 def _arguments(tool: Tool, said: str) -> dict[str, Any]:

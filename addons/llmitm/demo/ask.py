@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from llmitm.demo import script
+from llmitm.demo.script import Step
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
 
@@ -25,6 +27,8 @@ class Tool:
     name: str
     schema: dict[str, Any]
     """JSON Schema of its arguments; empty where none was given."""
+    is_custom: bool = False
+    """Its input is a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class Ask:
     choices: int = 1
     thinks: bool = False
     """Reasoning was asked for, and is to be shown."""
+    step: Step | None = None
+    """What a script in the prompt wants next; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +103,14 @@ def read_ask(
         raise bad("The request holds no message.", "missing_required_parameter")
     tools, must_call = _tools(dialect, data)
     options = data.get("stream_options")
+    try:
+        step = script.next_step((turn.role, turn.text) for turn in turns)
+    except ValueError as problem:
+        raise bad(str(problem)) from None
     return Ask(
         model=model,
-        said=next((turn.text for turn in reversed(turns) if turn.role == "user" and turn.text), ""),
-        tool_result=turns[-1].text if turns[-1].role == "tool" else None,
+        said=_last(turns, "user") or "",
+        tool_result=_last(turns, "tool") if step or turns[-1].role == "tool" else None,
         tools=tools,
         must_call=must_call,
         input_words=sum(len(turn.text.split()) for turn in turns),
@@ -109,7 +119,14 @@ def read_ask(
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=_choices(dialect, data),
         thinks=_thinks(dialect, data),
+        step=step,
     )
+
+
+def _last(turns: list[_Turn], role: str) -> str | None:
+    """The text of the last turn of `role` that has any; None where there is no such turn."""
+    texts = [turn.text for turn in turns if turn.role == role]
+    return next((text for text in reversed(texts) if text), "") if texts else None
 
 
 def _thinks(dialect: Dialect, data: dict[str, Any]) -> bool:
@@ -260,9 +277,10 @@ def _functions(dialect: Dialect, entry: dict[str, Any]) -> Iterable[Tool]:
     elif dialect is Dialect.ANTHROPIC_MESSAGES:
         if entry.get("type", "custom") == "custom":
             yield Tool(name=entry["name"], schema=entry.get("input_schema") or {})
-    elif entry.get("type") == "function":
-        function = entry["function"] if dialect is Dialect.OPENAI_CHAT else entry
-        yield Tool(name=function["name"], schema=function.get("parameters") or {})
+    elif (kind := entry.get("type")) in ("function", "custom"):
+        function = entry[kind] if dialect is Dialect.OPENAI_CHAT else entry
+        schema = function.get("parameters") or {}
+        yield Tool(name=function["name"], schema=schema, is_custom=kind == "custom")
 
 
 def _tool_choice(dialect: Dialect, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:

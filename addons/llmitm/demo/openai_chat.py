@@ -95,12 +95,13 @@ def _frame(ask: Ask, kind: str) -> dict[str, Any]:
     }
 
 
+_FORMS = {False: ("function", "arguments"), True: ("custom", "input")}
+
+
 def _call(ask: Ask, call: Call, *, arguments: str | None = None) -> dict[str, Any]:
-    return {
-        "id": f"call_{ask.seed[:22]}{call.number:02}",
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.text if arguments is None else arguments},
-    }
+    kind, member = _FORMS[call.is_custom]
+    inner = {"name": call.name, member: call.text if arguments is None else arguments}
+    return {"id": f"call_{ask.seed[:22]}{call.number:02}", "type": kind, kind: inner}
 
 
 def _usage(ask: Ask, answer: Answer) -> dict[str, Any]:
@@ -151,8 +152,9 @@ def _deltas(ask: Ask, answer: Answer, index: int) -> list[dict[str, Any]]:
         return deltas + [{"content": piece} for piece in split_words(answer.choice_text(index))]
     for call in answer.calls:
         deltas.append({"tool_calls": [{"index": call.number, **_call(ask, call, arguments="")}]})
+        kind, member = _FORMS[call.is_custom]
         for piece in call.pieces:
-            deltas.append({"tool_calls": [{"index": call.number, "function": {"arguments": piece}}]})
+            deltas.append({"tool_calls": [{"index": call.number, kind: {member: piece}}]})
     return deltas
 
 

@@ -67,14 +67,22 @@ def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
+_FORMS = {
+    False: ("fc", "function_call", "arguments", "function_call_arguments"),
+    True: ("ctc", "custom_tool_call", "input", "custom_tool_call_input"),
+}
+"""Of an item: its id's prefix, its type and the member with the text; and the name of its events."""
+
+
 def _call_item(ask: Ask, call: Call, *, done: bool) -> dict[str, Any]:
+    prefix, kind, member, _ = _FORMS[call.is_custom]
     return {
-        "id": f"fc_{ask.seed[:38]}{call.number:02}",
-        "type": "function_call",
+        "id": f"{prefix}_{ask.seed[:38]}{call.number:02}",
+        "type": kind,
         "status": "completed" if done else "in_progress",
         "call_id": f"call_{ask.seed[:22]}{call.number:02}",
         "name": call.name,
-        "arguments": call.text if done else "",
+        member: call.text if done else "",
     }
 
 
@@ -168,9 +176,9 @@ def _call_events(ask: Ask, call: Call, index: int) -> Iterator[dict[str, Any]]:
     item = _call_item(ask, call, done=False)
     place = {"item_id": item["id"], "output_index": index}
     yield {"type": "response.output_item.added", "output_index": index, "item": item}
+    _, _, member, name = _FORMS[call.is_custom]
     for piece in call.pieces:
-        yield {"type": "response.function_call_arguments.delta", **place, "delta": piece}
-    done = {**place, "name": call.name, "arguments": call.text}
-    yield {"type": "response.function_call_arguments.done", **done}
+        yield {"type": f"response.{name}.delta", **place, "delta": piece}
+    yield {"type": f"response.{name}.done", **place, "name": call.name, member: call.text}
     complete = _call_item(ask, call, done=True)
     yield {"type": "response.output_item.done", "output_index": index, "item": complete}
