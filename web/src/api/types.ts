@@ -162,6 +162,27 @@ export interface Bill {
   is_as_recorded: boolean;
 }
 
+/** What went to a provider. */
+export interface Sent {
+  method: string;
+  url: string;
+  headers: Headers;
+  /** null: it is no text. */
+  body: string | null;
+  truncated: boolean;
+}
+
+/** What a provider answered. */
+export interface Answered {
+  status: number | null;
+  headers: Headers;
+  /** null: it is no text. */
+  body: string | null;
+  truncated: boolean;
+}
+
+export type Headers = Record<string, string> | [string, string][];
+
 export interface Attempt {
   number: number;
   timestamp: string;
@@ -191,6 +212,10 @@ export interface Attempt {
   price_version: string | null;
   bill: Bill | null;
   warnings: string[];
+  /** null: it is not kept. */
+  sent?: Sent | null;
+  said?: Answered | null;
+  mitmweb_url?: string | null;
 }
 
 export interface Bodies {

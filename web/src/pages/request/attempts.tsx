@@ -49,6 +49,7 @@ function AttemptOf({ of, isLast }: { of: Attempt; isLast: boolean }) {
             {of.rests && <> <Badge tone="warn">the {of.rests} rests</Badge></>}
           </p>
           {of.error && <p className="second"><code>{of.error}</code></p>}
+          {of.mitmweb_url && <p><a href={of.mitmweb_url} target="_blank" rel="noreferrer">Open in mitmweb</a></p>}
           {of.warnings.length > 0 && <ul className="listed">{of.warnings.map((one) => <li key={one}>{one}</li>)}</ul>}
           <Facts
             of={[

@@ -1,63 +1,260 @@
 import { useMemo } from "react";
+import type { ReactNode } from "react";
 import { useSearchParams } from "react-router";
 
-import type { Exchange } from "../../api/types";
-import { Choice, Code, Empty, Note } from "../../components";
+import type { Answered, Attempt, Exchange, Headers, Sent } from "../../api/types";
+import { Badge, Choice, Code, Empty, inLines, Note } from "../../components";
 import { bytes, count } from "../../format";
+import { beside } from "./beside";
+import type { Side } from "./beside";
 import { answerOf, eventsOf, promptOf } from "./reading";
 import type { Part, Said, StreamEvent } from "./reading";
 
-const VIEWS = [["read", "Read"], ["events", "Events"], ["raw", "Raw"]] as const;
+const VIEWS = [["read", "Read"], ["differences", "Differences"], ["events", "Events"], ["raw", "Raw"]] as const;
 type View = (typeof VIEWS)[number][0];
 
-/** What the client asked and what it got, side by side. */
+/** What the client asked and got on the left; what was sent and what the provider said on the right. */
 export function BodiesOf({ of }: { of: Exchange }) {
   const [search, setSearch] = useSearchParams();
-  const view = (search.get("view") ?? "read") as View;
-  const events = useMemo(() => (of.bodies?.response ? eventsOf(of.bodies.response) : null), [of.bodies]);
-  if (of.bodies === null) {
-    return (
-      <Empty title={of.state === "running" ? "It is under way" : "Bodies are not kept"}>
-        {of.state === "running" ? "What was said is shown when it is over, where bodies are kept." : <>Set <code>bodies = true</code> in <code>[ledger]</code> and from then on prompts and answers are shown here.</>}
-      </Empty>
+  const last = of.attempt_list.at(-1);
+  const attempt = of.attempt_list.find((one) => String(one.number) === search.get("attempt")) ?? last;
+  const isKept = of.bodies !== null || of.attempt_list.some((one) => one.sent || one.said);
+  if (!isKept) return <NotKept of={of} />;
+  const hasLegs = Boolean(attempt?.sent ?? attempt?.said);
+  const isStream = [of.bodies?.response, attempt?.said?.body].some((body) => body && eventsOf(body));
+  const views = VIEWS.filter(([name]) => (name === "events" ? isStream : name === "differences" ? hasLegs : true));
+  const view = views.find(([name]) => name === search.get("view"))?.[0] ?? "read";
+  const change = (name: string, value: string, usual: string) =>
+    setSearch(
+      (old) => {
+        if (value === usual) old.delete(name);
+        else old.set(name, value);
+        return old;
+      },
+      { replace: true },
     );
-  }
-  const { request, response, is_request_cut, is_response_cut } = of.bodies;
-  const views = events ? VIEWS : VIEWS.filter(([name]) => name !== "events");
-  const isTranslated = of.upstream_dialect !== null && of.dialect !== of.upstream_dialect;
   return (
-    <div className="stack">
+    <div className="stack wide">
       <div className="row apart">
-        <Choice<View> label="How it is shown" value={view === "events" && !events ? "raw" : view} options={views} onChange={(value) => setSearch(value === "read" ? {} : { view: value }, { replace: true })} />
-        {isTranslated && <span className="quiet">As the client said it ({of.dialect}); the provider was asked in {of.upstream_dialect}.</span>}
+        <Choice<View> label="How it is shown" value={view} options={views} onChange={(value) => change("view", value, "read")} />
+        {of.attempt_list.length > 1 && attempt && last && (
+          <Choice
+            label="Attempt"
+            value={String(attempt.number)}
+            options={of.attempt_list.map((one) => [String(one.number), `Attempt ${one.number}`] as const)}
+            onChange={(value) => change("attempt", value, String(last.number))}
+          />
+        )}
       </div>
-      <div className="beside">
-        <section className="stack" aria-label="What the client asked">
-          <h3>Client asked <span className="quiet">{bytes(of.request_bytes)}</span></h3>
-          {is_request_cut && <Note tone="warn">Only its beginning is kept.</Note>}
-          {request === null ? <Empty title="It is no text" /> : view === "read" ? <Talk said={promptOf(request)} raw={request} /> : <Code text={request} language="json" label="The request's body" most_high={720} wraps />}
-        </section>
-        <section className="stack" aria-label="What the client got">
-          <h3>Client got <span className="quiet">{bytes(of.response_bytes)}{events ? `, ${count(events.length)} events` : ""}</span></h3>
-          {is_response_cut && <Note tone="warn">Only its beginning is kept.</Note>}
-          {response === null ? (
-            <Empty title="It is no text" />
-          ) : view === "read" ? (
-            <Talk said={answerOf(response)} raw={response} />
-          ) : view === "events" && events ? (
-            <Events of={events} />
-          ) : (
-            <Code text={response} language={events ? "text" : "json"} label="The answer's body" most_high={720} wraps />
-          )}
-        </section>
-      </div>
+      <Legs of={of} attempt={attempt} isLast={attempt === last} view={view} />
     </div>
   );
 }
 
+function NotKept({ of }: { of: Exchange }) {
+  if (of.state === "running") return <Empty title="It is under way">What was said is shown when it is over, where bodies are kept.</Empty>;
+  return (
+    <Empty title="Bodies are not kept">
+      Set <code>bodies = true</code> in <code>[ledger]</code> and from then on prompts and answers are shown here, as the client and as each provider saw them.
+    </Empty>
+  );
+}
+
+interface LegProps {
+  of: Exchange;
+  attempt: Attempt | undefined;
+  isLast: boolean;
+  view: View;
+}
+
+function Legs({ of, attempt, isLast, view }: LegProps) {
+  const sent = attempt?.sent ?? null;
+  const said = attempt?.said ?? null;
+  const asked = of.bodies?.request ?? null;
+  const got = of.bodies?.response ?? null;
+  const who = attempt?.provider ?? "the provider";
+  const client = (
+    <Leg label="What the client asked" title="Client asked" aside={bytes(of.request_bytes)} isCut={of.bodies?.is_request_cut ?? false}>
+      <Shown body={asked} view={view} isAnswer={false} label="What the client asked, as it came" />
+    </Leg>
+  );
+  const answer = isLast ? (
+    <Leg label="What the client got" title="Client got" aside={[of.status, bytes(of.response_bytes)].filter(Boolean).join(", ")} isCut={of.bodies?.is_response_cut ?? false}>
+      <Shown body={got} view={view} isAnswer label="What the client got, as it went out" />
+    </Leg>
+  ) : (
+    <Leg label="What the client got" title="Client got" aside="">
+      <Empty title="Nothing of this attempt">Another attempt answered; the client never saw this one.</Empty>
+    </Leg>
+  );
+  if (!sent && !said) return <div className="beside">{client}{answer}</div>;
+  const translation = of.dialect !== attempt?.dialect && attempt?.dialect ? <Badge tone="info">{of.dialect} → {attempt.dialect}</Badge> : null;
+  if (view === "differences")
+    return (
+      <>
+        <Compared label="The request" left={asked} right={sent?.body ?? null} names={["Client asked", `Sent to ${who}`]} badge={translation} />
+        {isLast ? (
+          <Compared label="The answer" left={got} right={said?.body ?? null} names={["Client got", `${who} said`]} badge={translation} />
+        ) : (
+          <p className="quiet">The client never saw the answer of this attempt.</p>
+        )}
+      </>
+    );
+  return (
+    <>
+      {view !== "events" && (
+        <div className="beside">
+          {client}
+          <Leg label="What was sent" title={`Sent to ${who}`} aside={[attempt?.model, attempt?.request_bytes != null && bytes(attempt.request_bytes)].filter(Boolean).join(", ")} isCut={sent?.truncated ?? false} badge={translation}>
+            {sent ? <Head first={`${sent.method} ${sent.url}`} headers={sent.headers} /> : null}
+            <Shown body={sent?.body ?? null} view={view} isAnswer={false} label="What was sent, as it went out" isSame={sent !== null && sent.body === asked} missing={sent === null} />
+          </Leg>
+        </div>
+      )}
+      <div className="beside">
+        {answer}
+        <Leg label="What the provider said" title={`${who} said`} aside={attempt?.response_bytes != null ? bytes(attempt.response_bytes) : ""} isCut={said?.truncated ?? false}>
+          {said ? <Head first={`Status ${said.status ?? "–"}`} headers={said.headers} /> : null}
+          <Shown body={said?.body ?? null} view={view} isAnswer label="What the provider said, as it came" isSame={said !== null && said.body === got && isLast} missing={said === null} />
+        </Leg>
+      </div>
+    </>
+  );
+}
+
+interface LegFrame {
+  label: string;
+  title: string;
+  aside: string;
+  isCut?: boolean;
+  badge?: ReactNode;
+  children: ReactNode;
+}
+
+function Leg({ label, title, aside, isCut, badge, children }: LegFrame) {
+  return (
+    <section className="stack" aria-label={label}>
+      <h3>
+        {title} <span className="quiet">{aside}</span> {badge}
+      </h3>
+      {isCut && <Note tone="warn">Only its beginning is kept.</Note>}
+      {children}
+    </section>
+  );
+}
+
+function Head({ first, headers }: { first: string; headers: Sent["headers"] | Answered["headers"] }) {
+  const listed = listedHeaders(headers);
+  return (
+    <details className="head">
+      <summary>
+        <code>{first}</code> <span className="quiet">{listed.length === 1 ? "1 header" : `${count(listed.length)} headers`}</span>
+      </summary>
+      <dl className="headers">
+        {listed.map(([name, value], at) => (
+          <div key={at}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
+  );
+}
+
+function listedHeaders(headers: Headers): [string, string][] {
+  return Array.isArray(headers) ? headers : Object.entries(headers ?? {});
+}
+
+interface ShownProps {
+  body: string | null;
+  view: View;
+  isAnswer: boolean;
+  label: string;
+  /** Whether it is what the other side has, byte for byte. */
+  isSame?: boolean;
+  /** Whether nothing of it was kept. */
+  missing?: boolean;
+}
+
+function Shown({ body, view, isAnswer, label, isSame, missing }: ShownProps) {
+  const events = useMemo(() => (body && isAnswer ? eventsOf(body) : null), [body, isAnswer]);
+  if (missing) return <p className="quiet">It is not kept.</p>;
+  if (body === null) return <p className="quiet">It is no text.</p>;
+  if (body === "") return <p className="quiet">It is empty.</p>;
+  const same = isSame && <p className="quiet">The same on both sides, byte for byte.</p>;
+  if (view === "events" && events) return <>{same}<Events of={events} label={label} /></>;
+  if (view === "raw") return <>{same}<Code text={body} language={events ? "text" : "json"} label={label} most_high={720} wraps /></>;
+  return <>{same}<Talk said={isAnswer ? answerOf(body) : promptOf(body)} raw={body} label={label} /></>;
+}
+
+interface ComparedProps {
+  label: string;
+  left: string | null;
+  right: string | null;
+  names: readonly [string, string];
+  badge: ReactNode;
+}
+
+function Compared({ label, left, right, names, badge }: ComparedProps) {
+  const found = useMemo(() => (left === null || right === null || left === right ? null : beside(spread(left), spread(right))), [left, right]);
+  return (
+    <section className="stack" aria-label={`${label}, compared`}>
+      <h3>
+        {label} {badge} {found && <span className="quiet">{found.others === 1 ? "1 line differs" : `${count(found.others)} lines differ`}</span>}
+      </h3>
+      {left === null || right === null ? (
+        <p className="quiet">One side of it is not kept, or is no text.</p>
+      ) : left === right ? (
+        <p className="quiet">The same on both sides, byte for byte.</p>
+      ) : found === null ? (
+        <p className="quiet">It is too long to be compared here: Raw has both.</p>
+      ) : (
+        <div className="compared" role="region" aria-label={`${label}: ${names.join(" and ")}`} tabIndex={0}>
+          <table>
+            <colgroup><col className="at" /><col /><col className="at" /><col /></colgroup>
+            <thead>
+              <tr><th scope="col" colSpan={2}>{names[0]}</th><th scope="col" colSpan={2}>{names[1]}</th></tr>
+            </thead>
+            <tbody>
+              {found.others === 0 && <tr className="gap"><td colSpan={4}>Only spaces and line ends differ.</td></tr>}
+              {found.rows.map((row, at) =>
+                row.kind === "gap" ? (
+                  <tr key={at} className="gap"><td colSpan={4}>{row.count === 1 ? "1 line" : `${count(row.count)} lines`} the same</td></tr>
+                ) : (
+                  <tr key={at}><Cell of={row.left} /><Cell of={row.right} /></tr>
+                ),
+              )}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Cell({ of }: { of: Side }) {
+  if (of === null) return <><td className="at" /><td className="none" /></>;
+  return (
+    <>
+      <td className="at">{of.number}</td>
+      <td className={of.isOther ? "other" : undefined}>
+        {of.pieces.map((piece, at) => (piece.isOther ? <mark key={at}>{piece.text}</mark> : piece.text))}
+      </td>
+    </>
+  );
+}
+
+/** JSON set in lines; of a stream the JSON of each event. */
+function spread(body: string): string {
+  const events = eventsOf(body);
+  if (!events) return inLines(body);
+  return events.map((one) => [...(one.name ? [`event: ${one.name}`] : []), `data: ${inLines(one.data)}`].join("\n")).join("\n\n");
+}
+
 /** What was said, by whom; the text as it came where that is not understood. */
-function Talk({ said, raw }: { said: readonly Said[]; raw: string }) {
-  if (said.length === 0) return <Code text={raw} language="json" label="As it came" most_high={720} wraps />;
+function Talk({ said, raw, label }: { said: readonly Said[]; raw: string; label: string }) {
+  if (said.length === 0) return <Code text={raw} language="json" label={label} most_high={720} wraps />;
   return (
     <ol className="talk">
       {said.map((one, index) => (
@@ -102,10 +299,11 @@ function Folded({ title, text }: { title: string; text: string }) {
 
 const MOST_EVENTS = 500;
 
-function Events({ of }: { of: readonly StreamEvent[] }) {
+function Events({ of, label }: { of: readonly StreamEvent[]; label: string }) {
   return (
     <>
-      <ol className="events" tabIndex={0} aria-label="Events of the stream">
+      <p className="quiet">{count(of.length)} events</p>
+      <ol className="events" tabIndex={0} aria-label={`Events: ${label}`}>
         {of.slice(0, MOST_EVENTS).map((one, index) => (
           <li key={index}>
             <span className="quiet number">{index + 1}</span>

@@ -1,7 +1,7 @@
 /** One request, and why it went as it did. */
 
 import { useQuery } from "@tanstack/react-query";
-import { Link, useParams, useSearchParams } from "react-router";
+import { Link, useLocation, useParams, useSearchParams } from "react-router";
 
 import { ApiError, get, part } from "../../api/client";
 import { useNews } from "../../api/live";
@@ -10,6 +10,7 @@ import type { Exchange, Item } from "../../api/types";
 import { Badge, Copy, Empty, Facts, Failure, Icon, Note, Panel, Result, Stat, Stats, Tabs, Waiting } from "../../components";
 import { bytes, count, duration, moment, money, share, short, words } from "../../format";
 import { Page } from "../../layout/page";
+import { Again } from "./again";
 import { Attempts } from "./attempts";
 import { BodiesOf } from "./bodies";
 import { Costs } from "./costs";
@@ -18,13 +19,18 @@ import "./request.css";
 import { TimeLine } from "./timeline-view";
 
 const AGAIN_MS = 1_000;
+/** How often one that was just sent is asked for again, where it is not known yet. */
+const MOST_ASKED = 8;
 
 export default function Request() {
   const { id = "" } = useParams();
+  const isNew = (useLocation().state as { isNew?: boolean } | null)?.isNew === true;
   const key = keys.exchange(id);
   const { data, error, refetch } = useQuery({
     queryKey: key,
     queryFn: ({ signal }) => get<Exchange>(`logs/${part(id)}`, undefined, signal),
+    retry: (count, failed) => (failed instanceof ApiError && failed.status === 404 ? isNew && count < MOST_ASKED : count < 2),
+    retryDelay: isNew ? 250 : 1_000,
     // while it runs it is asked for again; what is over stays as it is
     refetchInterval: (query) => (query.state.data?.state === "running" ? AGAIN_MS : false),
   });
@@ -39,6 +45,7 @@ export default function Request() {
       actions={
         data && (
           <>
+            <Again key={id} of={data} />
             <Copy text={() => curlOf(data)} small={false}>Copy as curl</Copy>
             <Copy text={data.request_id} small={false}>Copy id</Copy>
           </>
