@@ -92,6 +92,10 @@ bench-readers *args:
 bench-telemetry *args:
     {{python}} tests/bench/telemetry.py "$@"
 
+# what payload rules and hidden words cost on the request path: the same gateway with and without them, in turn
+bench-shaper *args:
+    PYTHONPATH=addons {{python}} tests/bench/shaper.py "$@"
+
 # fifty thousand exchanges into SQLite and a real PostgreSQL: stopped, killed, a full disk; rows against requests
 ledger-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.ledger_proof "$@"

@@ -1,0 +1,219 @@
+"""`just bench-shaper`: what payload rules and hidden words cost on the request path, as ratios in one run.
+
+The same gateway four times, with ten rules, with a cloak of ten words, with both and with neither, in turn:
+the full path (a client's key, limits, routing by model) with a short request and with an agent's of 12 KB,
+each of which holds a few of the words; then CPU per relayed chunk of a stream. `--alone` measures the work
+itself in this process, without a gateway around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import statistics
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import books
+import translating
+
+import bench
+from llmitm.config.schema import Payload
+from llmitm.exchange import Dialect
+from llmitm.shape.cloak.cloak import Cloak
+from llmitm.shape.cloak.streams import Stream
+from llmitm.shape.payload import Call
+
+WORDS = (
+    ["Project Falcon", "Northwind", "Aurora", "Blue Heron", "Kestrel-9", "Zephyr Labs", "Q3 forecast"]
+    + ["ACME Corp", "Lighthouse", "Tessellate"]
+)  # fmt: skip
+RULES = """
+[[payload.default]]
+models = [{ name = "gpt-*", protocol = "openai-chat" }]
+params = { temperature = 0.2, max_tokens = 4096, parallel_tool_calls = false }
+[[payload.default]]
+params = { "stream_options.include_obfuscation" = false }
+[[payload.override]]
+models = [{ name = "gpt-*", protocol = "openai-chat" }, { name = "o*" }]
+params = { "metadata.team" = "research", "metadata.stage" = "live", store = false }
+[[payload.override]]
+params = { service_tier = "default" }
+[[payload.filter]]
+params = ["logit_bias", "top_k"]
+"""
+CLOAK = '[providers.up.cloak]\nsensitive_words = {words}\nsecret = "0123456789abcdef0123456789abcdef"\n'
+WAYS = ("off", "rules", "words", "both")
+
+
+def short(is_stream: bool) -> bytes:
+    """The request of `just bench` with two words to hide."""
+    text = b"word " * 80 + b"about Project Falcon of NORTHWIND " + b"word " * 13
+    head = b'{"stream":true,"max_tokens":99,' if is_stream else b'{"max_tokens":99,'
+    return head + b'"model":"gpt-demo","messages":[{"role":"user","content":"' + text + b'"}]}'
+
+
+def agents() -> bytes:
+    """A conversation of 12 KB with five words to hide, one of them in a tool's result and one in its call."""
+    body = translating.conversation().replace(b'"model":"m"', b'"model":"gpt-demo","max_tokens":99')
+    body = body.replace(b',"stream":true,"stream_options":{"include_usage":true}', b"")
+    body = body.replace(b"And the last one?", b"And the last one of Aurora?")
+    body = body.replace(b"I look.", b"I look at Zephyr Labs.", 2)
+    body = body.replace(b"/src/part_1.txt", b"/src/lighthouse.txt")
+    return body.replace(b"a line of text", b"a line of ACME Corp", 1)
+
+
+PATH = "/full/v1/chat/completions"
+ASKED = {
+    "short": bench.Asked(PATH, short(False), PATH, short(True)),
+    "agent": bench.Asked(PATH, agents(), PATH, short(True)),
+}
+
+
+def config_of(way: str, port: int, upstream: int) -> str:
+    text = bench.FULL.format(port=port, upstream=upstream) + books.PRICES + books.OFF
+    text += RULES if way in ("rules", "both") else ""
+    return text + (CLOAK.format(words=WORDS) if way in ("words", "both") else "")
+
+
+async def measure(rounds: int, duration_s: float) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="llmitm-bench-"))
+    upstream = bench.free_port()
+    processes = [books.start(str(Path(bench.__file__)), "--upstream", str(upstream))]
+    ports = {way: bench.free_port() for way in WAYS}
+    pids: dict[str, int] = {}
+    try:
+        for way, port in ports.items():
+            own = folder / way
+            own.mkdir()
+            (own / "config.toml").write_text(config_of(way, port, upstream))
+            processes.append(books.start("-m", "llmitm", "serve", "--config", str(own / "config.toml")))
+            pids[way] = processes[-1].pid
+        for port in (upstream, *ports.values()):
+            await bench.until_open(port)
+        await compare(ports, pids, rounds, duration_s)
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait(30)
+
+
+async def compare(ports: dict[str, int], pids: dict[str, int], rounds: int, duration_s: float) -> None:
+    ones = [(what, way) for what in ASKED for way in WAYS]
+    rates: dict[tuple[str, str], list[float]] = {one: [] for one in ones}
+    costs: dict[tuple[str, str], list[float]] = {one: [] for one in ones}
+    chunk_us: dict[str, list[float]] = {way: [] for way in WAYS}
+    for what, way in ones:
+        await bench.load(ports[way], ASKED[what], 8, 0.5)
+    for number in range(rounds):
+        for what, way in ones if number % 2 else reversed(ones):
+            before_s = bench.cpu_s(pids[way])
+            done = await bench.load(ports[way], ASKED[what], 32, duration_s)
+            rates[what, way].append(len(done) / duration_s)
+            costs[what, way].append((bench.cpu_s(pids[way]) - before_s) / len(done) * 1e6)
+        for way in WAYS if number % 2 else reversed(WAYS):
+            before_s = bench.cpu_s(pids[way])
+            await asyncio.gather(*(bench._stream(ports[way], ASKED["short"]) for _ in range(8)))
+            chunk_us[way].append((bench.cpu_s(pids[way]) - before_s) / (8 * bench.CHUNKS) * 1e6)
+    show(rates, costs, chunk_us)
+
+
+def show(
+    rates: dict[tuple[str, str], list[float]],
+    costs: dict[tuple[str, str], list[float]],
+    chunk_us: dict[str, list[float]],
+) -> None:
+    print(f"{'':10}{'shaper':>8}{'req/s':>8}{'ratio':>8}{'CPU us':>9}{'ratio':>8}{'more us':>9}")
+    for (what, way), seen in rates.items():
+        rate = statistics.median(on / off for on, off in zip(seen, rates[what, "off"], strict=True))
+        pairs = list(zip(costs[what, way], costs[what, "off"], strict=True))
+        cost = statistics.median(off / on for on, off in pairs)
+        more = statistics.median(on - off for on, off in pairs)
+        print(
+            f"{what:10}{way:>8}{statistics.median(seen):8.0f}{rate:8.3f}"
+            f"{statistics.median(costs[what, way]):9.0f}{cost:8.3f}{more:9.0f}"
+        )
+    for way, us in chunk_us.items():
+        more = statistics.median(on - off for on, off in zip(us, chunk_us["off"], strict=True))
+        print(f"{'a chunk':10}{way:>8}{'':16}{statistics.median(us):9.1f}{'':8}{more:9.1f}")
+
+
+def alone() -> None:
+    """CPU time of the work itself, the least of several rounds."""
+    rules = Payload.model_validate(tomllib.loads(RULES)["payload"]).rules
+    assert rules is not None
+    call = Call(
+        when="after",
+        dialect=Dialect.OPENAI_CHAT,
+        model="gpt-demo",
+        asked="gpt-demo",
+        provider="up",
+        endpoint="full",
+        path="/chat/completions",
+        is_answer=True,
+    )
+    edits = rules.chosen(call).of(())
+    cloak = Cloak.of(system_prompt=None, is_strict=False, words=WORDS, has_pseudonym=False, key=b"k" * 32)
+
+    def masked(body: bytes) -> object:
+        return cloak.out(body, Dialect.OPENAI_CHAT, "bench", is_generating=True)
+
+    def both(body: bytes) -> object:
+        return masked(edits.apply(body)[0])
+
+    print(f"{'':24}{'bytes':>8}{'rules us':>10}{'words us':>10}{'both us':>10}")
+    bare = translating.conversation().replace(b'"model":"m"', b'"model":"gpt-demo"')
+    bodies = {"short": short(False), "agent": agents(), "agent, without words": bare}
+    for name, body in bodies.items():
+        rules_us = least_us(edits.apply, body)
+        words_us = least_us(masked, body)
+        both_us = least_us(both, body)
+        print(f"{name:24}{len(body):8}{rules_us:10.1f}{words_us:10.1f}{both_us:10.1f}")
+    made, uncloak = cloak.out(short(True), Dialect.OPENAI_CHAT, "bench", is_generating=True)
+    assert uncloak is not None
+    mark = made[(at := made.index(b"zmask_")) : at + 16]
+    chunks = {
+        "a chunk": [bench.CHUNK],
+        "a chunk with a mark": [bench.CHUNK.replace(b"few", mark)],
+        "a mark in six chunks": [
+            bench.CHUNK.replace(b"a few words ", mark[at : at + 3]) for at in range(0, len(mark), 3)
+        ],
+    }
+    for name, pieces in chunks.items():
+        us = least_us(fed, uncloak.stream(), pieces)
+        print(f"{name:24}{sum(map(len, pieces)):8}{'':10}{us:10.1f}")
+
+
+def fed(stream: Stream, pieces: Sequence[bytes]) -> list[bytes]:
+    return [stream.feed(one) for one in pieces]
+
+
+def least_us[**P](work: Callable[P, object], *of: P.args, **named: P.kwargs) -> float:
+    best_s = float("inf")
+    for _ in range(7):
+        started_s = time.process_time()
+        for _ in range(200):
+            work(*of, **named)
+        best_s = min(best_s, (time.process_time() - started_s) / 200)
+    return best_s * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--alone", action="store_true", help="measure the work alone")
+    options = parser.parse_args()
+    if options.alone:
+        alone()
+    else:
+        asyncio.run(measure(options.rounds, options.seconds))
+
+
+if __name__ == "__main__":
+    main()
