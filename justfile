@@ -107,3 +107,7 @@ usage-proof *args:
 # thousands of made-up requests to the admin API as anybody, viewer, operator and admin (needs schemathesis)
 admin-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.admin_proof "$@"
+
+# coding agents through the gateway, each writing and reading a file, over each dialect (needs the agents installed)
+agents *args:
+    PYTHONPATH=addons:tests {{python}} -m support.agents "$@"

@@ -93,7 +93,8 @@ def answer_to(ask: Ask) -> Answer:
     """What a script in the prompt says; else a call of the first tool if the user's text speaks of a "tool",
     of every tool if of "every tool".
     """
-    thought = f"The demo provider thinks about: {ask.said}" if ask.thinks else ""
+    about = ask.said if ask.step is None else "its script"
+    thought = f"The demo provider thinks about: {about}" if ask.thinks else ""
     thought_words = len(thought.split())
     if calls := _calls(ask):
         words = sum(len(call.text.split()) for call in calls)
