@@ -26,15 +26,11 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'{nonce}; img-src 'self' data:; font-src 'self'; "
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-
-
-def policy(nonce: str | None = None) -> str:
-    """`Content-Security-Policy`. `nonce` lets style elements in that carry it."""
-    return _POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "")
+"""`Content-Security-Policy`."""
 
 
 def check_host(host: str | None, names: Collection[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mimetypes
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,8 +15,6 @@ from llmitm.admin import guard
 from llmitm.errors import Refused
 
 FOLDER: Final = Path(__file__).parent / "static"
-NONCE: Final = b"__CSP_NONCE__"
-"""Stands in the page where its style elements shall get the nonce from."""
 _API: Final = ("api", "admin", "ws")
 """What is none of the pages' addresses."""
 PATH: Final = rf"/{{path:(?!(?:{'|'.join(_API)})(?:/|\Z)).*}}"
@@ -91,15 +88,11 @@ class Pages:
         """The one page that all addresses of the dashboard lead to: it finds out itself what to show."""
         path = self._files.get("index.html")
         body = path.read_bytes() if path is not None else _LACKS
-        nonce = None
-        if NONCE in body:
-            nonce = secrets.token_urlsafe(16)
-            body = body.replace(NONCE, nonce.encode())
         return web.Response(
             body=body,
             content_type="text/html",
             charset="utf-8",
-            headers={"Cache-Control": "no-cache", "Content-Security-Policy": guard.policy(nonce)},
+            headers={"Cache-Control": "no-cache", "Content-Security-Policy": guard.POLICY},
         )
 
 

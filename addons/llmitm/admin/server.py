@@ -153,7 +153,7 @@ async def _told_to_browsers(request: web.Request, response: web.StreamResponse) 
     """Of every answer, streamed ones as well."""
     for name, value in guard.HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.setdefault("Content-Security-Policy", guard.policy())
+    response.headers.setdefault("Content-Security-Policy", guard.POLICY)
     response.headers.setdefault("Cache-Control", "no-store")
     if request.secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
