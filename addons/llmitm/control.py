@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from llmitm import __version__
+from llmitm.config.watch import Source
 from llmitm.errors import ConfigError
 from llmitm.reload import read_change, shown
 from llmitm.state.store import Mark
@@ -130,24 +131,34 @@ class LocalControl:
         if source is None:
             raise LookupError("this gateway was not started from a configuration that can be read anew")
         async with self._turn:
+            supervisor = self._world.supervisor
+            if supervisor is None:
+                return await self._read(source)
+            supervisor.reloading()
             try:
-                change = await asyncio.to_thread(read_change, source, self._world.config)
-            except ConfigError as error:
-                self._keep(error)
-                raise
-            before = self._world.config.warnings
-            self._world.follow(change.config)
-            log.info(
-                "configuration read from %s: %s",
-                change.config.source,
-                f"changed {shown(change.changed)}" if change.changed else "nothing changed",
-            )
-            if change.fixed:
-                log.warning("needs a restart, and stays as it was until then: %s", shown(change.fixed))
-            for warning in change.config.warnings:
-                if warning not in before:
-                    log.warning("%s", warning)
-            self._tell(())
+                await self._read(source)
+            finally:
+                supervisor.go_on()
+
+    async def _read(self, source: Source) -> None:
+        try:
+            change = await asyncio.to_thread(read_change, source, self._world.config)
+        except ConfigError as error:
+            self._keep(error)
+            raise
+        before = self._world.config.warnings
+        self._world.follow(change.config)
+        log.info(
+            "configuration read from %s: %s",
+            change.config.source,
+            f"changed {shown(change.changed)}" if change.changed else "nothing changed",
+        )
+        if change.fixed:
+            log.warning("needs a restart, and stays as it was until then: %s", shown(change.fixed))
+        for warning in change.config.warnings:
+            if warning not in before:
+                log.warning("%s", warning)
+        self._tell(())
 
     def _keep(self, error: ConfigError) -> None:
         for problem in error.problems:
@@ -158,6 +169,8 @@ class LocalControl:
     def _tell(self, problems: tuple[str, ...]) -> None:
         if self._board is not None:
             self._board.reloaded(problems)
+        if self._world.supervisor is not None:
+            self._world.supervisor.reloaded(problems)
 
     async def drain(self) -> None:
         self._stop()

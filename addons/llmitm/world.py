@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llmitm.admin.onlooker import Onlooker
     from llmitm.live import Session
     from llmitm.record.traces.tracing import Tracing
+    from llmitm.service.supervisor import Supervisor
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class World:
     """Where traces are sent; None: there are none."""
     onlooker: Onlooker | None = None
     """Who is told of exchanges as they begin and end; None: nobody looks on."""
+    supervisor: Supervisor | None = None
+    """The service manager that wants to be told; None: there is none."""
     sessions: set[Session] = field(default_factory=set)
     """WebSockets that are open."""
     uncounted_s: dict[str, float] = field(default_factory=dict)

@@ -49,6 +49,8 @@ HOLD_BYTES: Final = 1_048_576
 """Announced bodies up to this size are held by mitmproxy, so that its own hooks see them whole."""
 CLOSE_S: Final = 2.0
 """How long sessions may take to close once there is no more time for them."""
+SETTLE_S: Final = 10.0
+"""What a service manager grants beyond that, until all records are written."""
 VAULTS: Final = 2000
 """How many recent client legs can be replayed with the key that they came with."""
 FORBIDDEN: Final = {
@@ -164,6 +166,9 @@ class Door:
         if self._board is not None:
             host = f"[{server.host}]" if ":" in server.host else server.host
             self._board.listening(f"{scheme}://{host}:{bound[1]}")
+        if self.world.supervisor is not None:
+            self.world.supervisor.ready(f"{scheme}://{server.host}:{bound[1]}")
+            self._spawn(self.world.supervisor.beat(self.world.clock))
         if self.world.config.dashboard.enabled:
             from llmitm.admin import server as admin  # costs memory where it is not wanted
 
@@ -215,6 +220,8 @@ class Door:
         world = self.world
         world.is_draining = True
         limit_s = world.config.server.shutdown_timeout_s
+        if world.supervisor is not None:
+            world.supervisor.stopping(limit_s + CLOSE_S + SETTLE_S)
         proxyserver = ctx.master.addons.get("proxyserver")
         for instance in proxyserver.servers:
             for listener in getattr(instance, "_servers", ()):

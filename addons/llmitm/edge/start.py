@@ -33,6 +33,10 @@ def world_or_exit(
     made = world.build(config)
     made.is_fast = os.environ.get("LLMITM_FAST", "1") != "0"
     made.source = source
+    if "NOTIFY_SOCKET" in os.environ:
+        from llmitm.service.supervisor import Supervisor
+
+        made.supervisor = Supervisor.of(os.environ)
 
     def keep_log(config: Config) -> None:
         settings = config.log

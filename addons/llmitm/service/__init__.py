@@ -1,0 +1,1 @@
+"""Running for months under a service manager: systemd, launchd, Windows."""
