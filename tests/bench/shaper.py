@@ -22,7 +22,7 @@ import books
 import translating
 
 import bench
-from llmitm.config.schema import Payload
+from llmitm.config.payload import Payload
 from llmitm.exchange import Dialect
 from llmitm.shape.cloak.cloak import Cloak
 from llmitm.shape.cloak.streams import Stream

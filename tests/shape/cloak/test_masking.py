@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from llmitm.shape.cloak.marks import MARK, Vocabulary
 from llmitm.shape.cloak.masking import TooDeep, masked
-from llmitm.shape.cloak.spans import NotJson
 from llmitm.shape.cloak.words import Expression, Word, Words
+from llmitm.shape.spans import NotJson
 
 WORDS = Words(["Acme", "Müller"])
 

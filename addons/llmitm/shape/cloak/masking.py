@@ -18,12 +18,15 @@ import orjson
 from llmitm.shape.cloak.content import EXAMPLES, FREE, SCHEMAS, SPEAKERS, is_content
 from llmitm.shape.cloak.escapes import Places, escaped, read
 from llmitm.shape.cloak.marks import Vocabulary
-from llmitm.shape.cloak.spans import Edit, Member, NotJson, edited, elements, members, value_of
 from llmitm.shape.cloak.words import Words
+from llmitm.shape.spans import Edit, Member, NotJson, edited, elements, members, value_of
 
 _MOST_DEPTH: Final = 200
 _MOST_NESTED: Final = 4
 """Texts in texts that are looked into."""
+_TOLD_BY_OTHERS: Final = frozenset({"thinking", "name", "data"})
+"""Members of which others beside them tell whether they are content."""
+_BLANK: Final = re.compile(rb"\\.", re.DOTALL)
 _SIGNED: Final = re.compile(rb'"signature"')
 
 
@@ -38,7 +41,8 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
         NotJson: it is no JSON.
         TooDeep: it is nested too deep.
     """
-    suspects = words.suspects(body)
+    exact = words.exact(body)
+    suspects = words.suspects(body) if exact is None else exact
     if suspects == [] and not (vocabulary.has_sealed and b'"signature"' in body):
         return body
     if suspects is not None and vocabulary.has_sealed:
@@ -49,7 +53,7 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
             orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise NotJson(str(error)) from None
-    walk = _Walk(body, words, vocabulary, used, suspects)
+    walk = _Walk(body, words, vocabulary, used, suspects, exact)
     walk.value(start, end, "", is_free=False, is_schema=False, depth=0)
     return edited(body, walk.edits) if walk.edits else body
 
@@ -108,7 +112,7 @@ def _is_json(text: bytes) -> bool:
 class _Walk:
     """One JSON text that is gone through. `edits` are in its own positions."""
 
-    __slots__ = ("_body", "_ends", "_starts", "_used", "_vocabulary", "_words", "edits")
+    __slots__ = ("_body", "_ends", "_exact", "_starts", "_used", "_vocabulary", "_words", "edits")
 
     def __init__(
         self,
@@ -117,8 +121,11 @@ class _Walk:
         vocabulary: Vocabulary,
         used: dict[bytes, bytes],
         suspects: list[tuple[int, int]] | None,
+        exact: list[tuple[int, int]] | None = None,
     ) -> None:
+        """`exact`: see `Words.exact`."""
         self._body, self._words, self._vocabulary, self._used = body, words, vocabulary, used
+        self._exact = exact
         self._starts = None if suspects is None else [start for start, _ in suspects]
         # the furthest end of all that begin no later
         self._ends = list(accumulate((end for _, end in suspects or ()), max))
@@ -132,8 +139,6 @@ class _Walk:
 
     def value(self, start: int, end: int, name: str, *, is_free: bool, is_schema: bool, depth: int) -> None:
         """Goes through the value that stands there, which is that of a member `name`, or within it."""
-        if not self._is_suspect(start, end):
-            return
         if depth > _MOST_DEPTH:
             raise TooDeep("nested too deep")
         match self._body[start]:
@@ -148,25 +153,24 @@ class _Walk:
                 if name != "input":  # which is a list of items
                     is_free = is_free or name in (EXAMPLES if is_schema else FREE)
                 for first, last in elements(self._body, start, end):
-                    own = name if self._body[first] == 0x22 else ""
-                    self.value(first, last, own, is_free=is_free, is_schema=is_schema, depth=depth + 1)
+                    if self._is_suspect(first, last):
+                        own = name if self._body[first] == 0x22 else ""
+                        self.value(first, last, own, is_free=is_free, is_schema=is_schema, depth=depth + 1)
 
     def _object(self, start: int, end: int, *, is_free: bool, is_schema: bool, depth: int) -> None:
         found = members(self._body, start, end)
-        if is_free or is_schema:
-            for one in found:
-                self.value(
-                    one.start, one.end, one.name, is_free=is_free, is_schema=is_schema, depth=depth + 1
-                )
-            return
-        named = {one.name: one for one in found}
         for one in found:
-            name = one.name
-            if name == "thinking" and "signature" in named and self._as_signed(one, named["signature"]):
+            if not self._is_suspect(one.start, one.end):
                 continue
-            if name in ("name", "data") and self._is_content_here(name, named):
-                name = "text"
-            self.value(one.start, one.end, name, is_free=False, is_schema=False, depth=depth + 1)
+            name = one.name
+            if not is_free and not is_schema and name in _TOLD_BY_OTHERS:
+                named = {one.name: one for one in found}
+                if name == "thinking":
+                    if "signature" in named and self._as_signed(one, named["signature"]):
+                        continue
+                elif self._is_content_here(name, named):
+                    name = "text"
+            self.value(one.start, one.end, name, is_free=is_free, is_schema=is_schema, depth=depth + 1)
 
     def _is_content_here(self, name: str, named: Mapping[str, Member]) -> bool:
         """Names of those who speak, and documents that are plain text."""
@@ -187,6 +191,10 @@ class _Walk:
 
     def _string(self, start: int, end: int, *, is_json: bool) -> None:
         """Goes through a string, whose quotes stand around it."""
+        if self._exact is not None and self._body.find(b"\\\\", start, end) < 0:
+            if not is_json or not self._document_in_place(start, end):
+                self._put_exact(start, end)
+            return
         raw = self._body[start:end]
         if b"\\" not in raw:
             for first, last in self._words.spans(raw):
@@ -207,6 +215,28 @@ class _Walk:
     def _put(self, start: int, end: int, word: bytes) -> None:
         self.edits.append((start, end, _mark(word, self._vocabulary, self._used)))
 
+    def _put_exact(self, start: int, end: int) -> None:
+        for first, last in self._exact_within(start, end):
+            self._put(first, last, self._body[first:last])
+
+    def _exact_within(self, start: int, end: int) -> list[tuple[int, int]]:
+        exact = self._exact or []
+        return exact[bisect_left(exact, (start, 0)) : bisect_left(exact, (end, 0))]
+
+    def _document_in_place(self, start: int, end: int) -> bool:
+        """As `_document`, of a string whose text has no escapes: its positions are those of the body."""
+        raw = self._body[start:end]
+        if not _is_json(read(raw)):
+            return False
+        text = raw.replace(b'\\"', b' "')
+        if b"\\" in text:
+            text = _BLANK.sub(b"  ", text)
+        exact = [(first - start, last - start) for first, last in self._exact_within(start, end)]
+        walk = _Walk(text, self._words, self._vocabulary, self._used, exact, exact)
+        walk.value(*value_of(text), "", is_free=True, is_schema=False, depth=0)
+        self.edits += ((start + first, start + last, new) for first, last, new in walk.edits)
+        return True
+
     def _document(self, text: bytes, raw: bytes, start: int) -> bool:
         """Goes through a JSON text within a string; False where it is none."""
         try:
@@ -214,7 +244,8 @@ class _Walk:
             if text[first] not in b"{[":
                 return False
             orjson.loads(text[first:last])
-            walk = _Walk(text, self._words, self._vocabulary, self._used, self._words.suspects(text))
+            suspects = self._words.suspects(text)
+            walk = _Walk(text, self._words, self._vocabulary, self._used, suspects)
             walk.value(first, last, "", is_free=True, is_schema=False, depth=0)
         except (NotJson, orjson.JSONDecodeError):
             return False

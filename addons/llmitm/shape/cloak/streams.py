@@ -21,8 +21,8 @@ from llmitm.shape.cloak.deltas import READERS, Channel, Closed, Delta
 from llmitm.shape.cloak.escapes import escaped
 from llmitm.shape.cloak.marks import BEGINNING, MARK, PARTIAL
 from llmitm.shape.cloak.restoring import Restorer
-from llmitm.shape.cloak.spans import locate
 from llmitm.shape.cloak.thoughts import Thoughts
+from llmitm.shape.spans import locate
 
 _SEAM: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _SUSPECT: Final = re.compile(PARTIAL.encode() + rb'"')

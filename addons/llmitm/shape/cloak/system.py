@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from llmitm.exchange import Dialect
-from llmitm.shape.cloak.spans import Edit, Member, edited, elements, members, value_of
+from llmitm.shape.spans import Edit, Member, edited, elements, members, value_of
 
 _INSTRUCTING: Final = ("system", "developer")
 _SEAM: Final = "\n\n"

@@ -22,6 +22,7 @@ _ANCHOR: Final = re.compile(r"\\[AzBb]|(?<![\[\\])\^|\$|\\x|\\p|\\C")
 """Expressions that see where a string begins, or may: none is looked for in a body before it is read."""
 _BACKSLASH: Final = re.compile(rb"\\")
 _ESCAPED: Final = re.compile(rb"\\u")
+_ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +88,23 @@ def _compiled(pattern: str) -> Any:
 class Words:
     """The words of one cloak, compiled. They are without problems."""
 
-    __slots__ = ("_hint", "_pattern", "_with_marks", "is_anchored")
+    __slots__ = ("_is_plain", "_pattern", "_with_marks", "is_anchored")
 
     def __init__(self, words: Sequence[Word]) -> None:
         parts: list[str] = []
-        self._hint = _ESCAPED
+        self._is_plain = True
+        """Whether JSON spells all of them as they are, but for numbered escapes."""
         self.is_anchored = False
         for word in words:
             if isinstance(word, Expression):
                 parts.append(f"(?:{word.regex})")
-                self._hint = _BACKSLASH
+                self._is_plain = False
                 self.is_anchored = self.is_anchored or _ANCHOR.search(word.regex) is not None
                 continue
             spellings = {unicodedata.normalize(form, word.strip()) for form in ("NFC", "NFD")}
             parts += sorted(_quoted(one) for one in spellings)
             if _ESCAPABLE.search(word):
-                self._hint = _BACKSLASH
+                self._is_plain = False
         self._pattern = _compiled("|".join(parts))
         # what looks like a mark is a word itself, or the two could not be told apart in the answer
         self._with_marks = _compiled("|".join((f"(?-i:{PATTERN})", *parts)))
@@ -113,15 +115,26 @@ class Words:
         spans = (match.span() for match in pattern.finditer(text))
         return [(start, end) for start, end in spans if end > start]
 
+    def exact(self, body: bytes) -> list[tuple[int, int]] | None:
+        """Where in a JSON text words stand, in strings, or in what is no string; but for those in texts that
+        are escaped twice, which hold two backslashes. None: its strings must be read."""
+        if not self._is_plain or b"\\u" in body:
+            return None
+        found = self.spans(body)
+        if any(body.startswith(b"\\", start - 1) for start, _ in found):  # the letter may be an escape's
+            return self.spans(_ESCAPE.sub(b"\0\0", body))
+        return found
+
     def suspects(self, body: bytes) -> list[tuple[int, int]] | None:
         """Where in a JSON text words may stand, escapes that may hide one included, in order of their
         beginnings; None: anywhere."""
         if self.is_anchored:
             return None
         found = self.spans(body)
-        if self._hint is _ESCAPED and b"\\u" not in body:
+        hint = _ESCAPED if self._is_plain else _BACKSLASH
+        if self._is_plain and b"\\u" not in body:
             return found
-        found += (match.span() for match in self._hint.finditer(body))
+        found += (match.span() for match in hint.finditer(body))
         return sorted(found)
 
 

@@ -18,10 +18,14 @@ type Edit = tuple[int, int, bytes]
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_NAME: Final = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
-_BLANKS: Final = re.compile(rb"[ \t\n\r]*+")
-_AFTER: Final = re.compile(rb"[ \t\n\r]*+[,\]}]")
-_scanner: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
+_B: Final = rb"[ \t\n\r]*+"
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_MEMBER: Final = re.compile(_B + b",?+" + _B + b"(" + _STRING + b")" + _B + b":" + _B, re.DOTALL)
+"""A name, and what stands before it and its value."""
+_ELEMENT: Final = re.compile(_B + b",?+" + _B)
+_PLAIN: Final = re.compile(b"(?:" + _STRING + b"|[-+.0-9A-Za-z]++)", re.DOTALL)
+_NESTS: Final = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_BLANKS: Final = re.compile(_B)
 
 
 class NotJson(ValueError):
@@ -32,6 +36,8 @@ class Member(NamedTuple):
     """One member of an object."""
 
     name: str
+    token: bytes
+    """Its name as it is spelled."""
     name_start: int
     """Of its name's opening quote."""
     start: int
@@ -66,20 +72,15 @@ def members(text: bytes, start: int, end: int) -> list[Member]:
     found: list[Member] = []
     at = start + 1
     for name, raw in values.items():
-        match = _NAME.match(text, at)
+        match = _MEMBER.match(text, at)
         if match is None:
             return _members_slowly(text, start, end)
         value_start = match.end()
-        held = memoryview(raw)
-        value_end = value_start + held.nbytes
-        if text[value_start:value_end] != held:
+        if not text.startswith(raw, value_start):
             return _members_slowly(text, start, end)  # a name is there twice
-        found.append(Member(name, match.start(1), value_start, value_end))
-        after = _AFTER.match(text, value_end)
-        if after is None:
-            return _members_slowly(text, start, end)
-        at = after.end()
-    if found and at != end:
+        at = value_start + len(memoryview(raw))
+        found.append(Member(name, match[1], match.start(1), value_start, at))
+    if _blanks(text, at) != end - 1:
         return _members_slowly(text, start, end)
     return found
 
@@ -97,63 +98,78 @@ def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     at = start + 1
     for raw in values:
-        at = _blanks(text, at)
-        value_end = at + memoryview(raw).nbytes
-        found.append((at, value_end))
-        after = _AFTER.match(text, value_end)
-        if after is None:
-            raise NotJson("a list without its end")
-        at = after.end()
+        match = _ELEMENT.match(text, at)
+        first = match.end() if match else at
+        at = first + len(memoryview(raw))
+        found.append((first, at))
     return found
 
 
 def _members_slowly(text: bytes, start: int, end: int) -> list[Member]:
-    """As `members`, for what the quick way cannot read: doubled names, halves of surrogate pairs."""
-    signs = text.decode("latin-1")  # one sign a byte
+    """As `members`, for what the quick way cannot read: doubled names, halves of surrogate pairs, depth."""
     found: list[Member] = []
-    try:
-        if signs[start] != "{":
-            raise NotJson("no object stands there")
-        at = _blanks(text, start + 1)
-        while signs[at] != "}":
-            name, name_end = _scanner.raw_decode(signs, at)
-            value_start = _blanks(text, _blanks(text, name_end) + 1)
-            _, value_end = _scanner.raw_decode(signs, value_start)
-            found.append(
-                Member(
-                    name.encode("latin-1", "replace").decode("utf-8", "replace"), at, value_start, value_end
-                )
-            )
-            at = _next(text, value_end)
-        if at != end - 1:
-            raise NotJson("more than an object stands there")
-    except (ValueError, IndexError, AttributeError, RecursionError) as error:
-        raise NotJson(f"no object stands there: {error}") from None
+    at = _first(text, start, end, b"{}")
+    while at is not None:
+        match = _MEMBER.match(text, at)
+        if match is None or match.start(1) != at:
+            raise NotJson("a name is due in an object")
+        value_end = _end_of(text, match.end())
+        found.append(Member(_name_of(match[1]), match[1], at, match.end(), value_end))
+        at = _next(text, value_end, end, b"}")
     return found
 
 
 def _elements_slowly(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
-    signs = text.decode("latin-1")
     found: list[tuple[int, int]] = []
-    try:
-        if signs[start] != "[":
-            raise NotJson("no list stands there")
-        at = _blanks(text, start + 1)
-        while signs[at] != "]":
-            _, value_end = _scanner.raw_decode(signs, at)
-            found.append((at, value_end))
-            at = _next(text, value_end)
-        if at != end - 1:
-            raise NotJson("more than a list stands there")
-    except (ValueError, IndexError, RecursionError) as error:
-        raise NotJson(f"no list stands there: {error}") from None
+    at = _first(text, start, end, b"[]")
+    while at is not None:
+        found.append((at, _end_of(text, at)))
+        at = _next(text, found[-1][1], end, b"]")
     return found
 
 
-def _next(text: bytes, at: int) -> int:
-    """Where the next element begins, or the end of what holds it stands."""
+def _first(text: bytes, start: int, end: int, signs: bytes) -> int | None:
+    """Where the first thing between two brackets begins; None where there is nothing."""
+    if text[start : start + 1] != signs[:1]:
+        raise NotJson("no object or list stands there")
+    at = _blanks(text, start + 1)
+    return _next(text, at, end, signs[1:]) if text[at : at + 1] == signs[1:] else at
+
+
+def _next(text: bytes, at: int, end: int, close: bytes) -> int | None:
+    """Where the next thing begins, behind a value that ends there; None where the bracket closes."""
     at = _blanks(text, at)
-    return _blanks(text, at + 1) if text[at : at + 1] == b"," else at
+    match text[at : at + 1]:
+        case b",":
+            return _blanks(text, at + 1)
+        case sign if sign == close and at == end - 1:
+            return None
+        case _:
+            raise NotJson("a comma or the end is due")
+
+
+def _end_of(text: bytes, start: int) -> int:
+    """The end of the value that begins there."""
+    if (plain := _PLAIN.match(text, start)) is not None:
+        return plain.end()
+    depth = 0
+    for match in _NESTS.finditer(text, start):
+        sign = match[0]
+        if depth == 0 and (match.start() != start or sign not in (b"{", b"[")):
+            break
+        depth += (sign in (b"{", b"[")) - (sign in (b"}", b"]"))
+        if depth == 0:
+            return match.end()
+    raise NotJson("a value is due")
+
+
+def _name_of(token: bytes) -> str:
+    if b"\\" not in token:
+        return token[1:-1].decode("utf-8", "surrogateescape")
+    try:
+        return str(json.loads(token))
+    except ValueError as error:
+        raise NotJson(str(error)) from None
 
 
 def _blanks(text: bytes, at: int) -> int:
