@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
+from llmitm.demo.answers import SEAL
 from llmitm.demo.provider import Provider
 from llmitm.demo.received import Received
 from support.gateway import Gateway
@@ -30,6 +32,8 @@ TEXT: Final = "written by an agent"
 DONE: Final = "The agent is done."
 KEY: Final = "sk-proxy-of-the-agent"
 TIMEOUT_S: Final = 180.0
+
+_SEALED: Final = ("signature", "encrypted_content", "thoughtSignature")
 
 type Json = dict[str, Any]
 
@@ -93,7 +97,8 @@ class Agent:
 
 
 def _calls(write: Json, read: Json) -> list[Any]:
-    return [write, read, {"say": DONE}]
+    """Two of the calls are made at once."""
+    return [write, [read, read], {"say": DONE}]
 
 
 def _claude(turn: Turn) -> list[Any]:
@@ -333,6 +338,34 @@ def _judge(outcome: Outcome, told: Turn, prompt: str) -> None:
         outcome.wrong.append(f"the file holds {written!r}")
     if DONE not in outcome.printed.replace(prompt, ""):
         outcome.wrong.append("its last words are not printed")
+    foreign = sum(1 for one in outcome.sent for seal in _seals(_json(one.body)) if not _is_ours(seal))
+    if foreign:
+        outcome.wrong.append(f"{foreign} seals that the provider did not make")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")
+
+
+def _seals(value: Any) -> Iterable[str]:
+    """Signatures and encrypted reasoning, wherever they stand."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _seals(one)
+    elif isinstance(value, dict):
+        yield from (value[name] for name in _SEALED if isinstance(value.get(name), str))
+        for one in value.values():
+            yield from _seals(one)
+
+
+def _is_ours(seal: str) -> bool:
+    try:
+        return base64.b64decode(seal).decode().startswith(SEAL)
+    except ValueError:
+        return False
 
 
 def installed(agent: Agent, folders: Sequence[Path]) -> str | None:
@@ -381,12 +414,7 @@ def _keep(outcome: Outcome, folder: Path) -> None:
     (folder / "log.json").write_bytes(orjson.dumps(outcome.lines, option=orjson.OPT_INDENT_2))
     for number, one in enumerate(outcome.sent):
         head = {key.decode("latin-1"): value.decode("latin-1") for key, value in one.headers}
-        body: Any = one.body.decode("utf-8", "replace")
-        try:
-            body = orjson.loads(one.body)
-        except orjson.JSONDecodeError:
-            pass
-        told = {"request": f"{one.method} {one.target}", "headers": head, "body": body}
+        told = {"request": f"{one.method} {one.target}", "headers": head, "body": _json(one.body)}
         (folder / f"{number:02}.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
 
 

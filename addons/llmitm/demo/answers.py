@@ -6,10 +6,11 @@ counts as tokens.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -170,6 +171,14 @@ def _example(schema: object, said: str) -> object:
             return None
         case _:
             return said
+
+
+SEAL: Final = "sealed by the demo provider, "
+
+
+def seal(ask: Ask) -> str:
+    """What stands for a signature, or for encrypted reasoning: only who made it can tell it is one."""
+    return base64.b64encode(f"{SEAL}{ask.seed}".encode()).decode()
 
 
 def split_words(text: str) -> list[str]:

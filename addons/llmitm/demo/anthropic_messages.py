@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
-from llmitm.demo.answers import Answer, Call, Fields, Reply, answer_to, split_words, sse, stream, whole
+from llmitm.demo.answers import Answer, Call, Fields, Reply, answer_to, seal, split_words, sse, stream, whole
 from llmitm.demo.ask import Ask, bad
 
 MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5")
@@ -94,7 +93,7 @@ def _usage(ask: Ask, output_words: int) -> dict[str, Any]:
 def _message(ask: Ask, answer: Answer, *, done: bool) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if done and answer.thought:
-        content.append({"type": "thinking", "thinking": answer.thought, "signature": _signature(ask)})
+        content.append({"type": "thinking", "thinking": answer.thought, "signature": seal(ask)})
     if done and answer.calls:
         content += [_block(ask, call, done=True) for call in answer.calls]
     elif done:
@@ -113,10 +112,6 @@ def _message(ask: Ask, answer: Answer, *, done: bool) -> dict[str, Any]:
     }
 
 
-def _signature(ask: Ask) -> str:
-    return base64.b64encode(f"signed by the demo provider, {ask.seed}".encode()).decode()
-
-
 def _stop_reason(answer: Answer) -> str:
     return "tool_use" if answer.calls else "end_turn"
 
@@ -132,7 +127,7 @@ def _plain_events(ask: Ask, answer: Answer) -> Iterator[dict[str, Any]]:
     if answer.thought:
         thought = {"type": "thinking", "thinking": "", "signature": ""}
         deltas = [{"type": "thinking_delta", "thinking": piece} for piece in split_words(answer.thought)]
-        deltas.append({"type": "signature_delta", "signature": _signature(ask)})
+        deltas.append({"type": "signature_delta", "signature": seal(ask)})
         yield from _block_events(0, thought, deltas)
         first = 1
     if answer.calls:

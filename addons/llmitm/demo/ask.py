@@ -51,6 +51,8 @@ class Ask:
     choices: int = 1
     thinks: bool = False
     """Reasoning was asked for, and is to be shown."""
+    wants_seal: bool = False
+    """Reasoning is to be handed out sealed too, for a client that keeps the conversation itself."""
     step: Step | None = None
     """What a script in the prompt wants next; None where there is none."""
 
@@ -119,6 +121,7 @@ def read_ask(
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=_choices(dialect, data),
         thinks=_thinks(dialect, data),
+        wants_seal="reasoning.encrypted_content" in (data.get("include") or ()),
         step=step,
     )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from llmitm.demo.answers import Answer, Call, Reply, answer_to, split_words, stream, whole
+from llmitm.demo.answers import Answer, Call, Reply, answer_to, seal, split_words, stream, whole
 from llmitm.demo.ask import Ask, bad
 from llmitm.demo.openai_chat import EMBEDDED_SIZE, vector_of
 
@@ -89,7 +88,7 @@ def _call_part(ask: Ask, call: Call) -> dict[str, Any]:
     part: dict[str, Any] = {"functionCall": called}
     if call.number == 0:
         # only the first of several parallel calls is signed
-        part["thoughtSignature"] = base64.b64encode(f"demo {ask.seed}".encode()).decode()
+        part["thoughtSignature"] = seal(ask)
     return part
 
 

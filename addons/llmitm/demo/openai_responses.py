@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from llmitm.demo.answers import CREATED_S, Answer, Call, Reply, answer_to, split_words, sse, stream, whole
+from llmitm.demo.answers import (
+    CREATED_S,
+    Answer,
+    Call,
+    Reply,
+    answer_to,
+    seal,
+    split_words,
+    sse,
+    stream,
+    whole,
+)
 from llmitm.demo.ask import Ask, bad
 from llmitm.demo.openai_chat import error, headers
 
@@ -60,7 +71,8 @@ def _message_item(ask: Ask) -> dict[str, Any]:
 
 def _thought_item(ask: Ask, thought: str) -> dict[str, Any]:
     summary = [{"type": "summary_text", "text": thought}] if thought else []
-    return {"id": f"rs_{ask.seed}", "type": "reasoning", "summary": summary}
+    sealed = {"encrypted_content": seal(ask)} if ask.wants_seal else {}
+    return {"id": f"rs_{ask.seed}", "type": "reasoning", "summary": summary, **sealed}
 
 
 def _part(text: str) -> dict[str, Any]:
