@@ -18,6 +18,7 @@ from llmitm.exchange import (
     UpstreamRequest,
     Watch,
 )
+from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.route import plan
 from llmitm.route.verdict import Ending, of_failure, of_kind
@@ -127,6 +128,8 @@ def _ending_of(problem: BaseException, noted: Noted) -> str | None:
     match problem:
         case UpstreamFailed():
             return "truncated" if noted.status is not None else of_failure(problem.failure)
+        case Missed():
+            return problem.ending
         case Killed():
             return Ending.KILLED
         case ClientGone():

@@ -14,9 +14,11 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from llmitm import (
+    answered,
     calls_beside,
     glanced,
     hooked,
@@ -35,7 +37,7 @@ from llmitm.errors import ClientGone, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Killed, ResponseHead, Watch
 from llmitm.limited import under_limits
 from llmitm.missed import Missed
-from llmitm.record.entry import Entry, Outcome, entry, watched
+from llmitm.record.entry import Outcome, entry, watched
 from llmitm.route import calls, plan, providers
 from llmitm.told import Told
 from llmitm.translate import peek
@@ -77,7 +79,7 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                     world.onlooker.begun(kept)
                 if world.tracing is not None:
                     world.tracing.begin(kept, request.headers)
-                steps = _trip(request, world, watch, kept)
+                steps = _trip(request, world, watch, told)
             async with aclosing(steps):  # attempts are over before they are written down
                 async for step in steps:
                     yield told.step(step)
@@ -97,8 +99,8 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
             world.in_flight -= 1
 
 
-async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry) -> Steps:
-    config = world.config
+async def _trip(request: ClientRequest, world: World, watch: Watch, told: Told) -> Steps:
+    config, kept = world.config, told.kept
     match = endpoints.find(request.target, config)
     kept.endpoint = match.name
     if world.tracing is not None:
@@ -127,14 +129,15 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
         drop_headers=admission.drop_headers,
         deadline_s=kept.started_s + config.timeouts.exchange_s,
     )
-    hooks = None if is_upgrade else config.hooks.loaded
-    if hooks is not None and hooks.on_request:
-        limit_bytes = config.server.body_limit_bytes
-        made = await hooked.asked(hooks.on_request, request, asked, kept.auth_key, limit_bytes, world.clock)
+    hooks = hooked.Hooked.of(request, asked, match.endpoint, kept.auth_key, config, world)
+    if hooks is not None:
+        if hooks.call is not None and hooks.modules.on_reply:
+            told.change = partial(answered.failed, hooks)
+        made = await hooks.request(request)
         if isinstance(made, ResponseHead):
             yield made
             return
-        request = made
+        request, asked, watch = made, hooks.asked, hooks.watching(watch)
     trip = routed.Trip(
         request=request,
         asked=asked,
@@ -153,8 +156,8 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, kept: Entry)
             steps = _through_cloudflare(trip)
         case _:
             steps = _forwarded(trip)
-    if hooks is not None and hooks.on_reply and calls.find(asked.rest) is not None:
-        steps = hooked.replied(hooks.on_reply, steps, config.server.body_limit_bytes, world.clock)
+    if hooks is not None and hooks.answers:
+        steps = answered.answered(hooks, steps)
     async with aclosing(steps):
         async for step in steps:
             yield step

@@ -168,7 +168,9 @@ def needs_whole(config: Config, rest: bytes) -> bool:
     if calls.find(rest) is None:
         return False
     every = (one for found in config.providers.values() for one in (found, *found.credentials))
-    return config.payload.rules is not None or any(map(may_cloak, every))
+    modules = config.hooks.loaded
+    is_shown = modules is not None and bool(modules.on_attempt)
+    return is_shown or config.payload.rules is not None or any(map(may_cloak, every))
 
 
 def with_body(sending: UpstreamRequest, body: bytes) -> UpstreamRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from llmitm.accept import endpoints
@@ -30,6 +30,8 @@ class Told:
     """Anything but blanks."""
     tail: bytes = b"\n\n"
     """The last bytes of the body: an error event must not join a line that broke off."""
+    change: Callable[[ResponseHead, Exception], Awaitable[ResponseHead]] | None = None
+    """Who may change an error before the client is told; None: nobody. Raises nothing."""
 
     def step(self, step: ResponseHead | bytes) -> ResponseHead | bytes:
         kept = self.kept
@@ -62,7 +64,7 @@ class Told:
         kept.code = kept.code or code
         kept.error = kept.error or str(error) or message
         if isinstance(error, Missed) and self.head is None:
-            yield self.step(error.told)
+            yield self.step(await self._changed(error.told, error))
             return
         param = error.param if isinstance(error, Refused) else None
         if isinstance(error, Killed):
@@ -71,9 +73,8 @@ class Told:
             kept.is_cut = self.head is not None
         dialect = endpoints.dialect_of(self.request.path, self.request.headers)
         if self.head is None:
-            yield self.step(
-                refusal(dialect, status, code, message, self.request.id, headers, param),
-            )
+            head = refusal(dialect, status, code, message, self.request.id, headers, param)
+            yield self.step(await self._changed(head, error))
             return
         kind = self.head.header(b"content-type") or b""
         has_blanks = self.kept.response_bytes > 0 and not self.has_said
@@ -87,6 +88,13 @@ class Told:
             if isinstance(error, Missed):  # only heartbeats came before it: nothing is cut
                 return
         raise UpstreamFailed(Failure.TRUNCATED, message) from error
+
+    async def _changed(self, head: ResponseHead, error: Exception) -> ResponseHead:
+        if self.change is None:
+            return head
+        if self._is_injecting():
+            head = _without_secrets(head, self.world.redact)
+        return await self.change(head, error)
 
     def _is_injecting(self) -> bool:
         """Whether the upstream was sent secrets that the client must not learn, or may have been."""

@@ -30,7 +30,7 @@ type Make[T] = Callable[[Found[T], int], Steps]
 
 _HURTS = frozenset({Ending.OVERLOADED, Ending.SERVER, Ending.NETWORK, Ending.TIMEOUT})
 """What counts against a provider once no credential of it is left."""
-_SAYS_NOTHING = frozenset({Ending.LATE, Ending.KILLED})
+_SAYS_NOTHING = frozenset({Ending.LATE, Ending.KILLED, Ending.SKIPPED})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +48,8 @@ class Tries[T]:
     hedge_s: float | None = None
     """A second attempt is made beside one that is silent for so long."""
     _number: int = 0
+    _skipped: int = 0
+    """How many of them asked nobody."""
     _missed: Missed | None = None
     _unsayable: Refused | None = None
     _last_upstream: str | None = None
@@ -75,7 +77,8 @@ class Tries[T]:
             try:
                 return await self._first(one)
             except Missed as missed:
-                self._missed = missed
+                if missed.ending is not Ending.SKIPPED or self._missed is None:
+                    self._missed = missed
                 if not await self._goes_on(missed):
                     break
         if self._missed is not None:
@@ -103,6 +106,9 @@ class Tries[T]:
     async def _goes_on(self, missed: Missed) -> bool:
         """Whether another may be tried now; where it had better wait, it has waited."""
         verdict = VERDICTS[missed.ending]
+        if missed.ending is Ending.SKIPPED:  # it cost nothing
+            self._skipped += 1
+            return self._has_room()
         if verdict.next is Next.DELIVER or not self._has_room():
             return False
         if verdict.next is Next.LARGER_MODEL:
@@ -120,7 +126,8 @@ class Tries[T]:
 
     def _has_room(self) -> bool:
         most = self.retry.max_attempts
-        return (most is None or self._number < most) and self.clock.tick_s() < self.deadline_s
+        asked = self._number - self._skipped
+        return (most is None or asked < most) and self.clock.tick_s() < self.deadline_s
 
     def _may_spend(self) -> bool:
         self._is_spent = not self.health.budget.take()

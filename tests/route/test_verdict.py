@@ -89,6 +89,7 @@ ROWS: list[tuple[str, str, str, float | None, bool, bool, bool, str]] = [
     ("timeout", "credential", "credential", 2, True, False, False, "alone"),
     ("late", "deliver", "nothing", 0, False, False, False, "never"),
     ("killed", "deliver", "nothing", 0, False, False, False, "never"),
+    ("skipped", "credential", "nothing", 0, False, False, False, "never"),
 ]
 
 

@@ -23,7 +23,7 @@ BROKEN = {
     "generator": ("def on_request(request):\n    yield request\n", "is no plain or async function"),
     "fail": ("FAIL = 'ajar'\ndef on_request(request): ...\n", "FAIL is"),
     "limit": ("TIME_LIMIT_S = 0\ndef on_request(request): ...\n", "TIME_LIMIT_S is"),
-    "later": ("def on_delta(delta): ...\n", "on_delta is not called yet"),
+    "async generator": ("async def on_delta(delta):\n    yield delta\n", "is no plain or async function"),
 }
 
 
@@ -70,6 +70,17 @@ FAILING = {
         True,
         "took longer than 5 s",
     ),
+    "exits later": (
+        "import asyncio\nasync def on_request(value):\n    await asyncio.sleep(0)\n    raise SystemExit\n",
+        False,
+        "tried to end the process",
+    ),
+    "exits": ("def on_request(value):\n    raise SystemExit\n", False, "tried to end the process"),
+    "skips": (
+        "from llmitm.hooks import Skip\ndef on_request(value):\n    raise Skip('of the client')\n",
+        False,
+        "raised Skip in line 3",
+    ),
     "cancels": (
         "import asyncio\nasync def on_request(value):\n    raise asyncio.CancelledError\n",
         False,
@@ -92,6 +103,8 @@ def test_a_function_that_fails_refuses_or_is_as_if_it_were_not_there(
             with pytest.raises(Refused) as caught:
                 called(hook, Hand(rings=rings))
             assert (caught.value.status, caught.value.code) == (500, "hook_failed")
+            assert "on_request in rules.py" in str(caught.value)
+            assert str(tmp_path) not in str(caught.value)
     assert len(caplog.records) == 1  # once a minute
     assert told in caplog.text
     assert "of the client" not in caplog.text

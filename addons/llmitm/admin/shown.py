@@ -195,6 +195,7 @@ REASONS: Final[Mapping[str, str]] = {
     Ending.TIMEOUT: "The provider took too long.",
     Ending.LATE: "The exchange had taken as long as it may.",
     Ending.KILLED: "An operator stopped it.",
+    Ending.SKIPPED: "A rule of the operator's passed it over: nothing was sent.",
 }
 
 

@@ -114,7 +114,7 @@ class Source:
             raw = tomli.loads(text.decode("utf-8").removeprefix("\ufeff"))
         except ValueError:
             return frozenset({self.path})
-        named = (self._given.parent / one.expanduser() for one in _named(raw))
+        named = (self._given.parent / one.expanduser() for one in (*_named(raw), *_modules(raw)))
         return frozenset({self.path, *(Path(os.path.abspath(one)) for one in named)})
 
 
@@ -241,6 +241,15 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _modules(raw: Mapping[str, Any]) -> Iterator[Path]:
+    """Files of functions that it names."""
+    hooks = raw.get("hooks")
+    modules = hooks.get("modules") if isinstance(hooks, dict) else None
+    for one in modules if isinstance(modules, list) else ():
+        if isinstance(one, str) and "\0" not in one:
+            yield Path(one)
 
 
 def _named(value: Any, key: str = "") -> Iterator[Path]:

@@ -38,6 +38,8 @@ class Ending(StrEnum):
     """The whole exchange has taken as long as it may."""
     KILLED = "killed"
     """An operator stopped it."""
+    SKIPPED = "skipped"
+    """A rule of the operator's passed it over: nothing was sent."""
 
 
 class Next(StrEnum):
@@ -98,6 +100,7 @@ VERDICTS: Final[Mapping[Ending, Verdict]] = {
     Ending.TIMEOUT: Verdict(next=Next.CREDENTIAL, rests="credential", rest_s=2, doubles=True),
     Ending.LATE: Verdict(next=Next.DELIVER, again="never"),
     Ending.KILLED: Verdict(next=Next.DELIVER, again="never"),
+    Ending.SKIPPED: Verdict(next=Next.CREDENTIAL, again="never"),
 }
 
 

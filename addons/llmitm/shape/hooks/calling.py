@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from llmitm.clock import Clock
 from llmitm.errors import Refused
-from llmitm.hooks import Refuse
+from llmitm.hooks import Refuse, Skip
 from llmitm.shape.hooks.modules import Hook, line_of
 
 log = logging.getLogger("llmitm")
@@ -20,7 +20,15 @@ _said_s: dict[tuple[str, str, str], float] = {}
 """When what was last said of a function, by file, name and kind."""
 
 
+class RefusedByHook(Refused):
+    """A function of the operator's wants it so, or failed."""
+
+
 class _TooLate(Exception):
+    pass
+
+
+class _Exits(Exception):
     pass
 
 
@@ -28,21 +36,26 @@ async def call(hook: Hook, value: object, takes: tuple[type, ...], clock: Clock)
     """What the hook makes of `value`: one of `takes`, or None.
 
     Raises:
-        Refused: as the hook wants it; or 500, it failed and is fail-closed.
+        RefusedByHook: as the hook wants it; or 500, it failed and is fail-closed.
+        Skip: the hook raised it, which is `on_attempt`.
     """
     try:
         made = await _made(hook, value, clock)
     except Refuse as error:
         status = error.status if isinstance(error.status, int) and 400 <= error.status <= 599 else 403
-        raise Refused(status, str(error.code), str(error.message)) from None
+        raise RefusedByHook(status, str(error.code), str(error.message)) from None
     except _TooLate:
-        return _failed(hook, f"took longer than {hook.time_limit_s:g} s", clock)
+        return failed(hook, f"took longer than {hook.time_limit_s:g} s", clock)
+    except (_Exits, SystemExit):
+        return failed(hook, "tried to end the process", clock)
     except Exception as error:  # its text may hold what clients said
+        if isinstance(error, Skip) and hook.name == "on_attempt":
+            raise
         what = f"raised {type(error).__name__} in line {line_of(error, hook.file)}"
-        return _failed(hook, what, clock)
+        return failed(hook, what, clock)
     if made is None or isinstance(made, takes):
         return made
-    return _failed(hook, f"gave back a value of type {type(made).__name__}", clock)
+    return failed(hook, f"gave back a value of type {type(made).__name__}", clock)
 
 
 async def _made(hook: Hook, value: object, clock: Clock) -> object:
@@ -58,24 +71,46 @@ async def _made(hook: Hook, value: object, clock: Clock) -> object:
 
 
 async def _in_time(coroutine: Coroutine[Any, Any, object], limit_s: float, clock: Clock) -> object:
-    task = asyncio.ensure_future(coroutine)
-    alarm = asyncio.ensure_future(clock.sleep(limit_s))
+    # begun in place: where it waits for nothing it is over at once, and nobody need watch the time
+    task = asyncio.Task(_kept_in(coroutine), eager_start=True, loop=asyncio.get_running_loop())
+    if not task.done():
+        alarm = asyncio.ensure_future(clock.sleep(limit_s))
+        try:
+            await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _TooLate
+        finally:
+            alarm.cancel()
+            if not task.done():
+                task.add_done_callback(_forgotten)
+                task.cancel()
+    if task.cancelled():
+        raise RuntimeError("it cancelled itself")
+    return task.result()
+
+
+async def _kept_in(coroutine: Coroutine[Any, Any, object]) -> object:
     try:
-        await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise _TooLate
-        if task.cancelled():
-            raise RuntimeError("it cancelled itself")
-        return task.result()
-    finally:
-        task.cancel()
-        alarm.cancel()
+        return await coroutine
+    except SystemExit:  # of a task it would end the loop
+        raise _Exits from None
 
 
-def _failed(hook: Hook, what: str, clock: Clock) -> None:
+def _forgotten(task: asyncio.Task[object]) -> None:
+    """Nobody asks any more what a function raised that was too late; asyncio is not to tell of it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def failed(hook: Hook, what: str, clock: Clock) -> None:
+    """Says what is wrong with a function, at most once a minute, and goes on without it.
+
+    Raises:
+        RefusedByHook: it is fail-closed.
+    """
     _say(hook, "failed", what, clock)
     if hook.is_closed:
-        raise Refused(500, "hook_failed", "A rule of this gateway's operator failed.")
+        raise RefusedByHook(500, "hook_failed", f"A rule of this gateway's operator failed: {hook.shown}.")
 
 
 def _say(hook: Hook, kind: str, what: str, clock: Clock) -> None:

@@ -16,9 +16,13 @@ from typing import Any, Final, Literal
 
 type Fail = Literal["closed", "open"]
 
-FAILS: Final[dict[str, Fail]] = {"on_request": "closed", "on_reply": "open"}
+FAILS: Final[dict[str, Fail]] = {
+    "on_request": "closed",
+    "on_attempt": "closed",
+    "on_delta": "open",
+    "on_reply": "open",
+}
 """Functions by name, each with what becomes of an exchange where it fails and nothing is said."""
-LATER: Final = ("on_attempt", "on_delta")
 _TIME_LIMIT_S: Final = 5.0
 
 
@@ -36,12 +40,19 @@ class Hook:
     """Whether an exchange is refused where it fails."""
     time_limit_s: float
 
+    @property
+    def shown(self) -> str:
+        """As clients are told of it."""
+        return f"{self.name} in {Path(self.file).name}"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Modules:
     digests: tuple[bytes, ...]
     """Of the files, in their order."""
     on_request: tuple[Hook, ...] = field(compare=False)
+    on_attempt: tuple[Hook, ...] = field(compare=False)
+    on_delta: tuple[Hook, ...] = field(compare=False)
     on_reply: tuple[Hook, ...] = field(compare=False)
 
 
@@ -69,11 +80,8 @@ def load(path: Path) -> tuple[bytes, list[Hook]]:
 def joined(loaded: Sequence[tuple[bytes, list[Hook]]]) -> Modules:
     """Hooks of all files, in the order of the files."""
     every = [hook for _, hooks in loaded for hook in hooks]
-    return Modules(
-        tuple(digest for digest, _ in loaded),
-        tuple(hook for hook in every if hook.name == "on_request"),
-        tuple(hook for hook in every if hook.name == "on_reply"),
-    )
+    named = {name: tuple(hook for hook in every if hook.name == name) for name in FAILS}
+    return Modules(digests=tuple(digest for digest, _ in loaded), **named)
 
 
 def line_of(error: BaseException, file: str) -> int:
@@ -98,16 +106,14 @@ def _hooks(found: ModuleType, path: Path) -> list[Hook]:
     limit_s = getattr(found, "TIME_LIMIT_S", _TIME_LIMIT_S)
     if isinstance(limit_s, bool) or not isinstance(limit_s, int | float) or not 0 < limit_s <= 600:
         raise Broken(f"{path}: TIME_LIMIT_S is a number of seconds above 0, of 600 at most")
-    for name in LATER:
-        if hasattr(found, name):
-            raise Broken(f"{path}: {name} is not called yet")
     hooks = []
     for name, default in FAILS.items():
         function = getattr(found, name, None)
         if function is None:
             continue
         line = function.__code__.co_firstlineno if inspect.isfunction(function) else 0
-        if not inspect.isfunction(function) or inspect.isgeneratorfunction(function):
+        is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        if not inspect.isfunction(function) or is_generator:
             raise Broken(f"{path}, line {line}: {name} is no plain or async function")
         try:
             inspect.signature(function).bind(None)
