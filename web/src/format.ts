@@ -8,6 +8,11 @@ export function count(value: Maybe<number>): string {
   return value == null ? NONE : Math.round(value).toLocaleString("en-US");
 }
 
+/** `1 attempt`, `2 attempts`. */
+export function many(value: number, name: string): string {
+  return `${count(value)} ${name}${value === 1 ? "" : "s"}`;
+}
+
 /** 1,234 as 1.2k: where there is little room. */
 export function short(value: Maybe<number>): string {
   if (value == null) return NONE;

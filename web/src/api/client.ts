@@ -55,15 +55,32 @@ export function remove<T>(path: string, options: Options = {}): Promise<T> {
   return call<T>("DELETE", path, options);
 }
 
-/** `path` is below `/api/dashboard/`; its variable parts are the caller's to encode (`part`). */
+/** What makes a session or ends one: a refusal of these is an answer. */
+const DOORS: ReadonlySet<string> = new Set(["auth/login", "auth/refresh", "auth/first"]);
+
+/** `path` is below `/api/dashboard/`, or whole; its variable parts are the caller's to encode (`part`). */
 export async function call<T>(method: Method, path: string, options: Options = {}): Promise<T> {
-  let response = await send(method, path, options);
-  if (response.status === 401 && !path.startsWith("auth/") && (await renew())) {
-    response = await send(method, path, options);
-  }
+  const response = await send(method, path, options);
   if (response.ok) return (await read(response)) as T;
-  if (response.status === 401 && path !== "auth/login") signedOut();
   throw await asError(response);
+}
+
+/** The answer, whatever it says. Where the session is over it is renewed once, and the question asked again. */
+export async function send(method: Method, path: string, options: Options = {}): Promise<Response> {
+  const response = await sendOnce(method, path, options);
+  if (!isOver(response) || DOORS.has(path)) return response;
+  if (!(await renew())) {
+    signedOut();
+    return response;
+  }
+  const again = await sendOnce(method, path, options);
+  if (isOver(again)) signedOut();
+  return again;
+}
+
+/** A 401 of our own, not one that a provider gave. */
+function isOver(response: Response): boolean {
+  return response.status === 401 && response.headers.has("WWW-Authenticate");
 }
 
 /** A name as one part of a path. */
@@ -71,12 +88,12 @@ export function part(name: string): string {
   return encodeURIComponent(name);
 }
 
-export function send(method: Method, path: string, options: Options = {}): Promise<Response> {
+function sendOnce(method: Method, path: string, options: Options): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
   headers["X-Requested-With"] = "llmitm";
   const body = options.body === undefined ? undefined : JSON.stringify(options.body);
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  return fetch(BASE + path + asQuery(options.query), {
+  return fetch((path.startsWith("/") ? path : BASE + path) + asQuery(options.query), {
     method,
     headers,
     body,
@@ -99,13 +116,26 @@ export function asQuery(query: Query = {}): string {
 
 let renewing: Promise<boolean> | null = null;
 
-/** One renewal at a time, however many requests were refused. */
+/** One renewal at a time, however many requests were refused, and in however many tabs. */
 function renew(): Promise<boolean> {
-  renewing ??= send("POST", "auth/refresh", { body: {} })
-    .then((response) => response.ok)
-    .catch(() => false)
-    .finally(() => (renewing = null));
+  renewing ??= alone(renewOnce).finally(() => (renewing = null));
   return renewing;
+}
+
+const RENEWED = "llmitm-renewed";
+/** Another tab's renewal counts here for so long: the token that it used is spent. */
+const COUNTS_MS = 10_000;
+
+async function renewOnce(): Promise<boolean> {
+  if (Date.now() - Number(localStorage.getItem(RENEWED)) < COUNTS_MS) return true;
+  const response = await sendOnce("POST", "auth/refresh", { body: {} });
+  if (response.ok) localStorage.setItem(RENEWED, String(Date.now()));
+  return response.ok;
+}
+
+/** In one tab at a time, where the browser can do that: it cannot on plain HTTP from elsewhere. */
+async function alone(work: () => Promise<boolean>): Promise<boolean> {
+  return "locks" in navigator ? await navigator.locks.request(RENEWED, work) : work();
 }
 
 async function read(response: Response): Promise<unknown> {

@@ -2,6 +2,8 @@
 
 import { useEffect, useRef, useSyncExternalStore } from "react";
 
+import { call } from "./client";
+
 export type Channel = "metrics" | "exchanges" | "logs";
 export interface News {
   type: string;
@@ -12,6 +14,8 @@ export type Link = "connecting" | "open" | "lost";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
+/** How the server closes where the login is over. */
+const LOGGED_OUT = 4401;
 
 class Feed {
   private socket: WebSocket | null = null;
@@ -50,7 +54,9 @@ class Feed {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/ws/dashboard`);
     this.socket = socket;
+    let wasOpen = false;
     socket.onopen = () => {
+      wasOpen = true;
       this.wait_ms = FIRST_WAIT_MS;
       this.subscribed = null;
       this.become("open");
@@ -60,15 +66,21 @@ class Feed {
       const news = JSON.parse(event.data) as News;
       for (const listener of [...this.listeners.keys()]) listener(news);
     };
-    socket.onclose = () => {
+    socket.onclose = (event) => {
       if (this.socket !== socket) return;
       this.socket = null;
       this.become("lost");
-      if (this.listeners.size) {
-        this.timer = window.setTimeout(() => this.open(), this.wait_ms);
-        this.wait_ms = Math.min(this.wait_ms * 2, LONGEST_WAIT_MS);
-      }
+      // a browser does not tell why it was not let in: a request renews the session, or ends it here
+      const isIn = wasOpen && event.code !== LOGGED_OUT ? Promise.resolve() : call("GET", "auth/me").catch(() => undefined);
+      void isIn.then(() => this.comeBack());
     };
+  }
+
+  private comeBack(): void {
+    if (this.socket !== null || this.listeners.size === 0) return;
+    window.clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.open(), this.wait_ms);
+    this.wait_ms = Math.min(this.wait_ms * 2, LONGEST_WAIT_MS);
   }
 
   private subscribe(): void {

@@ -22,11 +22,13 @@ interface ChartProps {
   height?: number;
   /** How a value is written at the axis and beside the names. */
   format?: (value: number | null | undefined) => string;
+  /** Whether each point is a day, in UTC. */
+  isByDay?: boolean;
   /** Beside the names stand the last values; false: the sums. */
   isLast?: boolean;
 }
 
-export function Chart({ label, at, series, height = 180, format = String, isLast = true }: ChartProps) {
+export function Chart({ label, at, series, height = 180, format = String, isByDay = false, isLast = true }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const shade = useShade();
@@ -40,7 +42,7 @@ export function Chart({ label, at, series, height = 180, format = String, isLast
   useEffect(() => {
     const element = frame.current;
     if (!element) return;
-    const made = new uPlot(options(element, series, height, (value) => written.current(value)), latest.current, element);
+    const made = new uPlot(options(element, series, height, isByDay, (value) => written.current(value)), latest.current, element);
     plot.current = made;
     const resized = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height }));
     resized.observe(element);
@@ -51,7 +53,7 @@ export function Chart({ label, at, series, height = 180, format = String, isLast
     };
     // What changes with each second is set below, without a new drawing.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [shape, height, shade]);
+  }, [shape, height, shade, isByDay]);
 
   useEffect(() => plot.current?.setData(data));
 
@@ -70,7 +72,7 @@ export function Chart({ label, at, series, height = 180, format = String, isLast
   );
 }
 
-function options(element: HTMLElement, series: readonly Series[], height: number, format: (value: number) => string): uPlot.Options {
+function options(element: HTMLElement, series: readonly Series[], height: number, isByDay: boolean, format: (value: number) => string): uPlot.Options {
   // light-dark() is worked out only where a colour is used, and a canvas has to be told colours.
   const probe = element.appendChild(document.createElement("i"));
   const colour = (name: string): string => {
@@ -102,18 +104,35 @@ function options(element: HTMLElement, series: readonly Series[], height: number
     padding: [8, 18, 0, 0],
     cursor: { y: false, points: { size: 6 } },
     legend: { show: false },
-    scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high && high > 0 ? high * 1.15 : 1] } },
+    scales: { ...(series.some((one) => one.kind === "bars") ? { x: { range: roomy } } : {}), y: { range: (_, low, high) => [Math.min(0, low ?? 0), high && high > 0 ? high * 1.15 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 28, space: 70, values: (_, ticks) => ticks.map((one) => timeAt(one, ticks)) },
-      { ...axis, size: 52, values: (_, ticks) => ticks.map((one) => format(one)), space: 32 },
+      {
+        ...axis,
+        grid: { show: false },
+        size: 28,
+        space: 70,
+        values: (_, ticks) => ticks.map((one) => (isByDay ? DAY.format(one * 1000) : timeAt(one, ticks))),
+        ...(isByDay ? { incrs: [1, 2, 7, 14, 30, 90].map((days) => days * DAY_S) } : {}),
+      },
+      { ...axis, size: (_, values) => Math.max(40, 14 + 6.6 * Math.max(0, ...(values ?? []).map((one) => one.length))), values: (_, ticks) => ticks.map((one) => format(one)), space: 32 },
     ],
     series: [{}, ...drawn],
-    plugins: [told(series, format)],
+    ...(isByDay ? { tzDate: (at_s: number) => uPlot.tzDate(new Date(at_s * 1000), "Etc/UTC") } : {}),
+    plugins: [told(series, isByDay, format)],
   };
 }
 
+/** Room for half a bar at both ends. */
+function roomy(plot: uPlot, low: number, high: number): [number, number] {
+  const at = plot.data[0];
+  const half = at.length > 1 ? (at[1]! - at[0]!) / 2 : DAY_S / 2;
+  return [low - half, high + half];
+}
+
 const DAY_S = 86_400;
+const MOMENT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const AT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 const ON = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 /** The day where the ticks are days apart, else the time. */
@@ -123,7 +142,7 @@ function timeAt(at_s: number, ticks: readonly number[]): string {
 }
 
 /** A small label at the pointer with the values of that moment. */
-function told(series: readonly Series[], format: (value: number) => string): uPlot.Plugin {
+function told(series: readonly Series[], isByDay: boolean, format: (value: number) => string): uPlot.Plugin {
   const label = document.createElement("div");
   label.className = "tooltip";
   label.style.cssText = "position:absolute;pointer-events:none;display:none;white-space:pre;z-index:5";
@@ -141,7 +160,7 @@ function told(series: readonly Series[], format: (value: number) => string): uPl
           const value = plot.data[index + 1]?.[idx];
           return `${one.name}  ${value == null ? "–" : format(value)}`;
         });
-        label.textContent = [new Date(at * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }), ...lines].join("\n");
+        label.textContent = [(isByDay ? DAY : MOMENT).format(at * 1000), ...lines].join("\n");
         label.style.display = "block";
         label.style.top = "4px";
         const room = plot.over.clientWidth - left;

@@ -57,6 +57,12 @@ export function Tries({ count }: { count: number }) {
   return count > 1 ? <Badge tone="warn">{count} attempts</Badge> : <span className="quiet">{count}</span>;
 }
 
+/** When the first piece of an answer came; an error has none. */
+export function First({ of }: { of: Pick<Item, "outcome" | "first_byte_ms"> }) {
+  const isAnswer = of.outcome === null || of.outcome === "ok" || of.outcome === "truncated" || of.outcome === "client_gone";
+  return <>{duration(isAnswer ? of.first_byte_ms : null)}</>;
+}
+
 /** How long it took, or has taken by now. */
 export function Took({ of, now_ms }: { of: Item; now_ms?: number }) {
   if (of.state === "running" && now_ms !== undefined) {

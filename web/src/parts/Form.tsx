@@ -101,6 +101,12 @@ function Input({ field, value, error, isOff, onChange }: InputProps) {
       const none = field.isNeeded ? [] : [{ value: "", label: field.placeholder ?? "by default" }];
       return <SelectField {...shared} value={String(value)} onChange={onChange} choices={[...none, ...all]} />;
     }
+    case "lines":
+      return (
+        <div className="whole-row">
+          <TextArea {...typed} isCode />
+        </div>
+      );
     case "list":
     case "pairs":
       return <TextArea {...typed} isCode />;

@@ -5,7 +5,9 @@ import type { Problem } from "../api/client";
 export interface Field {
   name: string;
   label: string;
-  kind: "text" | "secret" | "number" | "switch" | "choice" | "list" | "pairs" | "time";
+  kind: "text" | "secret" | "number" | "switch" | "choice" | "list" | "pairs" | "lines" | "time";
+  /** Of `lines`: how they are written and read. */
+  lines?: Lines;
   help?: string;
   placeholder?: string;
   choices?: readonly string[];
@@ -16,6 +18,11 @@ export interface Field {
   isRare?: boolean;
   /** Heading that it stands below. */
   part?: string;
+}
+
+export interface Lines {
+  write: (value: never) => string;
+  read: (text: string, path: string) => { value: unknown; problems: Problem[] };
 }
 
 export type { Problem };
@@ -52,6 +59,8 @@ function typedOne(field: Field, value: unknown): string | boolean {
             .map(([name, one]) => `${name}: ${plain(one)}`)
             .join("\n")
         : "";
+    case "lines":
+      return value == null ? "" : (field.lines?.write(value as never) ?? "");
     case "time":
       return typeof value === "string" ? value.slice(0, 16) : "";
     default:
@@ -64,6 +73,12 @@ export function told(fields: readonly Field[], now: Typed): { values: Values; pr
   const values: Values = {};
   const problems: Problem[] = [];
   for (const field of fields) {
+    if (field.kind === "lines" && field.lines) {
+      const read = field.lines.read(String(now[field.name] ?? ""), field.name);
+      values[field.name] = read.value;
+      problems.push(...read.problems);
+      continue;
+    }
     const read = toldOne(field, now[field.name] ?? "");
     if (read instanceof Error) problems.push({ path: field.name, message: read.message });
     else if (field.isNeeded && read === null) problems.push({ path: field.name, message: "is needed" });

@@ -10,8 +10,7 @@ import { useMay } from "../../layout/session";
 import { useChange } from "../../parts/changing";
 import { Ask, Badge, Button, Dialog, Empty, Failure, Panel, Waiting } from "../../components";
 import { ShownOnce, TextField } from "../../parts/controls";
-import { changed, filled, type Typed, typed } from "../../parts/fields";
-import { Form } from "../../parts/Form";
+import { FormDialog, SendingForm } from "../../parts/SendingForm";
 import { KEY_FIELDS, LIMIT_FIELDS } from "./fields";
 
 export interface AuthKey {
@@ -178,55 +177,22 @@ function budget(row: AuthKey): string {
 }
 
 function Create(props: { onClose: () => void; onMade: (made: Made) => void }) {
-  const start = typed(KEY_FIELDS, { budget_period: "monthly" });
-  const [values, setValues] = useState<Typed>(start);
   const change = useChange<Made>((made) => props.onMade(made));
-  const submit = () => {
-    const read = filled(KEY_FIELDS, values);
-    if (read.problems.length) change.refuse(read.problems);
-    else change.send("POST", "auth-keys", read.values);
-  };
-  return (
-    <Dialog isOpen wide title="New key" onClose={props.onClose}>
-      <Form
-        fields={KEY_FIELDS}
-        values={values}
-        onChange={setValues}
-        onSubmit={submit}
-        onCancel={props.onClose}
-        problems={change.problems}
-        failure={change.failure}
-        isBusy={change.isBusy}
-        action="Create key"
-      />
-    </Dialog>
-  );
+  return <FormDialog isNew title="New key" fields={KEY_FIELDS} values={{ budget_period: "monthly" }} path="auth-keys" change={change} action="Create key" onClose={props.onClose} />;
 }
 
 function Edit(props: { of: AuthKey; onClose: () => void }) {
-  const [before] = useState(() => typed(KEY_FIELDS, props.of));
-  const [values, setValues] = useState<Typed>(before);
   const change = useChange(props.onClose);
-  const read = changed(KEY_FIELDS, before, values);
-  const submit = () => {
-    if (read.problems.length) change.refuse(read.problems);
-    else change.send("PATCH", `auth-keys/${part(props.of.id)}`, read.values);
-  };
   return (
-    <Dialog isOpen wide title={`Key ${props.of.name}`} onClose={props.onClose}>
-      <Form
-        fields={KEY_FIELDS}
-        values={values}
-        onChange={setValues}
-        onSubmit={submit}
-        onCancel={props.onClose}
-        problems={change.problems}
-        failure={change.failure}
-        isBusy={change.isBusy}
-        action="Save"
-        isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
-      />
-    </Dialog>
+    <FormDialog
+      title={`Key ${props.of.name}`}
+      fields={KEY_FIELDS}
+      values={props.of}
+      path={`auth-keys/${part(props.of.id)}`}
+      change={change}
+      action="Save"
+      onClose={props.onClose}
+    />
   );
 }
 
@@ -291,26 +257,6 @@ function Limits(props: { isAdmin: boolean }) {
 }
 
 function LimitForm(props: { told: Record<string, unknown>; isAdmin: boolean }) {
-  const [before] = useState(() => typed(LIMIT_FIELDS, props.told));
-  const [values, setValues] = useState<Typed>(before);
   const change = useChange();
-  const read = changed(LIMIT_FIELDS, before, values);
-  const submit = () => {
-    if (read.problems.length) change.refuse(read.problems);
-    else change.send("PATCH", "limits", read.values);
-  };
-  return (
-    <Form
-      fields={LIMIT_FIELDS}
-      values={values}
-      onChange={setValues}
-      onSubmit={submit}
-      problems={change.problems}
-      failure={change.failure}
-      isBusy={change.isBusy}
-      action="Save limits"
-      isReadOnly={!props.isAdmin}
-      isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
-    />
-  );
+  return <SendingForm fields={LIMIT_FIELDS} values={props.told} path="limits" change={change} action="Save limits" isReadOnly={!props.isAdmin} />;
 }

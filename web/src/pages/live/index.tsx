@@ -8,8 +8,8 @@ import { get } from "../../api/client";
 import { useLink, useNews } from "../../api/live";
 import { keys } from "../../api/queries";
 import type { Item, LogPage } from "../../api/types";
-import { Button, Choice, Empty, Model, Note, Panel, Result, Table, Took, Tries } from "../../components";
-import { count, duration, money, short, time } from "../../format";
+import { Button, Choice, Empty, First, Model, Note, Panel, Result, Table, Took, Tries } from "../../components";
+import { count, money, short, time } from "../../format";
 import { Page } from "../../layout/page";
 import { EMPTY, step } from "./rows";
 
@@ -91,7 +91,7 @@ export default function Live() {
             { name: "Provider", cell: (one) => <span className="second">{one.provider ?? "–"}</span> },
             { name: "Key", cell: (one) => <span className="second">{one.auth_key ?? one.client}</span> },
             { name: "Attempts", isNumber: true, cell: (one) => <Tries count={one.attempts} /> },
-            { name: "First token", isNumber: true, cell: (one) => duration(one.first_byte_ms) },
+            { name: "First token", isNumber: true, cell: (one) => <First of={one} /> },
             { name: "Took", isNumber: true, cell: (one) => <Took of={one} now_ms={now_ms} /> },
             { name: "Tokens", isNumber: true, cell: (one) => (one.input_tokens === null && one.output_tokens === null ? "–" : `${short(one.input_tokens)} → ${short(one.output_tokens)}`) },
             { name: "Cost", isNumber: true, cell: (one) => money(one.cost_usd_nano) },

@@ -7,10 +7,11 @@ import { get } from "../../api/client";
 import { keys } from "../../api/queries";
 import type { CredentialState, Metrics } from "../../api/types";
 import { useMetrics } from "../../api/use";
-import { Badge, Chart, Code, Empty, Failure, Note, Panel, Stat, Stats, Table, Waiting } from "../../components";
+import { Chart, Code, Empty, Failure, Note, Panel, Stat, Stats, Table, Waiting } from "../../components";
 import type { Tone } from "../../components";
 import { bytes, count, duration, money, share, short, span, words } from "../../format";
 import { Page } from "../../layout/page";
+import { State } from "../../parts/Standing";
 
 export default function Overview() {
   const { data, error, refetch } = useMetrics();
@@ -98,8 +99,6 @@ function Curves({ of }: { of: Metrics }) {
   );
 }
 
-const STATES: Record<string, Tone> = { ok: "good", cooling: "warn", exhausted: "bad", dead: "bad", stopped: "quiet" };
-
 function Credentials({ of }: { of: Metrics }) {
   // what needs a look comes first
   const rows = [...of.credentials].sort((one, other) => Number(one.state === "ok") - Number(other.state === "ok"));
@@ -124,7 +123,7 @@ function Credentials({ of }: { of: Metrics }) {
         }
         columns={[
           { name: "Credential", cell: (one) => <><span className="quiet">{one.provider} / </span>{one.name}</> },
-          { name: "State", cell: (one) => <Badge tone={STATES[one.state] ?? "warn"} dot>{words(one.state)}</Badge> },
+          { name: "State", cell: (one) => <State of={one.state} /> },
           { name: "Why", cell: (one) => <span className="second">{one.reason ? words(one.reason) : ""}</span> },
           { name: "Back in", isNumber: true, cell: (one) => (one.state === "ok" ? "" : one.left_s === null ? "when revived" : span(one.left_s)) },
         ]}

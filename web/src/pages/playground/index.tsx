@@ -127,9 +127,7 @@ interface ModelsTold {
 
 /** Models are told beside the admin API, as they always were. */
 async function fetchModels(): Promise<ModelsTold> {
-  const answer = await fetch("/admin/models", { headers: { Accept: "application/json" } });
-  if (!answer.ok) return { models: [] };
-  const told = (await answer.json()) as { models?: ModelsTold["models"]; data?: ModelsTold["models"] };
+  const told = await get<{ models?: ModelsTold["models"]; data?: ModelsTold["models"] }>("/admin/models");
   return { models: told.models ?? told.data ?? [] };
 }
 

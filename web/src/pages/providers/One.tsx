@@ -13,10 +13,9 @@ import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { SelectField, TextField } from "../../parts/controls";
 import { useChange } from "../../parts/changing";
-import { changed, filled, typed } from "../../parts/fields";
-import { Form } from "../../parts/Form";
+import { FormDialog, SendingForm } from "../../parts/SendingForm";
 import { CREDENTIAL_FIELDS, NEW_CREDENTIAL_FIELDS, PROVIDER_FIELDS } from "./fields";
-import { Standing } from "./Standing";
+import { Standing } from "../../parts/Standing";
 import type { Credential, Provider, Tried } from "./told";
 import { modelsOf } from "./told";
 
@@ -77,27 +76,16 @@ function optionsOf({ credentials: _, ...options }: Provider): string {
 }
 
 function Edit({ of, isAdmin }: { of: Provider; isAdmin: boolean }) {
-  const [before] = useState(() => typed(PROVIDER_FIELDS, { ...of }));
-  const [values, setValues] = useState(before);
   const say = useSay();
   const change = useChange<{ message: string }>((done) => say(done.message));
-  const read = changed(PROVIDER_FIELDS, before, values);
-  const submit = () => {
-    if (read.problems.length) change.refuse(read.problems);
-    else change.send("PATCH", `providers/${part(of.id)}`, read.values);
-  };
   return (
-    <Form
+    <SendingForm
       fields={PROVIDER_FIELDS}
-      values={values}
-      onChange={setValues}
-      onSubmit={submit}
-      problems={change.problems}
-      failure={change.failure}
-      isBusy={change.isBusy}
+      values={{ ...of }}
+      path={`providers/${part(of.id)}`}
+      change={change}
       action="Save options"
       isReadOnly={!isAdmin}
-      isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
     />
   );
 }
@@ -202,33 +190,18 @@ function Key({ of }: { of: Credential }) {
   return of.key_set ? <span className="quiet">set</span> : <Badge tone="bad">not set</Badge>;
 }
 
-function Add({ at, onClose }: { at: string; onClose: () => void }) {
-  const [values, setValues] = useState(() => typed(NEW_CREDENTIAL_FIELDS, {}));
+/** Says what was done, and closes. */
+function useDone(onClose: () => void) {
   const say = useSay();
-  const change = useChange<{ message: string }>((done) => {
+  return useChange<{ message: string }>((done) => {
     say(done.message);
     onClose();
   });
-  const submit = () => {
-    const read = filled(NEW_CREDENTIAL_FIELDS, values);
-    if (read.problems.length) change.refuse(read.problems);
-    else change.send("POST", at, read.values);
-  };
-  return (
-    <Dialog isOpen wide title="Add a credential" onClose={onClose}>
-      <Form
-        fields={NEW_CREDENTIAL_FIELDS}
-        values={values}
-        onChange={setValues}
-        onSubmit={submit}
-        onCancel={onClose}
-        problems={change.problems}
-        failure={change.failure}
-        isBusy={change.isBusy}
-        action="Add credential"
-      />
-    </Dialog>
-  );
+}
+
+function Add({ at, onClose }: { at: string; onClose: () => void }) {
+  const change = useDone(onClose);
+  return <FormDialog isNew title="Add a credential" fields={NEW_CREDENTIAL_FIELDS} values={{}} path={at} change={change} action="Add credential" onClose={onClose} />;
 }
 
 interface OneProps {
@@ -238,33 +211,18 @@ interface OneProps {
 }
 
 function EditOne({ at, of, onClose }: OneProps) {
-  const [before] = useState(() => typed(CREDENTIAL_FIELDS, { ...of }));
-  const [values, setValues] = useState(before);
-  const say = useSay();
-  const change = useChange<{ message: string }>((done) => {
-    say(done.message);
-    onClose();
-  });
-  const read = changed(CREDENTIAL_FIELDS, before, values);
-  const submit = () => {
-    if (read.problems.length) change.refuse(read.problems);
-    else change.send("PATCH", `${at}/${part(of.id)}`, read.values);
-  };
+  const change = useDone(onClose);
   return (
-    <Dialog isOpen wide title={`Credential ${of.name}`} about="What is not set here is as its provider says." onClose={onClose}>
-      <Form
-        fields={CREDENTIAL_FIELDS}
-        values={values}
-        onChange={setValues}
-        onSubmit={submit}
-        onCancel={onClose}
-        problems={change.problems}
-        failure={change.failure}
-        isBusy={change.isBusy}
-        action="Save"
-        isUnchanged={read.problems.length === 0 && Object.keys(read.values).length === 0}
-      />
-    </Dialog>
+    <FormDialog
+      title={`Credential ${of.name}`}
+      about="What is not set here is as its provider says."
+      fields={CREDENTIAL_FIELDS}
+      values={{ ...of }}
+      path={`${at}/${part(of.id)}`}
+      change={change}
+      action="Save"
+      onClose={onClose}
+    />
   );
 }
 
@@ -278,11 +236,7 @@ const RESTS = [
 function Rest({ at, of, onClose }: OneProps) {
   const [seconds, setSeconds] = useState("3600");
   const [reason, setReason] = useState("");
-  const say = useSay();
-  const change = useChange<{ message: string }>((done) => {
-    say(done.message);
-    onClose();
-  });
+  const change = useDone(onClose);
   return (
     <Dialog
       isOpen

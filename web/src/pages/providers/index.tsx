@@ -8,15 +8,14 @@ import { Route, Routes, useNavigate } from "react-router";
 
 import { get, part } from "../../api/client";
 import { keys } from "../../api/queries";
-import { Badge, Button, Dialog, Empty, Panel, Table, useSay } from "../../components";
+import { Badge, Button, Empty, Panel, Table, useSay } from "../../components";
 import type { Column } from "../../components";
 import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { useChange } from "../../parts/changing";
-import { filled, typed } from "../../parts/fields";
-import { Form } from "../../parts/Form";
+import { FormDialog } from "../../parts/SendingForm";
 import { One } from "./One";
-import { Standing } from "./Standing";
+import { Standing } from "../../parts/Standing";
 import { NEW_PROVIDER_FIELDS } from "./fields";
 import type { Provider } from "./told";
 import { modelsOf } from "./told";
@@ -102,7 +101,6 @@ function All() {
 }
 
 function Add({ onClose }: { onClose: () => void }) {
-  const [values, setValues] = useState(() => typed(NEW_PROVIDER_FIELDS, {}));
   const navigate = useNavigate();
   const say = useSay();
   const change = useChange<{ id: string | null; message: string }>((made) => {
@@ -110,24 +108,5 @@ function Add({ onClose }: { onClose: () => void }) {
     if (made.id) void navigate(`/providers/${part(made.id)}`);
     else onClose();
   });
-  const submit = () => {
-    const read = filled(NEW_PROVIDER_FIELDS, values);
-    if (read.problems.length) change.refuse(read.problems);
-    else change.send("POST", "providers", read.values);
-  };
-  return (
-    <Dialog isOpen wide title="Add a provider" onClose={onClose}>
-      <Form
-        fields={NEW_PROVIDER_FIELDS}
-        values={values}
-        onChange={setValues}
-        onSubmit={submit}
-        onCancel={onClose}
-        problems={change.problems}
-        failure={change.failure}
-        isBusy={change.isBusy}
-        action="Add provider"
-      />
-    </Dialog>
-  );
+  return <FormDialog isNew title="Add a provider" fields={NEW_PROVIDER_FIELDS} values={{}} path="providers" change={change} action="Add provider" onClose={onClose} />;
 }

@@ -7,8 +7,8 @@ import { useSearchParams } from "react-router";
 import { get } from "../../api/client";
 import { keys } from "../../api/queries";
 import type { Item, LogPage, Names } from "../../api/types";
-import { Button, Empty, Field, Model, Note, Panel, Result, Table, Took, Tries } from "../../components";
-import { count, duration, money, short, time, words } from "../../format";
+import { Button, Empty, Field, First, Model, Note, Panel, Result, Table, Took, Tries } from "../../components";
+import { count, money, short, time, words } from "../../format";
 import { Page } from "../../layout/page";
 
 const NAMED = ["model", "provider", "key", "endpoint", "outcome"] as const;
@@ -88,7 +88,7 @@ export default function Requests() {
             { name: "Provider", cell: (one) => <span className="second">{one.provider ?? "–"}</span> },
             { name: "Key", cell: (one) => <span className="second">{one.auth_key ?? one.client}</span> },
             { name: "Attempts", isNumber: true, cell: (one) => <Tries count={one.attempts} /> },
-            { name: "First token", isNumber: true, cell: (one) => duration(one.first_byte_ms) },
+            { name: "First token", isNumber: true, cell: (one) => <First of={one} /> },
             { name: "Took", isNumber: true, cell: (one) => <Took of={one} /> },
             { name: "Tokens", isNumber: true, cell: (one) => (one.input_tokens === null && one.output_tokens === null ? "–" : `${short(one.input_tokens)} → ${short(one.output_tokens)}`) },
             { name: "Cost", isNumber: true, cell: (one) => money(one.cost_usd_nano) },

@@ -3,7 +3,6 @@
 import "../../parts/parts.css";
 
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 
 import { get } from "../../api/client";
 import { keys } from "../../api/queries";
@@ -11,11 +10,9 @@ import { Badge, Empty, Failure, Panel, Table, useSay, Waiting } from "../../comp
 import type { Column } from "../../components";
 import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
-import { TextArea } from "../../parts/controls";
 import { useChange } from "../../parts/changing";
 import type { Field } from "../../parts/fields";
-import { changed, problemOf, typed } from "../../parts/fields";
-import { Form } from "../../parts/Form";
+import { SendingForm } from "../../parts/SendingForm";
 import { Explain } from "./Explain";
 import type { Chains, Pools } from "./pools";
 import { asChains, asPools, readChains, readPools } from "./pools";
@@ -99,7 +96,34 @@ const COLUMNS: readonly Column<Endpoint>[] = [
   },
 ];
 
+const POOLS = { write: asPools, read: readPools };
+const CHAINS = { write: asChains, read: readChains };
+
 const FIELDS: readonly Field[] = [
+  {
+    name: "aliases",
+    label: "Aliases",
+    kind: "lines",
+    lines: POOLS,
+    placeholder: "fast = gpt-5-mini * 3, claude-haiku-4-5",
+    help: "One “name = model” a line; several with commas share it, by weight where “* 3” follows.",
+  },
+  {
+    name: "fallbacks",
+    label: "Fallbacks",
+    kind: "lines",
+    lines: CHAINS,
+    placeholder: "claude-sonnet-4-6 = gpt-5, gemini-3-pro",
+    help: "Models that are asked when a model cannot answer.",
+  },
+  {
+    name: "context_fallbacks",
+    label: "Fallbacks for long prompts",
+    kind: "lines",
+    lines: CHAINS,
+    placeholder: "gpt-5-mini = gemini-3-pro",
+    help: "Models that are asked when a prompt is too long for a model.",
+  },
   {
     name: "strategy",
     label: "Strategy",
@@ -109,83 +133,14 @@ const FIELDS: readonly Field[] = [
     help: "Which of several credentials is asked first.",
   },
   { name: "request_retry", label: "Attempts at most", kind: "number", placeholder: "each candidate once" },
-  { name: "max_retry_interval", label: "Longest wait between attempts, in seconds", kind: "number" },
-  { name: "hedge_after_ms", label: "Ask a second one after, in milliseconds", kind: "number", placeholder: "never" },
+  { name: "max_retry_interval", label: "Longest wait, in seconds", kind: "number", help: "Between two attempts." },
+  { name: "hedge_after_ms", label: "Ask a second after, in ms", kind: "number", placeholder: "never", help: "The first answer wins." },
   { name: "force_model_prefix", label: "Models need their provider's prefix", kind: "switch" },
 ];
-
-const TEXTS = [
-  [
-    "aliases",
-    "Aliases",
-    "fast = gpt-5-mini * 3, claude-haiku-4-5",
-    "One “name = model” a line; several with commas share it, by weight where “* 3” follows.",
-  ],
-  ["fallbacks", "Fallbacks", "claude-sonnet-4-6 = gpt-5, gemini-3-pro", "Models that are asked when a model cannot answer."],
-  [
-    "context_fallbacks",
-    "Fallbacks for long prompts",
-    "gpt-5-mini = gemini-3-pro",
-    "Models that are asked when a prompt is too long for a model.",
-  ],
-] as const;
-type Text = (typeof TEXTS)[number][0];
 
 function Edit({ of }: { of: RoutingTold }) {
   const isAdmin = useMay("admin");
   const say = useSay();
-  const [before] = useState(() => typed(FIELDS, { ...of }));
-  const [first] = useState<Record<Text, string>>(() => ({
-    aliases: asPools(of.aliases),
-    fallbacks: asChains(of.fallbacks),
-    context_fallbacks: asChains(of.context_fallbacks),
-  }));
-  const [values, setValues] = useState(before);
-  const [texts, setTexts] = useState(first);
   const change = useChange<{ message: string }>((done) => say(done.message));
-  const read = changed(FIELDS, before, values);
-  const differing = TEXTS.map(([name]) => name).filter((name) => texts[name] !== first[name]);
-  const submit = () => {
-    const told = { ...read.values };
-    const problems = [...read.problems];
-    for (const name of differing) {
-      const found = name === "aliases" ? readPools(texts[name], name) : readChains(texts[name], name);
-      told[name] = found.value;
-      problems.push(...found.problems);
-    }
-    if (problems.length) change.refuse(problems);
-    else change.send("PATCH", "routing", told);
-  };
-  const isUnchanged = read.problems.length === 0 && Object.keys(read.values).length === 0 && differing.length === 0;
-  const others = change.problems.filter((one) => !TEXTS.some(([name]) => problemOf(name, [one])));
-  return (
-    <div className="stack wide">
-      {TEXTS.map(([name, label, placeholder, help]) => (
-        <TextArea
-          key={name}
-          name={name}
-          label={label}
-          help={help}
-          placeholder={placeholder}
-          isCode
-          isOff={!isAdmin}
-          value={texts[name]}
-          error={problemOf(name, change.problems)}
-          onChange={(value) => setTexts({ ...texts, [name]: value })}
-        />
-      ))}
-      <Form
-        fields={FIELDS}
-        values={values}
-        onChange={setValues}
-        onSubmit={submit}
-        problems={others}
-        failure={change.failure}
-        isBusy={change.isBusy}
-        action="Save routing"
-        isReadOnly={!isAdmin}
-        isUnchanged={isUnchanged}
-      />
-    </div>
-  );
+  return <SendingForm fields={FIELDS} values={{ ...of }} path="routing" change={change} action="Save routing" isReadOnly={!isAdmin} />;
 }

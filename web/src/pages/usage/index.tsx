@@ -9,7 +9,7 @@ import { get } from "../../api/client";
 import { keys } from "../../api/queries";
 import { Badge, Button, Chart, Choice, Empty, Failure, Note, Panel, Stat, Stats, Table, Waiting } from "../../components";
 import type { Column } from "../../components";
-import { count, money, share, short } from "../../format";
+import { count, many, money, share, short } from "../../format";
 import { Page } from "../../layout/page";
 import { SelectField } from "../../parts/controls";
 import { asCsv, inTime, sizes } from "./sums";
@@ -128,7 +128,7 @@ function Totals({ of }: { of: Used }) {
           value={money(of.cost_usd_nano)}
           aside={of.requests ? `${money((of.cost_usd_nano ?? 0) / of.requests)} a request` : ""}
         />
-        <Stat name="Requests" value={count(of.requests)} aside={`${count(of.attempts)} attempts`} />
+        <Stat name="Requests" value={count(of.requests)} aside={many(of.attempts, "attempt")} />
         <Stat
           name="Failed"
           value={share(of.requests ? of.failed / of.requests : null)}
@@ -140,11 +140,11 @@ function Totals({ of }: { of: Used }) {
       </Stats>
       {of.unpriced > 0 && (
         <Note tone="warn">
-          {count(of.unpriced)} attempts told of tokens whose price is not known: what they cost is not in these sums. Prices can be set in{" "}
+          {many(of.unpriced, "attempt")} told of tokens whose price is not known: what they cost is not in these sums. Prices can be set in{" "}
           <code>[model_prices]</code>.
         </Note>
       )}
-      {of.partly_priced > 0 && <Note tone="warn">{count(of.partly_priced)} attempts cost at least what is counted here.</Note>}
+      {of.partly_priced > 0 && <Note tone="warn">{many(of.partly_priced, "attempt")} cost at least what is counted here.</Note>}
     </>
   );
 }
@@ -162,6 +162,7 @@ function Over({ groups, step, drawn }: { groups: Used[]; step: "hour" | "day"; d
         <Chart
           label={label}
           at={at}
+          isByDay={step === "day"}
           isLast={false}
           series={[{ name: "Cost", kind: "bars", values: numbers("cost_usd_nano") }]}
           format={money}
@@ -172,6 +173,7 @@ function Over({ groups, step, drawn }: { groups: Used[]; step: "hour" | "day"; d
         <Chart
           label={label}
           at={at}
+          isByDay={step === "day"}
           isLast={false}
           series={[
             { name: "Input", kind: "area", colour: 1, values: numbers("input_tokens") },
@@ -186,6 +188,7 @@ function Over({ groups, step, drawn }: { groups: Used[]; step: "hour" | "day"; d
         <Chart
           label={label}
           at={at}
+          isByDay={step === "day"}
           isLast={false}
           series={[
             { name: "Requests", kind: "area", colour: 1, values: numbers("requests") },

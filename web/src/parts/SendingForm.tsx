@@ -1,0 +1,62 @@
+import { useState } from "react";
+import type { ReactNode } from "react";
+
+import { Dialog } from "../components";
+import type { useChange } from "./changing";
+import type { Field, Values } from "./fields";
+import { changed, filled, typed } from "./fields";
+import { Form } from "./Form";
+
+interface SendingProps<Answer> {
+  fields: readonly Field[];
+  /** As the API tells them. */
+  values: Values;
+  /** Whether all that is filled in is sent; else what was changed. */
+  isNew?: boolean;
+  path: string;
+  change: ReturnType<typeof useChange<Answer>>;
+  action: string;
+  onCancel?: () => void;
+  isReadOnly?: boolean;
+}
+
+/** A form that sends itself, and shows beside its fields what is objected to. */
+export function SendingForm<Answer>({ fields, values, isNew, path, change, action, onCancel, isReadOnly }: SendingProps<Answer>) {
+  const [before] = useState(() => typed(fields, values));
+  const [now, setNow] = useState(before);
+  const read = isNew ? filled(fields, now) : changed(fields, before, now);
+  const submit = () => {
+    if (read.problems.length) change.refuse(read.problems);
+    else change.send(isNew ? "POST" : "PATCH", path, read.values);
+  };
+  return (
+    <Form
+      fields={fields}
+      values={now}
+      onChange={setNow}
+      onSubmit={submit}
+      onCancel={onCancel}
+      problems={change.problems}
+      failure={change.failure}
+      isBusy={change.isBusy}
+      action={action}
+      isReadOnly={isReadOnly}
+      isUnchanged={!isNew && read.problems.length === 0 && Object.keys(read.values).length === 0}
+    />
+  );
+}
+
+interface FormDialogProps<Answer> extends Omit<SendingProps<Answer>, "onCancel" | "isReadOnly"> {
+  title: string;
+  about?: ReactNode;
+  onClose: () => void;
+}
+
+/** The same in a dialog. */
+export function FormDialog<Answer>({ title, about, onClose, ...form }: FormDialogProps<Answer>) {
+  return (
+    <Dialog isOpen wide title={title} about={about} onClose={onClose}>
+      <SendingForm {...form} onCancel={onClose} />
+    </Dialog>
+  );
+}

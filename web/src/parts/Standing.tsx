@@ -1,0 +1,35 @@
+import { Badge } from "../components";
+import type { Tone } from "../components";
+import { span, words } from "../format";
+
+const TONES: Record<string, Tone> = { ok: "good", cooling: "warn", exhausted: "bad", dead: "bad", stopped: "info", disabled: "quiet" };
+const WORDS: Record<string, string> = {
+  ok: "ok",
+  cooling: "resting",
+  exhausted: "spent",
+  dead: "refused",
+  stopped: "stopped",
+  disabled: "disabled",
+};
+
+/** In what state a credential is. */
+export function State({ of }: { of: string }) {
+  return (
+    <Badge tone={TONES[of] ?? "quiet"} dot>
+      {WORDS[of] ?? words(of)}
+    </Badge>
+  );
+}
+
+/** The state of a credential, why, and for how long. */
+export function Standing({ of }: { of: { state: string; why: string | null; left_s: number | null } }) {
+  const why = of.why === "operator" ? "" : words(of.why ?? "").replace("–", "");
+  const left = of.left_s === null ? "" : `${span(of.left_s)} left`;
+  const more = [why, left].filter(Boolean).join(", ");
+  return (
+    <span className="row">
+      <State of={of.state} />
+      {more && <span className="quiet">{more}</span>}
+    </span>
+  );
+}
