@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from llmitm import __version__
+from llmitm.cli import service_app
 
 app = typer.Typer(
     name="llmitm",
@@ -35,6 +36,7 @@ app.add_typer(dashboard_app, name="dashboard")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(route_app, name="route")
+app.add_typer(service_app.app, name="service")
 app.add_typer(test_app, name="test")
 
 Config = Annotated[
@@ -154,6 +156,19 @@ def demo(
     raise SystemExit(show.run(keep=keep, port=port))
 
 
+@app.command()
+def doctor(
+    ctx: typer.Context,
+    config: Config = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object, and nothing else.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask nobody beyond this machine.")] = False,
+) -> None:
+    """Look the gateway over: what is broken, or soon will be, and what mends it. Exit status 1 for errors."""
+    from llmitm.cli import doctor
+
+    raise SystemExit(doctor.run(_chosen(ctx, config), as_json=json, is_offline=offline))
+
+
 @config_app.command("check")
 def config_check(
     ctx: typer.Context,
@@ -171,6 +186,30 @@ def config_check(
         print(f"llmitm: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print(describe(loaded))
+
+
+@config_app.command("import")
+def config_import(
+    file: Annotated[Path, typer.Argument(help="A configuration of another gateway.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write it here; a file that is there stays.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Whose it is, where that is not recognised: snake, llm-api-proxy, cloudflare-proxy, "
+            "ai-proxy, litellm, portkey, cliproxyapi.",
+        ),
+    ] = None,
+    secrets_to_env: Annotated[
+        bool, typer.Option("--secrets-to-env", help="Put names of variables in the place of keys.")
+    ] = False,
+) -> None:
+    """Say another gateway's configuration as one of ours, and what of it has no counterpart."""
+    from llmitm.cli import importing
+
+    raise SystemExit(importing.run(file, out, kind, secrets_to_env=secrets_to_env))
 
 
 @certs_app.command("new")
