@@ -28,7 +28,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 from redis.maint_notifications import MaintNotificationsConfig
 
-from llmitm.secret import MASK
+from llmitm.secret import MASK, Secret
 from llmitm.state.attention import Attention
 from llmitm.state.kinds import SECOND_US, in_us, slice_us
 from llmitm.state.place import Place
@@ -93,7 +93,7 @@ class RedisStore:
         self._password = place.password
         self._timeout_s = timeout_s
         self._now_us = now_us
-        self._client = client or _client(place)
+        self._client = client or connected(place)
         self._waiting: list[_Call] = []
         self._open: dict[asyncio.Future[list[int]], _Call] = {}
         """All that have no answer yet, the oldest first."""
@@ -124,7 +124,7 @@ class RedisStore:
         try:
             return _outcome(await call.answer)
         except (TimeoutError, RedisError, OSError) as error:
-            raise StoreUnavailable(f"{self.name} {self._reason(error)}") from None
+            raise StoreUnavailable(f"{self.name} {reason(error, self._password, self._timeout_s)}") from None
         finally:
             del self._open[call.answer]
 
@@ -192,19 +192,6 @@ class RedisStore:
             self._is_known = False
             await self._send(unknown)
 
-    def _reason(self, error: Exception) -> str:
-        """What it does, such as `cannot be reached: ...`. Holds no password."""
-        if isinstance(error, TimeoutError | RedisTimeout):
-            return f"gives no answer within {self._timeout_s * 1000:.0f} ms"
-        for kind, reason in _REASONS:
-            if isinstance(error, kind):
-                return reason
-        text = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        if self._password is not None:
-            text = text.replace(self._password.reveal(), MASK)
-        is_refused = isinstance(error, RedisConnectionError | OSError)
-        return f"{'cannot be reached' if is_refused else 'answers with an error'}: {text}"
-
     async def close(self) -> None:
         for lane in list(self._lanes):
             lane.cancel()
@@ -215,7 +202,22 @@ class RedisStore:
         await self._client.aclose(close_connection_pool=True)
 
 
-def _client(place: Place) -> Redis:
+def reason(error: Exception, password: Secret | None, timeout_s: float) -> str:
+    """What a server does, such as `cannot be reached: ...`. Holds no password."""
+    if isinstance(error, TimeoutError | RedisTimeout):
+        return f"gives no answer within {timeout_s * 1000:.0f} ms"
+    for kind, told in _REASONS:
+        if isinstance(error, kind):
+            return told
+    text = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    if password is not None:
+        text = text.replace(password.reveal(), MASK)
+    is_refused = isinstance(error, RedisConnectionError | OSError)
+    return f"{'cannot be reached' if is_refused else 'answers with an error'}: {text}"
+
+
+def connected(place: Place) -> Redis:
+    """The driver. Connects when it is first asked."""
     options: dict[str, Any] = dict(place.files)
     pool = BlockingConnectionPool(
         connection_class=SSLConnection if place.scheme == "rediss" else Connection,
