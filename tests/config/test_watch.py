@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from llmitm.clock import Clock
-from llmitm.config.watch import SETTLE_S, Source, _listen, _marked, changes, entries
+from llmitm.config.watch import SETTLE_S, Source, changes
 from llmitm.errors import ConfigError
 
 FORWARD = '[endpoints.{name}]\ntarget_base = "https://api.example.com"\n'
@@ -18,57 +16,61 @@ ONE, TWO = FORWARD.format(name="one"), FORWARD.format(name="two")
 
 
 class HandClock:
-    """Time stands still but for sleeps, and something may happen in each of them."""
+    """Time stands still but for sleeps. Before each look, and in each pause in which a change may settle,
+    something happens."""
 
-    def __init__(self, *happenings: Callable[[], object]) -> None:
-        self.slept_s = 0.0
-        self._happenings = list(happenings)
+    def __init__(
+        self, steps: Iterable[Callable[[], object]], settling: Iterable[Callable[[], object]]
+    ) -> None:
+        self.settled_s = 0.0
+        self._steps = list(steps)
+        self._settling = list(settling)
 
     def now_s(self) -> float:
-        return self.slept_s
+        return 0.0
 
     tick_s = now_s
 
     async def sleep(self, duration_s: float) -> None:
-        self.slept_s += duration_s
-        if self._happenings:
-            self._happenings.pop(0)()
+        if duration_s == SETTLE_S:
+            self.settled_s += duration_s
+            if self._settling:
+                self._settling.pop(0)()
+        elif self._steps:
+            self._steps.pop(0)()
+        else:
+            raise EndOfTest
 
     def chance(self) -> float:
         return 0.5
-
-
-class Told:
-    """Stands in for the system: speaks up after each step that is made between two notices."""
-
-    def __init__(self, *steps: Callable[[], object]) -> None:
-        self._steps = list(steps)
-        self.watched: list[frozenset[Path]] = []
-
-    async def __call__(self, watched: frozenset[Path], clock: Clock) -> AsyncGenerator[None]:
-        self.watched.append(watched)
-        while self._steps:
-            self._steps.pop(0)()
-            yield
-        raise EndOfTest
 
 
 class EndOfTest(Exception):
     pass
 
 
-async def told(source: Source, *steps: Callable[[], object], clock: HandClock | None = None) -> list[str]:
-    """Names of the endpoints each time that a change was told; `problem` where it cannot be used."""
+async def told(
+    source: Source, *steps: Callable[[], object], settling: Iterable[Callable[[], object]] = ()
+) -> list[str]:
+    """Names of the endpoints each time that a change was told; the problem where it cannot be used."""
+    return (await told_when(source, *steps, settling=settling))[0]
+
+
+async def told_when(
+    source: Source, *steps: Callable[[], object], settling: Iterable[Callable[[], object]] = ()
+) -> tuple[list[str], float]:
+    """The same, and how long changes took to settle, in seconds."""
     found = []
+    clock = HandClock(steps, settling)
     try:
-        async for _ in changes(source, clock or HandClock(), notices=Told(*steps)):
+        async for _ in changes(source, clock):
             try:
                 found.append(",".join(source.read().endpoints))
             except ConfigError as error:
                 found.append(str(error.problems[0].message))
     except EndOfTest:
         pass
-    return found
+    return found, clock.settled_s
 
 
 @pytest.fixture
@@ -142,15 +144,14 @@ async def test_a_file_that_comes_later_takes_the_place_of_the_environment(tmp_pa
 
 async def test_a_change_is_told_when_it_has_settled(path: Path, source: Source) -> None:
     """A file that is written in two pieces is read once, whole."""
-    clock = HandClock(lambda: path.write_text(ONE + TWO[:20]), lambda: path.write_text(ONE + TWO))
-    found = await told(source, lambda: path.write_text(ONE + "["), clock=clock)
+    pieces = (lambda: path.write_text(ONE + TWO[:20]), lambda: path.write_text(ONE + TWO))
+    found, settled_s = await told_when(source, lambda: path.write_text(ONE + "["), settling=pieces)
     assert found == ["one,two"]
-    assert clock.slept_s == pytest.approx(3 * SETTLE_S)
+    assert settled_s == pytest.approx(3 * SETTLE_S)
 
 
 async def test_what_changes_and_changes_back_is_no_change(path: Path, source: Source) -> None:
-    clock = HandClock(lambda: path.write_text(ONE))
-    assert await told(source, lambda: path.write_text(TWO), clock=clock) == []
+    assert await told(source, lambda: path.write_text(TWO), settling=[lambda: path.write_text(ONE)]) == []
 
 
 async def test_what_was_read_by_hand_is_not_told_again(path: Path, source: Source) -> None:
@@ -162,9 +163,8 @@ async def test_what_was_read_by_hand_is_not_told_again(path: Path, source: Sourc
 
 
 async def test_a_change_between_reading_and_watching_is_found(path: Path, source: Source) -> None:
-    clock = HandClock()
     replace(path, TWO)
-    assert await told(source, lambda: None, clock=clock) == ["two"]
+    assert await told(source, lambda: None) == ["two"]
 
 
 @pytest.mark.parametrize("key", ["target_base", "proxy_url"])
@@ -227,81 +227,22 @@ async def test_a_link_on_the_way_that_is_switched_over_is_a_change(tmp_path: Pat
     assert await told(source, lambda: switch(tmp_path), lambda: None) == ["two"]
 
 
-def test_every_link_on_the_way_is_watched_where_it_lies(tmp_path: Path) -> None:
-    path = kubernetes(tmp_path)
-    assert entries(path) == {
-        tmp_path / "config.toml",
-        tmp_path / "..data",
-        tmp_path / "..1" / "config.toml",
-    }
-
-
-def test_where_the_way_ends_too_early_its_last_folder_is_watched(tmp_path: Path) -> None:
-    assert entries(tmp_path / "a" / "b" / "config.toml") == {tmp_path / "a"}
-
-
 def test_links_that_lead_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    assert entries(tmp_path / "a")
     with pytest.raises(ConfigError):
         Source(tmp_path / "a", env={}).read()
 
 
-async def test_the_watch_moves_with_the_files(tmp_path: Path, path: Path, source: Source) -> None:
-    """To a folder that is named anew, and to one that was removed and made again."""
-    notices = Told(
+async def test_a_folder_that_is_made_later_is_looked_into(tmp_path: Path, path: Path, source: Source) -> None:
+    found = await told(
+        source,
         lambda: path.write_text(ONE + 'proxy_url = "file:secrets/proxy"\n'),
         lambda: (tmp_path / "secrets").mkdir(),
         lambda: (tmp_path / "secrets" / "proxy").write_text("http://one:1"),
     )
-    try:
-        async for _ in changes(source, HandClock(), notices=notices):
-            try:
-                source.read()
-            except ConfigError:
-                pass
-    except EndOfTest:
-        pass
-    assert [sorted(map(str, one - {path})) for one in notices.watched] == [
-        [],
-        [str(tmp_path / "secrets")],
-        [str(tmp_path / "secrets" / "proxy")],
-    ]
-
-
-@pytest.mark.parametrize("way", ["write", "replace", "switch", "remove"])
-def test_the_system_tells_of_it(tmp_path: Path, way: str) -> None:
-    path = kubernetes(tmp_path)
-    steps: dict[str, Callable[[], object]] = {
-        "write": lambda: path.write_text(TWO),
-        "replace": lambda: replace(path, TWO),
-        "switch": lambda: switch(tmp_path),
-        "remove": lambda: path.unlink(missing_ok=True) or path.write_text(ONE),
-    }
-    told, stop = threading.Event(), threading.Event()
-    listener = threading.Thread(target=_listen, args=(entries(path), stop, told.set))
-    listener.start()
-    tries = 0
-    while not told.wait(0.3) and tries < 30:  # when it begins to listen is not known
-        steps[way]()
-        tries += 1
-    stop.set()
-    listener.join(5)
-    assert told.is_set()
-    assert not listener.is_alive()
-
-
-def test_what_else_happens_in_the_folder_is_not_told(path: Path) -> None:
-    """Logs and databases lie beside the configuration."""
-    told, stop = threading.Event(), threading.Event()
-    listener = threading.Thread(target=_listen, args=(entries(path), stop, told.set))
-    listener.start()
-    for _ in range(5):
-        path.with_name("llmitm.log").write_text("a line")
-        assert not told.wait(0.1)
-    stop.set()
-    listener.join(5)
+    assert "cannot be read" in found[0]
+    assert found[1:] == ["one"]
 
 
 def test_a_name_that_no_file_can_have_ends_no_watch(tmp_path: Path) -> None:
@@ -313,4 +254,6 @@ def test_a_name_that_no_file_can_have_ends_no_watch(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_ends_no_watch(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f'[providers.a]\ntls_ca = "{"x" * 500}"\n')
-    assert [entry for entry, _ in _marked(Source(path, env={}))] == [path]
+    source = Source(path, env={})
+    assert source.files() == frozenset({path, tmp_path / ("x" * 500)})
+    assert source.digest() == source.digest()

@@ -1,21 +1,16 @@
 """Notices when the configuration, or a file that it names, says something else than when it was read.
 
-What counts is the content: a touch is no change, and neither is a file that is written anew as it was. The
-folders are watched and not the files, so that a file may be replaced, be a link to a link that is switched
-over, or be gone for a while. Where the system tells nothing of changes (network drives, a single file
-mounted into a container), a look every few seconds finds them.
+What counts is the content: a touch is no change, and neither is a file that is written anew as it was. It is
+looked for a few times a second, which costs less than to be told by the system of all that happens in the
+folder: the ledger lies there too, and is written all the time. It also finds what no system tells of (network
+drives, a single file mounted into a container, a link to a link that is switched over).
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 import os
-import threading
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,20 +21,13 @@ from llmitm.config.load import load
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError, Problem
 
-log = logging.getLogger("llmitm")
-
-LOOK_EVERY_S: Final = 2.0
-"""How often is looked where nothing was heard."""
+LOOK_EVERY_S: Final = 0.25
 SETTLE_S: Final = 0.1
 """So long nothing more must change before a change is told: files are written in pieces."""
-_MOST_LINKS: Final = 40
 _PATHS: Final = frozenset(
     {"tls_cert", "tls_key", "tls_cert_path", "tls_key_path", "tls_ca", "tls_client_cert"}
 )
 """Keys whose values are files."""
-
-type Notices = Callable[[frozenset[Path], Clock], AsyncGenerator[None]]
-"""Speaks up when one of these files may have changed, and now and then without a reason."""
 
 
 class Source:
@@ -118,19 +106,14 @@ class Source:
         return frozenset({self.path, *(Path(os.path.abspath(one)) for one in named)})
 
 
-async def changes(source: Source, clock: Clock, *, notices: Notices | None = None) -> AsyncGenerator[None]:
+async def changes(source: Source, clock: Clock) -> AsyncGenerator[None]:
     """Speaks up each time that something else has come to stand there, and has settled."""
-    notices = notices or listened
     while True:
-        wanted = _marked(source)
-        async with aclosing(notices(frozenset(path for path, _ in wanted), clock)) as heard:
-            async for _ in heard:
-                if source.is_changed():
-                    await _settled(source, clock)
-                    if source.is_changed():
-                        yield
-                if _marked(source) != wanted:
-                    break  # another folder is to be watched
+        await clock.sleep(LOOK_EVERY_S)
+        if source.is_changed():
+            await _settled(source, clock)
+            if source.is_changed():
+                yield
 
 
 async def _settled(source: Source, clock: Clock) -> None:
@@ -138,102 +121,6 @@ async def _settled(source: Source, clock: Clock) -> None:
     while seen != before:
         await clock.sleep(SETTLE_S)
         seen, before = source.digest(), seen
-
-
-async def listened(entries: frozenset[Path], clock: Clock) -> AsyncGenerator[None]:
-    """What the system tells of `entries`, and every LOOK_EVERY_S."""
-    told, stop = asyncio.Event(), threading.Event()
-    loop = asyncio.get_running_loop()
-
-    def tell() -> None:
-        try:
-            loop.call_soon_threadsafe(told.set)
-        except RuntimeError:  # the loop has ended
-            stop.set()
-
-    # not asyncio's own threads: the end of a program waits for those for ever
-    threading.Thread(target=_listen, args=(entries, stop, tell), name="llmitm-watch").start()
-    try:
-        while True:
-            try:
-                await asyncio.wait_for(told.wait(), LOOK_EVERY_S)
-            except TimeoutError:
-                pass
-            told.clear()
-            yield
-    finally:
-        stop.set()
-
-
-def _listen(entries: frozenset[Path], stop: threading.Event, tell: Callable[[], None]) -> None:
-    """Until `stop`, or the end of the program."""
-    import watchfiles
-
-    folders = {entry.parent for entry in entries}
-    names = {str(path) for path in entries | folders}
-    try:
-        for changed in watchfiles.watch(
-            *folders,
-            watch_filter=lambda _, path: path in names,
-            debounce=200,
-            step=100,
-            stop_event=stop,
-            rust_timeout=1000,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-            recursive=False,
-        ):
-            if changed:
-                tell()
-            if not threading.main_thread().is_alive():
-                return
-    except (OSError, RuntimeError) as error:
-        log.warning(
-            "changes of the configuration are looked for every %g s: the system tells of none (%s)",
-            LOOK_EVERY_S,
-            type(error).__name__,
-        )
-
-
-def entries(path: Path) -> frozenset[Path]:
-    """What must stay as it is for `path` to lead to the same file: the file, and each link on the way.
-
-    Where the way ends too early, it is the place at which it does.
-    """
-    found: list[Path] = []
-    here, left = Path(path.anchor), deque(path.parts[1:])
-    while left:
-        one = here / left.popleft()
-        if one.is_symlink() and len(found) < _MOST_LINKS:
-            found.append(one)
-            target = Path(os.path.normpath(here / one.readlink()))
-            here = Path(target.anchor)
-            left.extendleft(reversed(target.parts[1:]))
-        elif not left or not one.is_dir():
-            return frozenset({*found, one})
-        else:
-            here = one
-    return frozenset(found)
-
-
-def _marked(source: Source) -> frozenset[tuple[Path, int | None]]:
-    """Each entry that counts, with the number of its folder: one that was made anew is another."""
-    every = {entry for path in source.files() for entry in _entries_or_none(path)}
-    return frozenset((entry, _number(entry.parent)) for entry in every)
-
-
-def _entries_or_none(path: Path) -> frozenset[Path]:
-    try:
-        return entries(path)
-    except OSError:  # no file can have such a name: it is too long
-        return frozenset()
-
-
-def _number(folder: Path) -> int | None:
-    try:
-        return folder.stat().st_ino
-    except OSError:
-        return None
 
 
 def _content(path: Path) -> bytes | None:
