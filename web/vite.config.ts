@@ -12,6 +12,8 @@ export default defineConfig({
     sourcemap: false,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // what is bundled wants its licences beside it
+    license: { fileName: "licenses.md" },
     target: "es2022",
     rollupOptions: {
       output: {
