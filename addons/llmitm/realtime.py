@@ -7,6 +7,7 @@ answered with 101; from then on it is a `live.Session`, and nothing is tried any
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -15,12 +16,13 @@ from llmitm import translated
 from llmitm.accept import keys, subprotocols
 from llmitm.attempt import attempt, outgoing
 from llmitm.cloaked import refuse_live
-from llmitm.config.schema import Credential
+from llmitm.config.schema import Config, Credential
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers, ResponseHead
 from llmitm.live import Session
+from llmitm.missed import Missed
 from llmitm.passed import PROVIDER
-from llmitm.route import plan, siblings, sockets
+from llmitm.route import plan, providers, siblings, sockets
 from llmitm.route.calls import Call
 from llmitm.route.choice import Choice
 from llmitm.route.providers import Candidate
@@ -36,6 +38,8 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 
 _NOT_SENT: Final = frozenset({b"sec-websocket-extensions", subprotocols.HEADER})
 """Messages are read on their way, so none is compressed; subprotocols may hold keys."""
+_NO_SESSIONS: Final = (404, 405, 501)
+_BY_POST: Final = "ask with POST /v1/responses, or name a provider that has them with ?provider=NAME."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +77,25 @@ async def begin(trip: Trip) -> Opening:
     match kind:
         case "gateway":
             steps = await opened.by_model()
+            if socket is not None and socket.api == "responses":
+                steps = _or_over_http(steps)
         case "cloudflare":
             steps = opened.through_cloudflare()
         case _:
             steps = opened.to_provider(provider) if provider is not None else opened.forwarded()
     return Opening(steps=session.steps(steps), models=(model,) if model else ())
+
+
+async def _or_over_http(steps: Steps) -> Steps:
+    """Clients of Responses turn to HTTP when they are told 426, and try again and again after all else."""
+    try:
+        async with aclosing(steps):
+            async for step in steps:
+                yield step
+    except Missed as missed:
+        if missed.failure.status not in _NO_SESSIONS:
+            raise
+        raise Refused(426, "no_sessions", f"The provider has no such sessions; {_BY_POST}") from missed
 
 
 def _check(trip: Trip) -> None:
@@ -106,6 +124,24 @@ def _check(trip: Trip) -> None:
             "origin_not_allowed",
             "Pages of this origin may not open sessions without a key; see [server] cors_origins.",
         )
+
+
+def _only_provider(config: Config) -> list[Candidate]:
+    """The credentials of the one provider there is. A session names its models in messages, after it was
+    opened: with several providers it could not be routed.
+
+    Raises:
+        Refused: 426, there are several, or it does not speak Responses.
+    """
+    found = [
+        Candidate(provider=name, options=options, credential=credential, model="")
+        for name, options, credential in providers.entries(config, None)
+        if not (options.disabled or config.providers[name].disabled)
+    ]
+    is_one = len({one.provider for one in found}) == 1
+    if not is_one or Dialect.OPENAI_RESPONSES not in found[0].dialects:
+        raise Refused(426, "no_sessions", f"Sessions are not routed here; {_BY_POST}")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +186,8 @@ class _Opened:
         only, sibling = trip.endpoint.provider or socket.provider, socket.as_sibling()
         if model:
             found = siblings.serving(sibling, model, trip.config, only)
+        elif only is None and socket.api == "responses":
+            found = _only_provider(trip.config)
         else:
             found = siblings.one_provider(sibling, trip.config, only)
         return [

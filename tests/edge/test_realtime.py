@@ -436,6 +436,33 @@ async def test_models_within_a_session_are_those_that_the_key_may_use(
         assert provider.asked[-1].messages == []
 
 
+RESPONSES = "/all/v1/responses"
+
+
+@pytest.mark.parametrize(
+    ("path", "refused_with", "status"),
+    [
+        (RESPONSES, None, 426),  # several providers: a session names its model only in messages
+        (f"{RESPONSES}?provider=gemini", None, 400),
+        (f"{RESPONSES}?provider=openai", 404, 426),
+        (f"{RESPONSES}?provider=openai", 405, 426),
+        (f"{RESPONSES}?provider=openai", 400, 400),
+        ("/all/v1/realtime?provider=openai", 404, 404),
+        ("/own/responses", 404, 404),
+    ],
+)
+async def test_where_responses_has_no_sessions_its_clients_are_told_to_ask_over_http(
+    gateway: Gateway, provider: LiveProvider, path: str, refused_with: int | None, status: int
+) -> None:
+    if refused_with is not None:
+        provider.refused["sk-good-provider-key"] = refused_with
+    with pytest.raises(InvalidStatus) as refused:
+        await opened(gateway, path, x_llmitm_key=KEY)
+    assert refused.value.response.status_code == status
+    assert (b"POST" in refused.value.response.body) == (status == 426)
+    assert bool(provider.asked) == (refused_with is not None)
+
+
 async def test_a_session_holds_its_place_until_it_ends(gateway: Gateway) -> None:
     async with opened(gateway, "/any/one", x_llmitm_key="sk-proxy-single"):
         with pytest.raises(InvalidStatus) as refused:
