@@ -71,3 +71,9 @@ def test_the_operator_is_told_what_a_start_forgets(tmp_path: Path, text: str, wa
     found = " ".join(loaded(tmp_path, text).warnings)
     assert bool(found) == bool(warnings)
     assert all(words in found for words in warnings)
+
+
+def test_a_store_that_is_not_named_yet_is_told_where_it_stands(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, f"{MONTHLY}[state]\nurl = 'env:NOT_SET'")
+    assert {problem.path for problem in caught.value.problems} == {"state.url"}

@@ -157,6 +157,19 @@ def demo(
 
 
 @app.command()
+def init(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here, not to config.toml.")] = None,
+    client_key: Annotated[
+        bool | None, typer.Option("--client-key/--no-client-key", help="Whether clients need a key.")
+    ] = None,
+) -> None:
+    """Write a first configuration, from the keys in the environment, or from three answers."""
+    from llmitm.cli import init
+
+    raise SystemExit(init.run(out, os.environ, client_key=client_key, terminal=init.Terminal.here()))
+
+
+@app.command()
 def doctor(
     ctx: typer.Context,
     config: Config = None,

@@ -82,8 +82,11 @@ _DAYS: Final[Mapping[Period, int]] = {"daily": 1, "weekly": 7, "monthly": 31, "t
 def forgotten(config: Config) -> list[str]:
     """What a start of the gateway will not find again of what was spent, in words for the operator."""
     periods = set(_periods(config))
-    if not periods or not Place.of(config.state.url).is_memory:
-        return []
+    try:
+        if not periods or not Place.of(config.state.url).is_memory:
+            return []
+    except ValueError:
+        return []  # the URL is wrong, which is told where it stands
     if not config.ledger.enabled:
         return ["budgets begin anew with each start: [ledger] is off, and [state] keeps them in memory"]
     days = config.ledger.retention_days

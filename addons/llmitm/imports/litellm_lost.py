@@ -1,0 +1,175 @@
+"""What LiteLLM's settings have no counterpart for, each with the reason. Data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_CACHE: Final = "answers are not kept and given again; providers' own prompt caches are used"
+_DATABASE: Final = "keys, teams and spend in LiteLLM's database are not read; [ledger] url keeps ours"
+_GUARD: Final = "a hook can look at requests and replies, and refuse them (docs/hooks.md)"
+_LOGIN: Final = "the dashboard has users of its own"
+_ALWAYS: Final = "is so here, always"
+_TEAMS: Final = "there are no teams: keys have models, limits and budgets of their own"
+_ALERTS: Final = "metrics at /metrics and the log tell what goes wrong; alerts are made of them"
+
+TOP: Final[Mapping[str, str]] = {
+    "include": "each of those files is imported by itself",
+    "guardrails": _GUARD,
+    "mcp_servers": "servers of tools are not hosted",
+    "mcp_tools": "servers of tools are not hosted",
+    "vector_store_registry": "vector stores are passed on to the provider that has them",
+    "prompts": "prompts are the clients'",
+    "search_tools": "map_hosted of a provider runs searches that another vendor's clients ask for",
+    "callback_settings": "[telemetry] says what is sent to collectors",
+    "finetune_settings": "paths of fine-tuning are passed on with the keys of [providers]",
+    "files_settings": "files are passed on with the keys of [providers]",
+    "assistant_settings": "assistants have ended",
+    "agents": "agents are clients like any other",
+}
+GENERAL: Final[Mapping[str, str]] = {
+    "database_url": _DATABASE,
+    "database_connection_pool_limit": _DATABASE,
+    "database_connection_timeout": _DATABASE,
+    "store_model_in_db": "models are in this file, which the dashboard can change",
+    "supported_db_objects": _DATABASE,
+    "disable_spend_logs": "[ledger] enabled = false keeps nothing",
+    "disable_spend_updates": "[ledger] enabled = false keeps nothing",
+    "allow_requests_on_db_unavailable": "no request waits for a database",
+    "proxy_batch_write_at": "[ledger] flush_ms says how often rows are written",
+    "proxy_budget_rescheduler_min_time": "budgets renew by themselves",
+    "proxy_budget_rescheduler_max_time": "budgets renew by themselves",
+    "disable_reset_budget": 'budget_period = "total" never renews',
+    "maximum_spend_logs_retention_interval": "old rows go by themselves",
+    "max_parallel_requests": "keys of clients and [rate_limit.models] have a concurrency; a deployment "
+    "has none",
+    "max_response_size_mb": "answers have no limit",
+    "alerting": _ALERTS,
+    "alerting_threshold": _ALERTS,
+    "alerting_args": _ALERTS,
+    "alert_types": _ALERTS,
+    "alert_to_webhook_url": _ALERTS,
+    "spend_report_frequency": "`llmitm usage` prints what was spent",
+    "background_health_checks": "nobody is asked without a request of a client",
+    "health_check_interval": "nobody is asked without a request of a client",
+    "health_check_details": "nobody is asked without a request of a client",
+    "custom_auth": "a hook can refuse requests (docs/hooks.md); who may ask at all is said by [[auth_keys]]",
+    "custom_key_generate": "`llmitm keys new` makes keys",
+    "custom_sso": _LOGIN,
+    "ui_access_mode": _LOGIN,
+    "enable_jwt_auth": "clients have keys",
+    "litellm_jwtauth": "clients have keys",
+    "enable_oauth2_auth": "clients have keys",
+    "enable_oauth2_proxy_auth": "clients have keys",
+    "oauth2_config_mappings": "clients have keys",
+    "allow_user_auth": "clients have keys",
+    "litellm_key_header_name": "keys arrive where the SDKs put them, or in x-llmitm-key",
+    "key_management_system": "secrets are read from the environment and from files: env:NAME, file:PATH",
+    "key_management_settings": "secrets are read from the environment and from files: env:NAME, file:PATH",
+    "use_azure_key_vault": "secrets are read from the environment and from files: env:NAME, file:PATH",
+    "use_google_kms": "secrets are read from the environment and from files: env:NAME, file:PATH",
+    "litellm_license": "nothing is behind a licence",
+    "allowed_ips": "a firewall says which addresses may connect",
+    "use_x_forwarded_for": "[server] trusted_proxies names proxies that are believed",
+    "allowed_routes": "a key has allowed_endpoints and allowed_paths",
+    "public_routes": "/health, /ready and /metrics need no key",
+    "admin_only_routes": "the dashboard has an address of its own",
+    "enforced_params": "a hook can refuse requests (docs/hooks.md)",
+    "enforce_user_param": "a hook can refuse requests (docs/hooks.md)",
+    "reject_clientside_metadata_tags": "nothing here depends on tags",
+    "completion_model": "requests name their model",
+    "image_generation_model": "requests name their model",
+    "embedding_model": "requests name their model",
+    "moderation_model": "requests name their model",
+    "infer_model_from_keys": "providers are named in this file",
+    "allow_client_side_credentials": "clients' own keys pass beside x-llmitm-key",
+    "use_client_credentials_pass_through_routes": "endpoints of kind forward pass clients' own keys on",
+    "forward_openai_org_id": "clients of an account's own key keep the header",
+    "disable_master_key_return": _ALWAYS,
+    "disable_adding_master_key_hash_to_db": _ALWAYS,
+    "disable_responses_id_security": "replies that an account keeps are asked for with that account",
+    "disable_retry_on_max_parallel_request_limit_error": _ALWAYS,
+    "disable_prisma_schema_update": "the ledger's schema is brought up to date at the start",
+    "user_api_key_cache_ttl": "keys are in memory",
+    "service_account_settings": _TEAMS,
+    "default_team_disabled": _TEAMS,
+    "user_mcp_management_mode": "servers of tools are not hosted",
+}
+SETTINGS: Final[Mapping[str, str]] = {
+    "cache": _CACHE,
+    "cache_params": _CACHE,
+    "enable_caching_on_provider_specific_optional_params": _CACHE,
+    "drop_params": "what a provider does not know is left out here, and named in x-llmitm-warnings",
+    "modify_params": "what a translation adjusts is named in x-llmitm-warnings",
+    "telemetry": "nothing is sent to anybody, unless [telemetry] says so",
+    "turn_off_message_logging": "what was said is kept only where [ledger] bodies or [telemetry] "
+    "content is true",
+    "redact_user_api_key_info": "keys are never logged",
+    "redact_messages_in_exceptions": _ALWAYS,
+    "include_cost_in_streaming_usage": "the ledger and /metrics tell the cost",
+    "return_response_headers": _ALWAYS,
+    "force_ipv4": "addresses are tried as the system orders them",
+    "ssl_verify": "certificates are always checked",
+    "default_team_settings": _TEAMS,
+    "default_internal_user_params": _TEAMS,
+    "max_internal_user_budget": _TEAMS,
+    "internal_user_budget_duration": _TEAMS,
+    "max_end_user_budget": "budgets are those of keys",
+    "upperbound_key_generate_params": "`llmitm keys new` takes limits and budgets",
+    "default_key_generate_params": "`llmitm keys new` takes limits and budgets",
+    "key_generation_settings": "`llmitm keys new` takes limits and budgets",
+    "custom_provider_map": "a provider speaks one of four dialects: `format` says which",
+    "guardrails": _GUARD,
+    "post_call_rules": _GUARD,
+    "pre_call_rules": _GUARD,
+    "enable_json_schema_validation": _GUARD,
+    "request_timeout_behavior": "[timeouts] says when an exchange is over",
+    "mcp_aliases": "servers of tools are not hosted",
+    "langfuse_default_tags": "[telemetry] resource adds attributes",
+    "disable_end_user_cost_tracking": "cost is counted by key",
+    "disable_end_user_cost_tracking_prometheus_only": "cost is counted by key",
+    "enable_preview_features": "there is no such switch",
+    "public_model_groups": "models are listed for every key that may use them",
+    "model_alias_map": "[routing] aliases gives models further names",
+    "disable_hf_tokenizer_download": "nothing is fetched at a start",
+    "use_chat_completions_url_for_anthropic_messages": "clients' dialects are translated to the "
+    "provider's own",
+    "user_url_validation": "addresses are those of this file",
+}
+ROUTER: Final[Mapping[str, str]] = {
+    "enable_pre_call_checks": "[routing] context_fallbacks are asked when a prompt is too long",
+    "optional_pre_call_checks": 'strategy = "sticky" keeps a conversation with one key',
+    "routing_strategy_args": "strategies need no arguments",
+    "enable_tag_filtering": "requests are not routed by tags",
+    "tag_filtering_match_any": "requests are not routed by tags",
+    "model_group_retry_policy": "what is tried again is the same for all models: [retry]",
+    "default_litellm_params": "[[payload.default]] sets fields of requests",
+    "default_max_parallel_requests": "keys of clients have a concurrency; a deployment has none",
+    "default_priority": "requests do not queue",
+    "polling_interval": "requests do not queue",
+    "client_ttl": "connections are kept as long as they are used",
+    "cache_kwargs": _CACHE,
+    "cache_responses": _CACHE,
+    "caching_groups": _CACHE,
+    "debug_level": "[log] level says how much is logged",
+    "set_verbose": "[log] level says how much is logged",
+    "provider_budget_config": "[budget] is of all clients, and a key has its own; a provider has none",
+    "alerting_config": _ALERTS,
+    "routing_groups": "one [routing] strategy is used for all models",
+    "weights": "weight is an option of each credential",
+}
+RELIABILITY: Final[Mapping[str, str]] = {
+    "content_policy_fallbacks": "a refusal is an answer, and is delivered; clients may send `models`",
+    "retry_policy": "what is tried again is known by what went wrong, and is the same for all models: "
+    "[retry]",
+    "allowed_fails_policy": "a key rests by what went wrong: [retry] rest_s",
+    "retry_after": "providers say how long to wait; else [retry] base_ms",
+    "max_fallbacks": "[retry] max_attempts says how many are asked in all",
+}
+CALLBACK: Final = (
+    "[telemetry] sends traces and metrics to any collector that speaks OTLP; [hooks] runs functions"
+)
+CALLBACKS: Final[Mapping[str, str]] = {
+    "prometheus": "metrics are at /metrics, always",
+    "otel": "[telemetry] enabled = true sends traces and metrics; it needs: pip install 'llmitm[otel]'",
+}
