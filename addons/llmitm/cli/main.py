@@ -158,7 +158,7 @@ def demo(
 
 @app.command()
 def init(
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here, not to config.toml.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="In place of config.toml.")] = None,
     client_key: Annotated[
         bool | None, typer.Option("--client-key/--no-client-key", help="Whether clients need a key.")
     ] = None,
