@@ -67,7 +67,7 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         request = watched(request, kept, keeps_bodies=world.keeps_bodies)
         told = Told(request, kept, world)
         try:
-            if request.path in (b"/health", b"/ready"):
+            if request.path in (b"/health", b"/ready") or _is_knock(request):
                 kept.is_quiet = True
                 steps = measured.health(world, request, is_ready=request.path == b"/ready")
             elif request.path == b"/metrics":
@@ -273,6 +273,11 @@ def _with_query(rest: bytes, query: bytes) -> bytes:
     """`rest` with the query that goes on: where our own key stood in it, it was taken out."""
     path, mark, _ = rest.partition(b"?")
     return path + b"?" + query if query or mark else path
+
+
+def _is_knock(request: ClientRequest) -> bool:
+    """Claude Code looks so whether anybody is there, each time it starts."""
+    return request.path == b"/" and request.method == "HEAD"
 
 
 def _is_upgrade(request: ClientRequest) -> bool:

@@ -281,6 +281,13 @@ def test_health_needs_nothing_and_leaves_no_line(gateway: Gateway, client: httpx
     assert '"path":"/health"' not in gateway.output()
 
 
+def test_a_knock_at_the_door_is_answered_and_leaves_no_line(gateway: Gateway, client: httpx.Client) -> None:
+    answer = client.head("/")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert client.get("/").status_code == 404, "which says what endpoints there are"
+    assert '"method":"HEAD","path":"/"' not in gateway.output()
+
+
 def test_one_line_a_request(gateway: Gateway, client: httpx.Client) -> None:
     client.get("/dev/echo/one-line-marker")
     found = gateway.wait_for(r'\{[^\n]*"path":"/dev/echo/one-line-marker"[^\n]*\}')
