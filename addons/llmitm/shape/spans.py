@@ -17,6 +17,7 @@ type Edit = tuple[int, int, bytes]
 """From where to where, and what stands there then."""
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _B: Final = rb"[ \t\n\r]*+"
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -57,6 +58,24 @@ def value_of(text: bytes) -> tuple[int, int]:
     if end <= start:
         raise NotJson("there is no value")
     return start, end
+
+
+def is_valid(text: bytes) -> bool:
+    """Whether it is JSON. False also for halves of surrogate pairs, and for great depth."""
+    try:
+        _ANY.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def opening(text: bytes, at: int) -> int:
+    """Where the string that has `at` within it opens."""
+    while (at := text.rfind(b'"', 0, at)) > 0 and text[at - 1] == 0x5C:
+        backslashes = at - len(text[:at].rstrip(b"\\"))
+        if backslashes % 2 == 0:
+            break
+    return max(at, 0)
 
 
 def members(text: bytes, start: int, end: int) -> list[Member]:

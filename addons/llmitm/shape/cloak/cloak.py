@@ -113,7 +113,8 @@ class Cloak:
         vocabulary = self._vocabulary(auth_key)
         used: dict[bytes, bytes] = {}
         body = masked(body, self.words, vocabulary, used)
-        restorer = Restorer(used=used, vocabulary=vocabulary, is_json=_asks_for_json(body))
+        is_json = vocabulary.has_escapes and _asks_for_json(body)  # else a word is spelled the same in both
+        restorer = Restorer(used=used, vocabulary=vocabulary, is_json=is_json)
         return body, Uncloak(dialect=dialect, words=self.words, vocabulary=vocabulary, restorer=restorer)
 
     def pseudonym(self, auth_key: str | None) -> str:

@@ -52,3 +52,11 @@ def is_content(name: str, *, is_schema: bool) -> bool:
     if is_schema:
         return name not in NO_CONTENT_OF_SCHEMAS
     return name not in NO_CONTENT and not name.endswith(IDS)
+
+
+def is_always_content(name: str) -> bool:
+    """Whether the string of a member is content wherever it stands, and no JSON text itself."""
+    return name not in _WHERE and not name.endswith(IDS)
+
+
+_WHERE: Final = NO_CONTENT | NO_CONTENT_OF_SCHEMAS | {"arguments", "data", "name", "thinking"}

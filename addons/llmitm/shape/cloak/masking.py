@@ -15,17 +15,35 @@ from typing import Final
 
 import orjson
 
-from llmitm.shape.cloak.content import EXAMPLES, FREE, SCHEMAS, SPEAKERS, is_content
+from llmitm.shape.cloak.content import EXAMPLES, FREE, SCHEMAS, SPEAKERS, is_always_content, is_content
 from llmitm.shape.cloak.escapes import Places, escaped, read
 from llmitm.shape.cloak.marks import Vocabulary
 from llmitm.shape.cloak.words import Words
-from llmitm.shape.spans import Edit, Member, NotJson, edited, elements, members, value_of
+from llmitm.shape.spans import (
+    Edit,
+    Member,
+    NotJson,
+    edited,
+    elements,
+    is_valid,
+    members,
+    opening,
+    value_of,
+)
 
 _MOST_DEPTH: Final = 200
 _MOST_NESTED: Final = 4
 """Texts in texts that are looked into."""
 _TOLD_BY_OTHERS: Final = frozenset({"thinking", "name", "data"})
 """Members of which others beside them tell whether they are content."""
+_TEXTS: Final = tuple(
+    before + name + after
+    for name in (b'"content"', b'"text"')
+    for before, after in ((b"{", b":"), (b",", b":"), (b"{", b": "), (b", ", b": "))
+)
+_NAMED: Final = re.compile(rb'[{,\s]"(\w+)"[ \t\n\r]*+:[ \t\n\r]*+\Z', re.ASCII)
+_NAME_BYTES: Final = 64
+_REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BLANK: Final = re.compile(rb"\\.", re.DOTALL)
 _SIGNED: Final = re.compile(rb'"signature"')
 
@@ -43,9 +61,15 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
     """
     exact = words.exact(body)
     suspects = words.suspects(body) if exact is None else exact
-    if suspects == [] and not (vocabulary.has_sealed and b'"signature"' in body):
+    is_signed = vocabulary.has_sealed and b'"signature"' in body
+    if suspects == [] and not is_signed:
         return body
-    if suspects is not None and vocabulary.has_sealed:
+    edits: list[Edit] = []
+    if exact and not is_signed and is_valid(body):
+        suspects = exact = _put_at_once(body, exact, edits, vocabulary, used)
+        if not exact:
+            return edited(body, edits)
+    if suspects is not None and is_signed:
         suspects = sorted([*suspects, *(match.span() for match in _SIGNED.finditer(body))])
     start, end = value_of(body)
     if body[start] not in b"{[":
@@ -55,7 +79,38 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
             raise NotJson(str(error)) from None
     walk = _Walk(body, words, vocabulary, used, suspects, exact)
     walk.value(start, end, "", is_free=False, is_schema=False, depth=0)
-    return edited(body, walk.edits) if walk.edits else body
+    edits += walk.edits
+    return edited(body, edits) if edits else body
+
+
+def _put_at_once(
+    body: bytes,
+    exact: list[tuple[int, int]],
+    edits: list[Edit],
+    vocabulary: Vocabulary,
+    used: dict[bytes, bytes],
+) -> list[tuple[int, int]]:
+    """Masks words in strings whose members' names alone tell that they are content; returns the others.
+
+    The body is valid JSON. What stands between quotes is escaped in strings, so a name that is followed by a
+    colon and a quote is that of a member, and the quote opens its value.
+    """
+    left: list[tuple[int, int]] = []
+    has_nested = b"\\\\" in body
+    for start, end in exact:
+        quote = opening(body, start)
+        is_content_there = body.endswith(_TEXTS, 0, quote)
+        if not is_content_there:
+            named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
+            is_content_there = named is not None and is_always_content(named[1].decode())
+        if is_content_there and has_nested:
+            closing = _REST.match(body, quote + 1)
+            is_content_there = closing is not None and b"\\\\" not in closing[0]
+        if is_content_there:
+            edits.append((start, end, _mark(body[start:end], vocabulary, used)))
+        else:
+            left.append((start, end))
+    return left
 
 
 def masked_text(text: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:

@@ -14,6 +14,7 @@ from typing import Final
 
 from llmitm.shape.cloak.escapes import escaped
 from llmitm.shape.cloak.marks import BEGINNING, MARK, MARK_BYTES, PARTIAL, Vocabulary
+from llmitm.shape.spans import opening
 
 _PARTIAL_AT_END: Final = re.compile(PARTIAL.encode() + rb"\Z")
 _MEMBER: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)"[ \t\n\r]*+:[ \t\n\r]*+\Z')
@@ -67,7 +68,7 @@ class Restorer:
 
     def _is_nested(self, body: bytes, at: int) -> bool:
         """Whether what stands there, within a string, is JSON within JSON."""
-        start = _opening(body, at)
+        start = opening(body, at)
         member = _MEMBER.search(body, max(0, start - _NAME_BYTES), start)
         name = member[1] if member is not None else b""
         if name in _ARGUMENTS:
@@ -75,15 +76,6 @@ class Restorer:
         if name == b"delta" and any(one in body for one in _ARGUMENT_EVENTS):
             return True
         return self.is_json and name in _TEXTS
-
-
-def _opening(body: bytes, at: int) -> int:
-    """Where the string that has `at` within it opens."""
-    while (at := body.rfind(b'"', 0, at)) > 0:
-        backslashes = at - len(body[:at].rstrip(b"\\"))
-        if backslashes % 2 == 0:
-            break
-    return max(at, 0)
 
 
 class Pieces:
