@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from llmitm.admin.auth.first_link import FirstLink
 from llmitm.admin.auth.session import Cookies, cookies_of
 from llmitm.admin.watching import Watching
 from llmitm.control import Control
+from llmitm.doctor.finding import Report
 from llmitm.world import World
 
 
@@ -22,6 +24,8 @@ class Desk:
     doorman: Doorman
     first_link: FirstLink
     watching: Watching
+    examination: asyncio.Task[Report] | None = None
+    """The last one of the whole gateway; who asks while it is under way waits for the same."""
 
     def cookies(self, request: web.Request) -> Cookies:
         return cookies_of(request, is_secure=self.scheme(request) == "https")

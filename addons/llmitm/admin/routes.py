@@ -6,6 +6,7 @@ from typing import Final
 
 from llmitm.admin import (
     configuration,
+    doctor,
     keys,
     logs,
     playground,
@@ -23,6 +24,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *logs.ROUTES,
     *used.ROUTES,
     *system.ROUTES,
+    *doctor.ROUTES,
     *socket.ROUTES,
     *playground.ROUTES,
     *providers.ROUTES,

@@ -8,9 +8,8 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from rich.console import Console
@@ -36,7 +35,7 @@ def run(config: Path | None, *, as_json: bool, is_offline: bool) -> int:
         look_over(path, os.environ, SystemClock(), is_offline=is_offline, running=_running(path))
     )
     if as_json:
-        print(orjson.dumps(as_data(report), option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps(report.as_data(), option=orjson.OPT_INDENT_2).decode())
     else:
         show(report, Console(highlight=False))
     status = 1 if report.level is Level.ERROR else 0
@@ -64,20 +63,6 @@ def _running(config: Path) -> Running | None:
         if found is not None:
             return Running(pid=found.facts.pid, url=found.facts.url)
     return None
-
-
-def as_data(report: Report) -> dict[str, Any]:
-    """The shape that `--json` prints."""
-    return {
-        "status": report.level.value,
-        "version": report.version,
-        "config": report.config,
-        "at": report.at,
-        "took_s": report.took_s,
-        "is_offline": report.is_offline,
-        "counts": {level.value: report.count(level) for level in Level},
-        "findings": [asdict(one) for one in report.findings],
-    }
 
 
 def show(report: Report, console: Console) -> None:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from llmitm.config.schema import Config
 from llmitm.doctor.finding import Notes
+from llmitm.doctor.network import reason
 from llmitm.doctor.patient import Patient, aside
 from llmitm.record.ledger.place import Place
 
@@ -64,7 +65,7 @@ def _look(
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"0")
     except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
+        why = reason(error)
         if what == ["the configuration"]:
             # that is how it should be where only the operator writes it
             notes.ok(f"{told} lies here, and is only read ({why})", subject=subject)

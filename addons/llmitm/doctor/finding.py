@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 
 class Level(StrEnum):
@@ -76,6 +77,19 @@ class Report:
     def level(self) -> Level:
         """The worst that was found."""
         return worst(self.findings)
+
+    def as_data(self) -> dict[str, Any]:
+        """The shape that `llmitm doctor --json` prints, and the admin API answers."""
+        return {
+            "status": self.level.value,
+            "version": self.version,
+            "config": self.config,
+            "at": self.at,
+            "took_s": self.took_s,
+            "is_offline": self.is_offline,
+            "counts": {level.value: self.count(level) for level in Level},
+            "findings": [asdict(one) for one in self.findings],
+        }
 
     def count(self, level: Level) -> int:
         return sum(one.level is level for one in self.findings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -51,8 +53,10 @@ class Way:
 class Network:
     """What is found out about it once, and asked for by several checks."""
 
-    def __init__(self, patient: Patient) -> None:
+    def __init__(self, patient: Patient, *, name_s: float = NAME_S) -> None:
+        """`name_s`: so long a name may take, and a connection to a proxy."""
         self._patient = patient
+        self.name_s = name_s
         self._names: dict[str, asyncio.Task[str | None]] = {}
         self._ways: dict[Way, asyncio.Task[str | None]] = {}
         self.reached_ms: dict[Way, float] = {}
@@ -60,8 +64,9 @@ class Network:
 
     def is_asked(self, way: Way) -> bool:
         """Whether it is to be asked at all."""
-        host = urlsplit(way.proxy.reveal()).hostname or "" if way.proxy else way.host
-        return not self._patient.is_offline or is_here(host)
+        if not self._patient.is_offline:
+            return True
+        return is_here(way.host) and (way.proxy is None or is_here(host_of(way.proxy)))
 
     async def named(self, host: str) -> str | None:
         """Why a name has no address; None: it has one."""
@@ -71,13 +76,12 @@ class Network:
 
     async def _resolved(self, host: str) -> str | None:
         try:
-            async with asyncio.timeout(NAME_S):
+            async with asyncio.timeout(self.name_s):
                 await self._patient.resolve(host)
         except TimeoutError:
-            return f"the resolver gives no answer within {NAME_S:g} s"
+            return f"the resolver gives no answer within {self.name_s:g} s"
         except (OSError, UnicodeError) as error:
-            told = getattr(error, "strerror", None) or str(error)
-            return f"the name is not known here ({told.lower()})"
+            return f"the name is not known here ({reason(error)})"
         return None
 
     async def reached(self, way: Way) -> str | None:
@@ -133,6 +137,18 @@ def _told(url: str, date: bytes, began_s: float, clock: Clock) -> Told:
         at_s=(began_s + ended_s) / 2,
         late_s=max(0.0, (ended_s - began_s) / 2),
     )
+
+
+def host_of(proxy: Secret) -> str:
+    return urlsplit(proxy.reveal()).hostname or ""
+
+
+def reason(error: Exception) -> str:
+    """What the system says, in its own words."""
+    number = getattr(error, "errno", None)
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror or error).lower()
+    return (os.strerror(number) if number else str(error) or type(error).__name__).lower()
 
 
 def origin_of(url: str) -> str:
@@ -194,7 +210,7 @@ async def names(patient: Patient, network: Network, notes: Notes) -> None:
         if way.is_resolved_here and network.is_asked(way):
             hosts.setdefault(way.host, asking[0])
         if way.proxy is not None and network.is_asked(way):
-            hosts.setdefault(urlsplit(way.proxy.reveal()).hostname or "", "proxy_url")
+            hosts.setdefault(host_of(way.proxy), "proxy_url")
     hosts = {host: who for host, who in hosts.items() if not _is_address(host)}
     found = await asyncio.gather(*(network.named(host) for host in hosts))
     for (host, who), why in zip(hosts.items(), found, strict=True):
@@ -244,17 +260,18 @@ async def _proxy(network: Network, proxy: Secret, mine: list[Way], notes: Notes)
         notes.error(f"{host} has no address: {why}", "check proxy_url", subject=subject)
         return
     try:
-        async with asyncio.timeout(NAME_S):
+        async with asyncio.timeout(network.name_s):
             _, writer = await asyncio.open_connection(host, port)
         writer.close()
     except TimeoutError:
         notes.error(
-            f"gives no answer within {NAME_S:g} s", "check proxy_url, and the way there", subject=subject
+            f"gives no answer within {network.name_s:g} s",
+            "check proxy_url, and the way there",
+            subject=subject,
         )
         return
     except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        notes.error(f"cannot be reached: {why}", "start it, or mend proxy_url", subject=subject)
+        notes.error(f"cannot be reached: {reason(error)}", "start it, or mend proxy_url", subject=subject)
         return
     why = await network.reached(mine[0])
     failed = network.failures.get(mine[0])
@@ -264,7 +281,8 @@ async def _proxy(network: Network, proxy: Secret, mine: list[Way], notes: Notes)
             f"lets nothing through to {mine[0].origin}: {failed.detail or failed}", fix, subject=subject
         )
     elif why is not None:
-        notes.warning(f"is there; {mine[0].origin} does not answer through it", None, subject=subject)
+        fix = "does it let connections to that host through? else see reach"
+        notes.warning(f"is there; {mine[0].origin} does not answer through it", fix, subject=subject)
     else:
         notes.ok(f"lets us through to {mine[0].origin}", subject=subject)
 

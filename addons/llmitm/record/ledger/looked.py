@@ -81,7 +81,7 @@ async def _of_server(place: Place) -> Looked:
             return Looked("absent", f"PostgreSQL {server}, without tables yet")
         may = await connection.fetchval(
             "SELECT bool_and(has_table_privilege(name, 'INSERT') AND has_table_privilege(name, 'SELECT'))"
-            " FROM unnest(ARRAY['exchanges', 'attempts', 'bodies', 'runs']) AS name"
+            " FROM unnest(ARRAY['exchanges', 'attempts', 'bodies', 'legs', 'runs']) AS name"
         )
         if not may:
             return Looked("read-only", "this user may not write to its tables")
@@ -112,6 +112,7 @@ def why(place: Place, error: Exception) -> tuple[str, str]:
         case asyncpg.InvalidCatalogNameError():
             return told, "make the database: createdb NAME"
         case OSError():
+            told = os.strerror(error.errno).lower() if error.errno else told
             return f"cannot be reached: {told}", "start it, or mend [ledger] url"
         case _:
             return told, "mend [ledger] url"
