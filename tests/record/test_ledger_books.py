@@ -386,14 +386,6 @@ async def test_the_newest_schema_is_needed(tmp_path: Path) -> None:
         await SqliteDatabase(path).open()
 
 
-async def test_no_thread_and_no_file_beside_it_is_left(tmp_path: Path) -> None:
-    import threading
-
-    before = threading.active_count()
+async def test_no_file_beside_it_is_left(tmp_path: Path) -> None:
     await keep(place_of(tmp_path), [entry_of(1)])
     assert names_in(tmp_path) == ["llmitm.db"]
-    for thread in threading.enumerate():
-        if thread.name.startswith("llmitm-ledger"):
-            thread.join(5)
-    assert not [one for one in threading.enumerate() if one.name.startswith("llmitm-ledger")]
-    assert threading.active_count() <= before + 1  # that of `to_thread`
