@@ -89,6 +89,36 @@ def test_a_strict_client_is_counted_where_nothing_is_lost(client: Dialect, targe
         assert made_of(client, target, asked[client], is_strict=True).notes.warnings == []
 
 
+RESULTS = {
+    GEMINI: {
+        "contents": [
+            {"parts": [{"functionResponse": {"id": "r1", "name": "read", "response": {"output": "rain"}}}]}
+        ]
+    },
+    RESPONSES: {
+        "model": "m",
+        "input": [{"type": "function_call_output", "call_id": "call_1", "output": "rain"}],
+    },
+    MESSAGES: {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "rain"}]}
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("target", [RESPONSES, MESSAGES, GEMINI])
+@pytest.mark.parametrize("client", [RESPONSES, MESSAGES, GEMINI])
+def test_a_result_alone_is_counted_as_what_it_says(client: Dialect, target: Dialect) -> None:
+    """For an answer it would be refused: there is no call that it could answer."""
+    if client is target:
+        return
+    sent = orjson.dumps(orjson.loads(made_of(client, target, RESULTS[client]).body))
+    assert b"rain" in sent
+    assert not any(word in sent for word in (b"tool_result", b"function_call_output", b"functionResponse"))
+
+
 def test_gemini_counts_contents_or_a_whole_request() -> None:
     bare = read_counted(GEMINI, orjson.dumps({"contents": OF_GEMINI["contents"]}), "m")
     snake = read_counted(GEMINI, orjson.dumps({"generate_content_request": OF_GEMINI}), "m")

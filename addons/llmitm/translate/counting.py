@@ -5,7 +5,8 @@ The request is translated as for an answer, and of that goes to the upstream wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -16,7 +17,16 @@ from llmitm.translate import jsontext, peek
 from llmitm.translate.beside import Beside
 from llmitm.translate.failures import failure_of
 from llmitm.translate.guess import guess
-from llmitm.translate.neutral import Failure, Request, UpstreamError
+from llmitm.translate.neutral import (
+    Failure,
+    Part,
+    Request,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+    UpstreamError,
+)
 from llmitm.translate.notes import Notes
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.reading import count_if
@@ -84,7 +94,7 @@ class Counting(Translation):
 
     def __init__(self, asked: Request, target: Target) -> None:
         """Raises as `Translation`."""
-        super().__init__(asked, target)
+        super().__init__(replace(asked, turns=tuple(_without_orphans(asked.turns))), target)
         self.body = _counted(self.body, target)
 
     def reply(self, body: bytes) -> bytes:
@@ -96,6 +106,23 @@ class Counting(Translation):
         count = read_count(body)
         self.usage = FREE
         return write_count(self.asked.dialect, count)
+
+
+def _without_orphans(turns: Iterable[Turn]) -> Iterator[Turn]:
+    """Clients have parts of a conversation counted: a result whose call is not among them, which no upstream
+    would take, is what it says."""
+    called: set[str] = set()
+    for turn in turns:
+        parts: list[Part] = []
+        for part in turn.parts:
+            if isinstance(part, ToolCall):
+                called.add(part.id)
+            if isinstance(part, ToolResult) and part.call_id not in called:
+                parts += [Text(text=part.raw, at=part.at)] if part.raw else []
+                parts += part.parts
+            else:
+                parts.append(part)
+        yield replace(turn, parts=tuple(parts))
 
 
 def _counted(body: bytes, target: Target) -> bytes:
