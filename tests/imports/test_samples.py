@@ -28,3 +28,8 @@ def test_what_it_becomes_can_be_used(sample: Sample) -> None:
 @named
 def test_its_kind_is_recognised(sample: Sample) -> None:
     assert sample.brought().kind == kinds.NAMES[sample.kind].title
+
+
+def test_there_are_three_of_each_kind() -> None:
+    counts = {name: sum(one.kind == name for one in SAMPLES) for name in kinds.NAMES}
+    assert min(counts.values()) >= 3, counts

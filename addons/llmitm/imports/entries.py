@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmitm.exchange import Dialect
-from llmitm.imports import addresses, references
+from llmitm.imports import addresses, references, weights
 from llmitm.imports.plan import Account, Cloak, Model, Plan
 from llmitm.imports.table import Table
 from llmitm.secret import Secret
 
 _DIRECT: Final = ("direct", "none")
-MOST_WEIGHT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +105,9 @@ def weight(table: Table) -> int | None:
     value = table.count("weight")
     if value is None:
         return None
-    if value > MOST_WEIGHT:
-        table.changed("weight", f"is {MOST_WEIGHT} here, which is the most")
-    return min(max(value, 1), MOST_WEIGHT)
+    if value > weights.MOST:
+        table.changed("weight", f"is {weights.MOST} here, which is the most")
+    return min(max(value, 1), weights.MOST)
 
 
 def cloak(table: Table) -> Cloak | None:

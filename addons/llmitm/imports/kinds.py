@@ -56,7 +56,8 @@ KINDS: Final = (
         "portkey",
         "Portkey",
         ("json", "yaml"),
-        "strategy targets virtual_key virtualKey override_params overrideParams provider api_key apiKey "
+        "config data strategy targets virtual_key virtualKey override_params overrideParams provider "
+        "api_key apiKey "
         "custom_host customHost retry cache request_timeout",
         portkey.read,
     ),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from llmitm.exchange import Dialect
-from llmitm.imports import addresses, references
-from llmitm.imports.entries import MOST_WEIGHT
+from llmitm.imports import addresses, references, rules
 from llmitm.imports.plan import Account, Model, Plan, Rule
 from llmitm.imports.references import to_variable
 from llmitm.imports.table import Table
+from llmitm.imports.weights import whole
 from llmitm.record import vendors
 from llmitm.route.known import KNOWN, family_of
 from llmitm.secret import Secret
@@ -415,19 +414,14 @@ def _request_fields(public: str, said: str, params: Table, plan: Plan) -> None:
             fields |= value if name == "extra_body" and isinstance(value, dict) else {name: value}
     if fields:
         match = {"asked": public, "protocol": "openai-chat"}
-        plan.payload.default.append(
-            Rule(source=params.path, models=[match], params=_without_null(fields), when="before")
-        )
+        rule = Rule(source=params.path, models=[match], params={}, when="before")
+        for name, value in fields.items():
+            rules.put(rule, name.replace("\\", "\\\\").replace(".", "\\."), value)
+        plan.payload.default.append(rule)
         params.found.changed(
             params.path,
             "fields of requests are set in [[payload.default]], for requests in OpenAI's chat dialect",
         )
-
-
-def _without_null(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_null(one) for name, one in value.items() if one is not None}
-    return value
 
 
 def _prices(model: str, params: Table, info: Table, plan: Plan) -> None:
@@ -468,15 +462,6 @@ def _weights(deployments: list[Deployment]) -> dict[int, int]:
                 made |= {id(one): turn for one, turn in zip(group, whole(amounts), strict=True)}
                 break
     return made
-
-
-def whole(amounts: list[float]) -> list[int]:
-    """Whole numbers in the same proportion, as small as they can be."""
-    scaled = [max(round(amount * 10_000 / max(amounts)), 1) for amount in amounts]
-    if all(float(amount).is_integer() for amount in amounts) and max(amounts) <= MOST_WEIGHT:
-        scaled = [int(amount) for amount in amounts]
-    shared = math.gcd(*scaled)
-    return [one // shared for one in scaled]
 
 
 def _lose_signed(params: Table) -> None:

@@ -60,13 +60,19 @@ def _values(table: Table, *, is_json: bool) -> Rule | None:
                 params.found.wrong(params.at(name), "JSON is expected")
                 continue
             rule.params_json[place] = text
-        elif _is_toml(value):
-            assert isinstance(rule.params, dict)
-            rule.params[place] = value
         else:
-            rule.params_json[place] = json.dumps(value, ensure_ascii=False)
+            put(rule, place, value)
     table.done()
     return rule if models is not None and (rule.params or rule.params_json) else None
+
+
+def put(rule: Rule, place: str, value: Value) -> None:
+    """Has a rule set a field; what TOML cannot say stands there as JSON."""
+    assert isinstance(rule.params, dict), "filters set nothing"
+    if _is_toml(value):
+        rule.params[place] = value
+    else:
+        rule.params_json[place] = json.dumps(value, ensure_ascii=False)
 
 
 def _filter(table: Table) -> Rule | None:

@@ -20,16 +20,24 @@ class Table:
     wrong, which is noted. Keys are told by their `path` in the source.
     """
 
-    def __init__(self, values: Mapping[str, Value], found: Found, path: str = "") -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        found: Found,
+        path: str = "",
+        *,
+        spelling: Mapping[str, str] | None = None,
+    ) -> None:
+        """`spelling` has the names that stand in the source, where they are not those that are asked for."""
         self.values = values
         self.found = found
         self.path = path
+        self._spelling = spelling or {}
         self._asked: set[str] = set()
 
-    def at(self, name: str | int) -> str:
+    def at(self, name: str) -> str:
         """The path of a member."""
-        if isinstance(name, int):
-            return f"{self.path}[{name}]"
+        name = self._spelling.get(name, name)
         return f"{self.path}.{name}" if self.path else name
 
     def has(self, name: str) -> bool:
