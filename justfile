@@ -96,6 +96,10 @@ bench-telemetry *args:
 bench-shaper *args:
     PYTHONPATH=addons {{python}} tests/bench/shaper.py "$@"
 
+# what functions of the operator's cost on the request path and per chunk, kind by kind
+bench-hooks *args:
+    PYTHONPATH=addons {{python}} tests/bench/hooks.py "$@"
+
 # fifty thousand exchanges into SQLite and a real PostgreSQL: stopped, killed, a full disk; rows against requests
 ledger-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.ledger_proof "$@"

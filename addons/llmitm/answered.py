@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, cast
 
 import orjson
 
@@ -35,42 +35,79 @@ async def answered(hooked: Hooked, steps: Steps) -> Steps:
     async with aclosing(steps):
         head = await anext(steps)
         assert isinstance(head, ResponseHead)
-        made = _way(hooked, head, steps)
-        if made is None:
+        way = _way_of(hooked, head)
+        if way is None:
             yield head
             async for step in steps:
                 yield step
             return
-        async with aclosing(made):
-            async for step in made:
+        head, pieces = _plain(head, steps)
+        if way == "whole":
+            async for step in _whole(hooked, head, pieces):
                 yield step
+            return
+        going = _Stream.of(hooked, way)
+        if head.whole is not None:
+            yield await going.at_once(head, pieces)
+            return
+        # no generator of its own for what every piece of a stream comes by
+        head, has_begun = _unframed(head), False
+        try:
+            async for piece in pieces:
+                if not (told := await going.feed(piece)):
+                    continue
+                if not has_begun:  # so that what is refused at once has a status
+                    yield head
+                    has_begun = True
+                yield told
+        except UpstreamFailed:
+            if (told := await going.finish()) and has_begun:
+                yield told
+            await going.over(head, is_cut=True)
+            raise
+        told = await going.finish()
+        if not has_begun:
+            yield head
+        if told:
+            yield told
+        await going.over(head, is_cut=False)
 
 
-def _way(hooked: Hooked, head: ResponseHead, steps: Steps) -> Steps | None:
-    """None: there is nothing in it that functions could be shown."""
+type _Way = Literal["whole", "events", "array"]
+
+
+def _way_of(hooked: Hooked, head: ResponseHead) -> _Way | None:
+    """How functions are shown the answer; None: there is nothing in it for them."""
     modules, call = hooked.modules, hooked.call
     assert call is not None
     is_json = b"json" in (head.header(b"content-type") or b"").lower()
-    is_good = 200 <= head.status < 300
-    is_array = is_json and is_good and call.is_json_array
-    is_stream = is_array or is_events(head)
-    if not is_stream and not (is_json and modules.on_reply):
+    way: _Way = "whole"
+    if is_json and 200 <= head.status < 300 and call.is_json_array:
+        way = "array"
+    elif is_events(head):
+        way = "events"
+    elif not is_json:
         return None
-    encoding = (head.header(b"content-encoding") or b"").strip().lower()
+    hooks = modules.on_reply
+    if way != "whole":
+        hooks = modules.on_delta + (modules.on_reply if call.task == "generate" else ())
+    encoding = _encoding(head)
     if encoding not in (b"", b"identity", *_INFLATED):  # although no compression was asked for
-        hooks = modules.on_delta if is_stream else modules.on_reply
-        if not any(hook.is_closed for hook in hooks):
-            return None
-    pieces = decoded(body_of(head, steps), encoding)
-    if encoding:
-        head = replace(head, headers=tuple(pair for pair in head.headers if pair[0].lower() not in _FRAMING))
-    if not is_stream:
-        return _whole(hooked, head, pieces)
-    seen = Seen(call.dialect) if modules.on_reply and call.task == "generate" else None
-    if not modules.on_delta and seen is None:
-        return None
-    shown = Shown(hooked, modules.on_delta, call.dialect, seen)
-    return _streamed(hooked, head, pieces, Array(shown) if is_array else Events(shown), seen)
+        hooks = tuple(hook for hook in hooks if hook.is_closed)
+    return way if hooks else None
+
+
+def _encoding(head: ResponseHead) -> bytes:
+    return (head.header(b"content-encoding") or b"").strip().lower()
+
+
+def _plain(head: ResponseHead, steps: Steps) -> tuple[ResponseHead, AsyncIterator[bytes]]:
+    """Head and body without compression."""
+    encoding = _encoding(head)
+    if not encoding:
+        return head, body_of(head, steps) if head.whole else cast(AsyncIterator[bytes], steps)
+    headers = tuple(pair for pair in head.headers if pair[0].lower() not in _FRAMING)
+    return replace(head, headers=headers), decoded(body_of(head, steps), encoding)
 
 
 async def _whole(hooked: Hooked, head: ResponseHead, pieces: AsyncIterator[bytes]) -> Steps:
@@ -93,52 +130,46 @@ async def _whole(hooked: Hooked, head: ResponseHead, pieces: AsyncIterator[bytes
         yield made.whole
 
 
-async def _streamed(
-    hooked: Hooked, head: ResponseHead, pieces: AsyncIterator[bytes], going: Going, seen: Seen | None
-) -> Steps:
-    """The head waits for the first thing that is told, so that what is refused at once has a status."""
-    is_whole, out = head.whole is not None, []
-    head, has_begun = _unframed(head), False
-    broken: UpstreamFailed | None = None
-    try:
-        async for piece in pieces:
-            if not (told := await going.feed(piece)):
-                continue
-            if is_whole:
-                out.append(told)
-                continue
-            if not has_begun:
-                yield head
-                has_begun = True
-            yield told
-    except UpstreamFailed as error:
-        broken = error
-    told = await going.finish()
-    if is_whole and broken is None:
-        yield replace(head, whole=b"".join((*out, told)))
-    elif has_begun or broken is None:
-        if not has_begun:
-            yield head
-        if told:
-            yield told
-    if seen is not None:
-        seen.is_cut = seen.is_cut or broken is not None
-        await _over(hooked, head, seen)
-    if broken is not None:
-        raise broken
+@dataclass(slots=True)
+class _Stream:
+    """A stream that functions are shown, and what they are shown once it is over."""
 
+    hooked: Hooked
+    seen: Seen | None
+    """None: nobody wants to know then."""
+    feed: Callable[[bytes], Awaitable[bytes]]
+    finish: Callable[[], Awaitable[bytes]]
 
-async def _over(hooked: Hooked, head: ResponseHead, seen: Seen) -> None:
-    """Shows what a stream has told, now that it is over. Nothing can be changed of it any more."""
-    body = seen.reply()
-    if body is None:
-        return
-    shown = _shown(hooked, head.status, head.headers, body, is_stream=True, is_cut=seen.is_cut)
-    for hook in hooked.modules.on_reply:
-        try:
-            await call(hook, shown, (Reply,), hooked.world.clock)
-        except RefusedByHook:
-            pass  # the client has been told
+    @classmethod
+    def of(cls, hooked: Hooked, way: _Way) -> _Stream:
+        modules, call = hooked.modules, hooked.call
+        assert call is not None
+        seen = Seen(call.dialect) if modules.on_reply and call.task == "generate" else None
+        shown = Shown(hooked, modules.on_delta, call.dialect, seen)
+        going: Going = Array(shown) if way == "array" else Events(shown)
+        return cls(hooked, seen, going.feed, going.finish)
+
+    async def at_once(self, head: ResponseHead, pieces: AsyncIterator[bytes]) -> ResponseHead:
+        """Of a stream that is there whole already."""
+        out = [await self.feed(piece) async for piece in pieces]
+        out.append(await self.finish())
+        await self.over(head, is_cut=False)
+        headers = tuple(pair for pair in head.headers if pair[0].lower() != b"content-length")
+        return replace(head, headers=headers, whole=b"".join(out))
+
+    async def over(self, head: ResponseHead, *, is_cut: bool) -> None:
+        """Shows what it has told. Nothing can be changed of it any more."""
+        hooked, seen = self.hooked, self.seen
+        body = seen.reply() if seen is not None else None
+        if seen is None or body is None:
+            return
+        is_cut = is_cut or seen.is_cut
+        shown = _shown(hooked, head.status, head.headers, body, is_stream=True, is_cut=is_cut)
+        for hook in hooked.modules.on_reply:
+            try:
+                await call(hook, shown, (Reply,), hooked.world.clock)
+            except RefusedByHook:
+                pass  # the client has been told
 
 
 async def changed(hooked: Hooked, head: ResponseHead) -> ResponseHead:

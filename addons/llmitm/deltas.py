@@ -16,7 +16,7 @@ from llmitm.exchange import Dialect
 from llmitm.hooked import Hooked
 from llmitm.hooks import Delta
 from llmitm.shape.hooks import wire
-from llmitm.shape.hooks.calling import call, failed
+from llmitm.shape.hooks.calling import call, call_plain, failed
 from llmitm.shape.hooks.modules import Hook
 from llmitm.translate.dialects import CODECS
 from llmitm.translate.elements import ArrayReader, Element
@@ -28,6 +28,9 @@ _NAMED: Final = frozenset({Dialect.OPENAI_RESPONSES, Dialect.ANTHROPIC_MESSAGES}
 """Dialects whose events are called as their bodies' `type`."""
 _OVER: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 """Events that hold the whole reply."""
+
+
+_TAKES: Final = (Delta, list, tuple)
 
 
 class Going(Protocol):
@@ -134,7 +137,10 @@ class Shown:
         for hook in self.hooks:
             after: list[Delta] = []
             for delta in deltas:
-                given = await call(hook, delta, (Delta, list, tuple), hooked.world.clock)
+                if hook.is_async:
+                    given = await call(hook, delta, _TAKES, hooked.world.clock)
+                else:
+                    given = call_plain(hook, delta, _TAKES, hooked.world.clock)
                 if given is None:
                     after.append(delta)
                     continue
@@ -142,12 +148,7 @@ class Shown:
                 is_changed = is_changed or more is not None
                 after += [delta] if more is None else more
             deltas = after
-        if not is_changed:
-            return None
-        bodies = [one.body for one in deltas]
-        if len(bodies) == 1 and wire.written(bodies[0]) == orjson.dumps(orjson.loads(data)):
-            return None
-        return bodies
+        return [one.body for one in deltas] if is_changed else None
 
     def add(self, event: Event) -> None:
         if self.seen is not None:
@@ -172,7 +173,10 @@ class Events:
     _reader: SseReader = field(default_factory=SseReader)
 
     async def feed(self, piece: bytes) -> bytes:
-        return b"".join([await self._told(event) for event in self._reader.feed(piece)])
+        events = self._reader.feed(piece)
+        if len(events) == 1:
+            return await self._told(events[0])
+        return b"".join([await self._told(event) for event in events])
 
     async def finish(self) -> bytes:
         return b"".join([await self._told(event) for event in self._reader.finish()])
@@ -200,7 +204,8 @@ class Events:
             if "\n" in name or "\r" in name:
                 raise wire.nonsense()
         data = wire.written(body)
-        self.shown.add(replace(event, name=name, data=data))
+        if self.shown.seen is not None:
+            self.shown.seen.add(replace(event, name=name, data=data))
         lines = (
             [] if at else [line for line in event.raw.splitlines() if line.startswith((b"id:", b"retry:"))]
         )

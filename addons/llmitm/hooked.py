@@ -170,6 +170,8 @@ class Hooked:
         """
         held = sending.body.held
         redact = self.world.redact
+        values = b"\n".join([value for _, value in sending.headers])
+        has_secret = redact.of_bytes(values) is not values
         shown = first = Shown(
             id=self.id,
             endpoint=self.asked.endpoint,
@@ -181,7 +183,9 @@ class Hooked:
             dialect=chosen.dialect.value,
             method=sending.method,
             url=redact(sending.url.partition("?")[0]),
-            headers=wire.shown(sending.headers, lambda value: redact.of_bytes(value) is not value),
+            headers=wire.shown(
+                sending.headers, (lambda value: redact.of_bytes(value) is not value) if has_secret else None
+            ),
             body=_object(held) if held else None,
             notes=self.notes,
         )

@@ -183,6 +183,23 @@ async def test_files_of_secrets_count_as_far_as_they_are_named(tmp_path: Path, k
     assert await told(source, lambda: secret.write_text("http://three:1")) == []
 
 
+async def test_modules_of_functions_count_as_far_as_they_are_named(tmp_path: Path) -> None:
+    path, rules = tmp_path / "config.toml", tmp_path / "rules.py"
+    rules.write_text("def on_request(request): ...\n")
+    path.write_text(ONE + '[hooks]\nmodules = ["rules.py"]\n')
+    source = Source(path, env={})
+    source.read()
+    assert rules in source.files()
+    found = await told(
+        source,
+        lambda: rules.write_text("def on_request(:\n"),
+        lambda: rules.write_text("def on_delta(delta): ...\n"),
+        lambda: (tmp_path / "other.py").touch(),
+    )
+    assert "rules.py, line 1" in found[0]
+    assert found[1:] == ["one"]
+
+
 async def test_a_file_that_was_missing_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(ONE)

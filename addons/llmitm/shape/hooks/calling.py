@@ -39,35 +39,47 @@ async def call(hook: Hook, value: object, takes: tuple[type, ...], clock: Clock)
         RefusedByHook: as the hook wants it; or 500, it failed and is fail-closed.
         Skip: the hook raised it, which is `on_attempt`.
     """
+    if not hook.is_async:
+        return call_plain(hook, value, takes, clock)
     try:
-        made = await _made(hook, value, clock)
-    except Refuse as error:
-        status = error.status if isinstance(error.status, int) and 400 <= error.status <= 599 else 403
-        raise RefusedByHook(status, str(error.code), str(error.message)) from None
-    except _TooLate:
-        return failed(hook, f"took longer than {hook.time_limit_s:g} s", clock)
-    except (_Exits, SystemExit):
-        return failed(hook, "tried to end the process", clock)
-    except Exception as error:  # its text may hold what clients said
-        if isinstance(error, Skip) and hook.name == "on_attempt":
-            raise
-        what = f"raised {type(error).__name__} in line {line_of(error, hook.file)}"
-        return failed(hook, what, clock)
+        made = await _in_time(hook.function(value), hook.time_limit_s, clock)
+    except (Exception, SystemExit) as error:
+        return _raised(hook, error, clock)
+    return _taken(hook, made, takes, clock)
+
+
+def call_plain(hook: Hook, value: object, takes: tuple[type, ...], clock: Clock) -> Any:
+    """The same of a function that is not `async`."""
+    began_s = clock.tick_s()
+    try:
+        made = hook.function(value)
+    except (Exception, SystemExit) as error:
+        return _raised(hook, error, clock)
+    if (took_s := clock.tick_s() - began_s) > SLOW_S:
+        _say(hook, "slow", f"held up all exchanges for {took_s * 1000:.0f} ms; make it async", clock)
+    return _taken(hook, made, takes, clock)
+
+
+def _taken(hook: Hook, made: object, takes: tuple[type, ...], clock: Clock) -> Any:
     if made is None or isinstance(made, takes):
         return made
     return failed(hook, f"gave back a value of type {type(made).__name__}", clock)
 
 
-async def _made(hook: Hook, value: object, clock: Clock) -> object:
-    if hook.is_async:
-        return await _in_time(hook.function(value), hook.time_limit_s, clock)
-    began_s = clock.tick_s()
-    try:
-        return hook.function(value)
-    finally:
-        took_s = clock.tick_s() - began_s
-        if took_s > SLOW_S:
-            _say(hook, "slow", f"held up all exchanges for {took_s * 1000:.0f} ms; make it async", clock)
+def _raised(hook: Hook, error: BaseException, clock: Clock) -> None:
+    match error:
+        case Refuse():
+            status = error.status if isinstance(error.status, int) and 400 <= error.status <= 599 else 403
+            raise RefusedByHook(status, str(error.code), str(error.message)) from None
+        case Skip() if hook.name == "on_attempt":
+            raise error
+        case _TooLate():
+            failed(hook, f"took longer than {hook.time_limit_s:g} s", clock)
+        case _Exits() | SystemExit():
+            failed(hook, "tried to end the process", clock)
+        case _:  # its text may hold what clients said
+            what = f"raised {type(error).__name__} in line {line_of(error, hook.file)}"
+            failed(hook, what, clock)
 
 
 async def _in_time(coroutine: Coroutine[Any, Any, object], limit_s: float, clock: Clock) -> object:
