@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import orjson
 
+from llmitm.canned import as_asked
 from llmitm.config.schema import Config, Endpoint
 from llmitm.errors import Refused
 from llmitm.exchange import (
@@ -130,7 +131,7 @@ class Hooked:
         for hook in hooks:
             match await call(hook, shown, (Request, Reply), self.world.clock):
                 case Reply() as reply:
-                    return answer(reply)
+                    return as_asked(answer(reply), asked, body)
                 case Request() as changed:
                     shown, is_changed = changed, True
         return self._changed(request, body, first, shown) if is_changed else request

@@ -103,6 +103,14 @@ class Reply:
     dialect: str = ""
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def saying(cls, request: Request, text: str) -> Reply:
+        """An answer with this text in the client's dialect, for `on_request` to give in the model's place.
+        A client that asked for a stream gets it as one."""
+        from llmitm.canned import reply_saying
+
+        return cls(body=reply_saying(request.dialect, request.model or "", request.id, text))
+
 
 class Refuse(Exception):
     """Raised by a function: the client is told so, in its own dialect. It counts as no failure."""

@@ -17,6 +17,10 @@ from llmitm.demo.provider import Provider
 from llmitm.errors import UpstreamFailed
 from llmitm.exchange import ClientRequest, HeldBody, ResponseHead, Unwatched
 from llmitm.journey import carry
+from llmitm.record.bodies import Seen
+from llmitm.route import calls
+from llmitm.spoken import read_reply
+from llmitm.translate.neutral import Text
 from llmitm.translate.sse import SseReader
 from llmitm.world import World, build
 from support.clocks import HandClock
@@ -251,6 +255,36 @@ async def test_limits_and_permissions_count_what_functions_have_made_of_a_reques
     said = "word " * (2000 if status == 200 else 1)
     body = orjson.dumps({"model": "chat-a", "messages": [{"role": "user", "content": said}]}).decode()
     assert (await gate.ask(gate.world(source, tpm=500), CHAT, body)).head.status == status
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("client", REQUESTS)
+async def test_an_answer_in_the_models_place_comes_as_the_client_asked_for_it(
+    gate: Gate, client: str, stream: bool
+) -> None:
+    world = gate.world("""
+from llmitm.hooks import Reply
+def on_request(request):
+    return Reply.saying(request, "Closed today.")
+""")
+    target, body = REQUESTS[client]("chat-a", stream)
+    answer = await gate.ask(world, target, body)
+    assert answer.head.status == 200
+    assert gate.provider.count == 0
+    is_events = stream and client != "gemini array"
+    call = calls.find(target.removeprefix("/all").encode())
+    assert call is not None
+    seen = Seen()
+    seen.add(answer.body)
+    assert (answer.head.header(b"content-type") or b"").startswith(
+        b"text/event-stream" if is_events else b"application/json"
+    )
+    if client == "gemini array" and stream:
+        assert answer.json[0]["candidates"][0]["content"]["parts"][0]["text"] == "Closed today."
+        return
+    reply = read_reply(seen, call.dialect, is_stream=is_events)
+    assert reply is not None
+    assert [part.text for part in reply.choices[0].parts if isinstance(part, Text)] == ["Closed today."]
 
 
 # ---- attempts
