@@ -19,6 +19,7 @@ from llmitm.exchange import (
     Watch,
 )
 from llmitm.missed import Missed
+from llmitm.record.bodies import Leg
 from llmitm.record.entry import Entry
 from llmitm.route import plan
 from llmitm.route.verdict import Ending, of_failure, of_kind
@@ -75,8 +76,14 @@ async def attempt(
             return
         held = sent.body.held
         noted.request_bytes = sent.body.length if held is None else len(held)
+        leg = None
+        if kept.legs is not None:
+            leg, sent = Leg.of(sent)
+            kept.legs[chosen.number] = leg
         reply = await world.sender.send(chosen, sent)
         noted.first_byte_s = world.clock.tick_s()
+        if leg is not None:
+            leg.came(reply.head)
         try:
             head, wants_whole = await watch.on_head(chosen, reply.head)
             noted.status = head.status
@@ -84,6 +91,8 @@ async def attempt(
             if wants_whole and head.whole is None:
                 body = await _read_all(reply.read, world.config.server.body_limit_bytes)
                 noted.response_bytes = len(body)
+                if leg is not None:
+                    leg.said.add(body)
                 head = await watch.on_whole(chosen, head, body)
             elif head.whole is not None:
                 noted.response_bytes = len(head.whole)
@@ -96,6 +105,8 @@ async def attempt(
                         yield b""
                         continue
                     noted.response_bytes += len(piece)
+                    if leg is not None:
+                        leg.said.add(piece)
                     watch.on_piece(chosen, piece)
                     yield piece
                 _over(noted, chosen)

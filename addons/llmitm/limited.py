@@ -52,6 +52,7 @@ async def under_limits(
     except Limited as hit:
         world.metrics.hit(hit)
         raise
+    kept.admitted_s = world.clock.tick_s()
     async with admitted as ticket:
         going_on: asyncio.Task[None] | None = None
         try:

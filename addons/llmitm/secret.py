@@ -12,10 +12,21 @@ import base64
 import hmac
 import json
 import re
+from functools import lru_cache
 from typing import Final, NoReturn
 from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
+_SECRET_NAME: Final = re.compile(
+    rb"(?:^|[-_])(?:auth|authorization|token|secret|passw(?:or)?d|apikey|key|cookie2?|credentials?|jwt)$"
+)
+_PLAIN_NAMES: Final = frozenset({b"idempotency-key", b"sec-websocket-key", b"surrogate-key"})
+
+
+@lru_cache(maxsize=1024)
+def is_secret(name: bytes) -> bool:
+    """Whether a header of this name, in lower case, carries a credential, whatever its value looks like."""
+    return name not in _PLAIN_NAMES and _SECRET_NAME.search(name) is not None
 
 
 class Secret:

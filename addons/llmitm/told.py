@@ -47,6 +47,8 @@ class Told:
                 step = _without_secrets(step, self.world.redact)
             self.head = step
             kept.status = step.status
+            if kept.legs is not None:
+                kept.answered = step.headers
             kept.is_stream = (step.header(b"content-type") or b"").startswith(b"text/event-stream")
             if step.whole is not None:
                 kept.gave(step.whole, self.world.clock)

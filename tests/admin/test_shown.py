@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from llmitm.admin import shown
-from llmitm.exchange import Noted, Usage
+from llmitm.exchange import Noted, ResponseHead, Usage
+from llmitm.record.bodies import Leg
 from llmitm.record.cost import Cost
 from llmitm.record.entry import Entry
 from llmitm.record.ledger.rows import Writing
@@ -31,7 +32,8 @@ def price(noted: Noted) -> Cost | None:
 
 def whole(entry: Entry, so_far_ms: float | None = None) -> shown.Exchange:
     rows = shown.named_attempts(WRITING, entry)
-    return shown.exchange(shown.named(WRITING, entry), rows, None, price, so_far_ms)
+    legs = shown.named_legs(WRITING, entry)
+    return shown.exchange(shown.named(WRITING, entry), rows, None, legs, price, so_far_ms)
 
 
 def openai(number: int, **known: object) -> Noted:
@@ -40,9 +42,11 @@ def openai(number: int, **known: object) -> Noted:
 
 def test_the_time_line_is_in_order_and_tells_each_attempt() -> None:
     failed = openai(1, status=429, ending="rate_limit", usage=None, ended_s=100.15)
-    found = whole(entry_of(1, attempts=[failed, openai(2)], ended_s=101.0))
+    found = whole(entry_of(1, attempts=[failed, openai(2)], body_s=100.01, admitted_s=100.02, ended_s=101.0))
     assert [(one.what, one.attempt) for one in found.timeline] == [
         ("accepted", None),
+        ("body_read", None),
+        ("admitted", None),
         ("attempt_begun", 1),
         ("attempt_ended", 1),
         ("attempt_answered", 1),
@@ -115,3 +119,21 @@ def test_every_end_of_an_attempt_has_a_reason_in_words() -> None:
 )
 def test_dollars(usd_nano: int | None, text: str | None) -> None:
     assert shown.usd(usd_nano) == text
+
+
+def test_each_attempt_tells_what_was_sent_and_said() -> None:
+    silent = Leg("POST", "https://one.test/v1", ((b"x-a", b"1"),))
+    silent.sent.add(b"{}")
+    spoken = Leg("POST", "https://two.test/v1", ())
+    spoken.came(ResponseHead(status=200, headers=((b"Content-Type", b"text/event-stream"),)))
+    spoken.said.add(b"data: {}\n\n")
+    attempts = [openai(1), openai(2), openai(3)]
+    found = whole(entry_of(1, attempts=attempts, legs={1: silent, 2: spoken})).attempt_list
+    assert found[0].sent is not None and found[0].said is None
+    assert (found[0].sent.url, found[0].sent.headers, found[0].sent.body) == (
+        "https://one.test/v1", [("x-a", "1")], "{}",
+    )  # fmt: skip
+    assert found[1].said is not None and not found[1].said.truncated
+    assert (found[1].said.status, found[1].said.body) == (200, "data: {}\n\n")
+    assert found[1].said.headers == [("Content-Type", "text/event-stream")]
+    assert (found[2].sent, found[2].said) == (None, None)  # an operator answered it: nothing was sent

@@ -159,6 +159,11 @@ def test_a_rescued_exchange_tells_why_and_what_it_cost(
     assert steps[0] == "accepted" and steps[-1] == "ended" and steps.count("attempt_begun") == 2
     assert [one["at_ms"] for one in whole["timeline"]] == sorted(one["at_ms"] for one in whole["timeline"])
     assert "lighthouse" in whole["bodies"]["request"]
+    assert (first["said"]["status"], second["said"]["status"]) == (429, 200)
+    assert "lighthouse" in first["sent"]["body"] and first["sent"]["url"].startswith(upstream.url)
+    assert ["retry-after", "1"] in [[name.lower(), value] for name, value in first["said"]["headers"]]
+    assert second["said"]["body"] == whole["bodies"]["response"]  # the same dialect: byte for byte
+    assert not any(key in str(whole) for key in PROVIDER_KEYS)
 
 
 def test_pages_filters_and_numbers(gateway: Gateway, page: httpx.Client) -> None:

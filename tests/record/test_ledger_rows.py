@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 import pytest
 
-from llmitm.exchange import Dialect, Usage
-from llmitm.record.bodies import Seen
+from llmitm.exchange import Dialect, ResponseHead, Usage
+from llmitm.record.bodies import Leg, Seen
 from llmitm.record.entry import Outcome
 from llmitm.record.ledger.columns import USAGE
 from llmitm.record.ledger.place import Place
 from llmitm.record.ledger.rows import readable
-from llmitm.record.ledger.tables import ATTEMPTS, BODIES, EXCHANGES, RUNS
+from llmitm.record.ledger.tables import ATTEMPTS, BODIES, EXCHANGES, LEGS, RUNS
 from llmitm.secret import Redactor, Secret
 from support.ledgers import config_of, entry_of, keep, noted_of, place_of, rows_of
 
@@ -200,6 +200,39 @@ async def test_bodies_are_kept_as_text_and_say_what_they_lack(place: Place) -> N
     assert (row["request"], row["is_request_cut"], row["response"], row["is_response_cut"]) == (
         "grüße ", True, "{}", False,
     )  # fmt: skip
+
+
+HEADERS = (
+    (b"Authorization", b"anything at all"),
+    (b"x-tenant-key", b"plain"),
+    (b"Sec-WebSocket-Protocol", b"realtime, openai-insecure-api-key.abc"),
+    (b"x-note", b"my key is sk-canary-0123456789abcdef"),
+    (b"content-type", b"application/json"),
+)
+
+
+async def test_legs_are_kept_with_their_heads_and_without_keys(place: Place) -> None:
+    answered, silent = (Leg("POST", "https://up.test/v1?key=canary123456&alt=sse", HEADERS) for _ in "12")
+    answered.sent.add(b"{}")
+    answered.came(ResponseHead(status=429, headers=HEADERS[3:], whole=b"slow down"))
+    entry = entry_of(
+        1, sent=Seen(), given=Seen(), legs={1: silent, 2: answered}, headers=HEADERS, answered=HEADERS[4:],
+        target="/v1/chat?key=canary123456", attempts=[noted_of(), noted_of(2)],
+    )  # fmt: skip
+    await keep(place, [entry])
+    first, second = await rows_of(place, LEGS)
+    shown = ["***", "***", "***", "my key is ***", "application/json"]
+    names = [name.decode() for name, _ in HEADERS]
+    assert orjson.loads(first["request_headers"]) == [list(pair) for pair in zip(names, shown, strict=True)]
+    assert (first["number"], first["status"], first["response_headers"]) == (1, None, None)
+    assert (second["status"], second["request"], second["response"]) == (429, "{}", "slow down")
+    assert orjson.loads(second["response_headers"]) == [
+        ["x-note", "my key is ***"], ["content-type", "application/json"],
+    ]  # fmt: skip
+    (body,) = await rows_of(place, BODIES)
+    assert "canary" not in str((first, second, body))
+    assert body["target"] == "/v1/chat?key=***"
+    assert orjson.loads(body["response_headers"]) == [["content-type", "application/json"]]
 
 
 BODIES_READ: dict[str, tuple[bytes, int, tuple[str | None, bool]]] = {

@@ -14,9 +14,12 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from llmitm.admin.shown import exchange
 from llmitm.record.ledger import books, columns
 from llmitm.record.ledger.migrate import migrate, scripts
+from llmitm.record.ledger.paging import whole
 from llmitm.record.ledger.place import Place
+from llmitm.record.ledger.reading import reading
 from llmitm.record.ledger.tables import EXCHANGES, METADATA
 from support.ledgers import books_of, entry_of, keep, place_of, rows_of
 
@@ -73,6 +76,26 @@ async def test_a_migrated_ledger_is_written_and_read(place: Place) -> None:
     await migrate(place.alchemy_url.reveal())
     await keep(place, [entry_of(1)])
     assert [row["number"] for row in await rows_of(place, EXCHANGES)] == [1]
+
+
+async def test_what_an_older_version_wrote_is_read(place: Place) -> None:
+    await migrate(place.alchemy_url.reveal(), "0001")
+    engine = create_async_engine(place.alchemy_url.reveal(), poolclass=NullPool)
+    async with engine.begin() as connection:
+        for values in (
+            "exchanges (run, number, id, at, ended_at, method, path, client, outcome, attempts,"
+            " request_bytes, response_bytes)"
+            " VALUES ('r', 1, 'old', '{at}', '{at}', 'POST', '/v1', '::1', 'ok', 1, 2, 3)",
+            "attempts (exchange, number, at, provider) VALUES ('old', 1, '{at}', 'main')",
+            "bodies (exchange, request, response) VALUES ('old', 'asked', 'told')",
+        ):
+            await connection.exec_driver_sql("INSERT INTO " + values.format(at="2026-09-21T14:13:20.000Z"))
+    await engine.dispose()
+    await migrate(place.alchemy_url.reveal())
+    async with reading(place) as connection:
+        found = await whole(connection, "old")
+    assert found is not None and found.bodies is not None and found.legs == []
+    assert exchange(found.exchange, found.attempts, found.bodies, found.legs, lambda _: None).id == "old"
 
 
 OLD: dict[str, tuple[str, bool]] = {

@@ -140,7 +140,9 @@ async def one(exchange: str, watching: Watching, world: World) -> Exchange | Non
     if found is None:
         return None
     # the first look at a price list takes long
-    return await asyncio.to_thread(shown.exchange, found.exchange, found.attempts, found.bodies, world.price)
+    return await asyncio.to_thread(
+        shown.exchange, found.exchange, found.attempts, found.bodies, found.legs, world.price
+    )
 
 
 async def _page(asked: Asked) -> LogPage:

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict
 from llmitm.exchange import Noted, Usage
 from llmitm.record.cost import Cost
 from llmitm.record.entry import Entry, Price
-from llmitm.record.ledger.columns import ATTEMPTS, EXCHANGES, USAGE
+from llmitm.record.ledger.columns import ATTEMPTS, BODIES, EXCHANGES, LEGS, USAGE
 from llmitm.record.ledger.reading import Named
-from llmitm.record.ledger.rows import Writing, rfc3339
+from llmitm.record.ledger.rows import Writing, held_of, rfc3339
 from llmitm.record.rates import CALLS
 from llmitm.route.verdict import VERDICTS, Ending
 
@@ -81,6 +81,8 @@ class Item(Shown):
     request_bytes: int
     response_bytes: int
     warnings: list[str]
+    replay_of: str | None
+    """Id of the exchange that was played again; null: it is no replay."""
 
 
 class Moment(Shown):
@@ -89,8 +91,8 @@ class Moment(Shown):
     at_ms: float
     """Since the exchange began."""
     what: str
-    """`accepted`, `attempt_begun`, `attempt_answered` (its head came), `attempt_ended`, `first_byte` (to the
-    client), `ended`."""
+    """`accepted`, `body_read`, `admitted` (limits and budgets let it in), `attempt_begun`, `attempt_answered`
+    (its head came), `attempt_ended`, `first_byte` (to the client), `ended`."""
     attempt: int | None
     text: str
 
@@ -120,6 +122,27 @@ class Bill(Shown):
     why_unknown: str | None
     is_as_recorded: bool
     """False: prices were changed since; the recorded amount stands."""
+
+
+class Sent(Shown):
+    """What went to the provider, without the gateway's credentials."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: str | None
+    """null: it is no text."""
+    truncated: bool
+
+
+class Said(Shown):
+    """What the provider answered, as it came."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: str | None
+    """Events of a stream as they stood in it; null: it is no text."""
+    truncated: bool
 
 
 class Tried(Shown):
@@ -157,6 +180,10 @@ class Tried(Shown):
     bill: Bill | None
     """null: no tokens were told."""
     warnings: list[str]
+    sent: Sent | None
+    """null: bodies are not kept (`[ledger] bodies`), or nothing was sent."""
+    said: Said | None
+    """null: as `sent`, or no answer came."""
 
 
 class Bodies(Shown):
@@ -165,6 +192,10 @@ class Bodies(Shown):
     is_request_cut: bool | None
     response: str | None
     is_response_cut: bool | None
+    target: str | None
+    """Path and query of the request; null: not kept by the version that wrote it, nor are the two below."""
+    request_headers: list[tuple[str, str]] | None
+    response_headers: list[tuple[str, str]] | None
 
 
 class Exchange(Item):
@@ -219,6 +250,18 @@ def named_attempts(writing: Writing, entry: Entry) -> list[Named]:
     ]
 
 
+def named_legs(writing: Writing, entry: Entry) -> list[Named]:
+    """So far; empty where they are not kept."""
+    rows = writing.legs(entry.id, dict(entry.legs or {}))
+    return [dict(zip(LEGS.names, one, strict=True)) for one in rows]
+
+
+def named_bodies(writing: Writing, entry: Entry) -> Named | None:
+    """So far; None: they are not kept."""
+    held = held_of(entry)
+    return None if held is None else dict(zip(BODIES.names, writing.bodies(entry.id, held), strict=True))
+
+
 def item(row: Mapping[str, Any]) -> Item:
     return Item.model_construct(**fields(row))
 
@@ -262,11 +305,13 @@ def exchange(
     row: Mapping[str, Any],
     attempts: Sequence[Mapping[str, Any]],
     bodies: Mapping[str, Any] | None,
+    legs: Sequence[Mapping[str, Any]],
     price: Price,
     so_far_ms: float | None = None,
 ) -> Exchange:
     """`so_far_ms` where it is not over yet."""
-    tries = [_tried(one, row, price) for one in attempts]
+    by_number = {one["number"]: one for one in legs}
+    tries = [_tried(one, row, by_number.get(one["number"]), price) for one in attempts]
     changed = {} if so_far_ms is None else running(so_far_ms)
     return Exchange.model_construct(
         **{**fields(row), **changed},
@@ -279,10 +324,39 @@ def exchange(
 
 
 def _bodies(row: Mapping[str, Any]) -> Bodies:
-    return Bodies.model_construct(**{name: row[name] for name in Bodies.model_fields})
+    fields = {name: row[name] for name in Bodies.model_fields}
+    heads = {name: _headers(row[name]) for name in ("request_headers", "response_headers")}
+    return Bodies.model_construct(**(fields | heads))
 
 
-def _tried(one: Mapping[str, Any], row: Mapping[str, Any], price: Price) -> Tried:
+def _headers(text: str | None) -> list[tuple[str, str]] | None:
+    return None if text is None else [(name, value) for name, value in orjson.loads(text)]
+
+
+def _sent(leg: Mapping[str, Any]) -> Sent:
+    return Sent.model_construct(
+        method=leg["method"],
+        url=leg["url"],
+        headers=_headers(leg["request_headers"]),
+        body=leg["request"],
+        truncated=bool(leg["is_request_cut"]),
+    )
+
+
+def _said(leg: Mapping[str, Any]) -> Said | None:
+    if leg["status"] is None:
+        return None
+    return Said.model_construct(
+        status=leg["status"],
+        headers=_headers(leg["response_headers"]) or [],
+        body=leg["response"],
+        truncated=bool(leg["is_response_cut"]),
+    )
+
+
+def _tried(
+    one: Mapping[str, Any], row: Mapping[str, Any], leg: Mapping[str, Any] | None, price: Price
+) -> Tried:
     ending = one["ending"]
     verdict = VERDICTS.get(ending)
     rests = None if verdict is None or verdict.rests == "nothing" else verdict.rests
@@ -297,11 +371,17 @@ def _tried(one: Mapping[str, Any], row: Mapping[str, Any], price: Price) -> Trie
         cost_usd=usd(one["cost_usd_nano"]),
         bill=_bill(one, price),
         warnings=_warnings(one),
+        sent=None if leg is None else _sent(leg),
+        said=None if leg is None else _said(leg),
     )
 
 
 def _timeline(row: Mapping[str, Any], tries: Sequence[Tried], *, is_over: bool) -> list[Moment]:
     found = [_moment(0.0, "accepted", None, f"{row['method']} {row['path']}")]
+    if row["body_ms"] is not None:
+        found.append(_moment(row["body_ms"], "body_read", None, f"{row['request_bytes']} bytes of body"))
+    if row["admitted_ms"] is not None:
+        found.append(_moment(row["admitted_ms"], "admitted", None, "Limits and budgets let it in."))
     for one in tries:
         who = "/".join(filter(None, (one.provider, one.credential or one.gateway)))
         text = f"{who}, {one.model}" if one.model else who
@@ -395,4 +475,16 @@ def under_way(writing: Writing, entry: Entry, tick_s: float) -> dict[str, Any]:
     return {**fields(named(writing, entry)), **running((tick_s - entry.started_s) * 1000)}
 
 
-__all__ = ["Exchange", "Item", "exchange", "item", "named", "named_attempts", "rfc3339", "under_way", "usd"]
+__all__ = [
+    "Exchange",
+    "Item",
+    "exchange",
+    "item",
+    "named",
+    "named_attempts",
+    "named_bodies",
+    "named_legs",
+    "rfc3339",
+    "under_way",
+    "usd",
+]

@@ -81,7 +81,8 @@ class Watching:
         return shown.exchange(
             shown.named(self.writing, entry),
             shown.named_attempts(self.writing, entry),
-            None,
+            shown.named_bodies(self.writing, entry),
+            shown.named_legs(self.writing, entry),
             self._world.price,
             so_far_ms=(self._world.clock.tick_s() - entry.started_s) * 1000,
         )

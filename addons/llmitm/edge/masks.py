@@ -14,21 +14,16 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from mitmproxy.net import encoding
 
 from llmitm.accept import subprotocols
 from llmitm.exchange import Headers
-from llmitm.secret import Redactor
+from llmitm.secret import Redactor, is_secret
 
 MASK: Final = b"***"
 
-_SECRET_NAME: Final = re.compile(
-    rb"(?:^|[-_])(?:auth|authorization|token|secret|passw(?:or)?d|apikey|key|cookie2?|credentials?|jwt)$"
-)
-_PLAIN_NAMES: Final = frozenset({b"idempotency-key", b"sec-websocket-key", b"surrogate-key"})
 _QUERY_KEY: Final = re.compile(
     rb"(?<=[?&])(key|api[-_]?key|access_token|token|auth|sig|password|(?:client_)?secret"
     rb"|(?:x-(?:amz|goog)-)?(?:signature|security-token)|upload_id|llmitm_ticket)=([^&#]*)",
@@ -37,12 +32,6 @@ _QUERY_KEY: Final = re.compile(
 MOST_INFLATED_BYTES: Final = 16_777_216
 MOST_KEPT_BYTES: Final = 262_144
 """Of a body that may be played again; a larger one is played again as it is shown."""
-
-
-@lru_cache(maxsize=1024)
-def is_secret(name: bytes) -> bool:
-    """Whether a header of this name, in lower case, carries a credential, whatever its value looks like."""
-    return name not in _PLAIN_NAMES and _SECRET_NAME.search(name) is not None
 
 
 @dataclass(slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from llmitm.exchange import Body
+from llmitm.exchange import Body, Headers, ResponseHead, UpstreamRequest
 
 KEPT_BYTES: Final = 65_536
 """Of a body; what is longer is cut."""
@@ -75,3 +76,34 @@ class Watched:
         if body is not None and not self._has_come:
             self._has_come = True
             self._seen.add(body)
+
+
+@dataclass(slots=True)
+class Leg:
+    """What one attempt sent, without the gateway's credentials, and what came back, as it came."""
+
+    method: str
+    url: str
+    headers: Headers
+    sent: Seen = field(default_factory=Seen)
+    status: int | None = None
+    """None: no answer came."""
+    answered: Headers = ()
+    said: Seen = field(default_factory=Seen)
+
+    @classmethod
+    def of(cls, request: UpstreamRequest) -> tuple[Leg, UpstreamRequest]:
+        """The leg, and the request with a body that is seen as it goes."""
+        leg = cls(request.method, request.url, request.headers)
+        if request.is_upgrade:  # what goes by then are a session's messages
+            return leg, request
+        return leg, replace(request, body=Watched(request.body, leg.sent))
+
+    def came(self, head: ResponseHead) -> None:
+        self.status, self.answered = head.status, head.headers
+        if head.whole is not None:
+            self.said.add(head.whole)
+
+    @property
+    def kept_bytes(self) -> int:
+        return self.sent.kept_bytes + self.said.kept_bytes

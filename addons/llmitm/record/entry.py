@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from llmitm.clock import Clock
 from llmitm.errors import ClientGone
-from llmitm.exchange import Attempt, ClientRequest, Dialect, Noted, Usage
-from llmitm.record.bodies import Seen, Watched
+from llmitm.exchange import Attempt, ClientRequest, Dialect, Headers, Noted, Usage
+from llmitm.record.bodies import Leg, Seen, Watched
 from llmitm.record.traces.context import Trace, new_span_id
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class Entry:
     """The answer broke off after it had begun."""
     body_s: float | None = None
     """When the client's body was there whole; None where it was not waited for."""
+    admitted_s: float | None = None
+    """When limits and budgets had let it in; None: it was never asked for, or they refused it."""
     first_byte_s: float | None = None
     """When the first piece of the answer was handed over."""
     ended_s: float | None = None
@@ -99,6 +101,16 @@ class Entry:
     """The client's body, where it is kept or has to be counted."""
     given: Seen | None = None
     """The answer's body, where bodies are kept."""
+    legs: dict[int, Leg] | None = None
+    """By number of the attempt: what was sent and said, where bodies are kept."""
+    target: str | None = None
+    """Path and query, where bodies are kept; so are the two that follow."""
+    headers: Headers = ()
+    """The client's."""
+    answered: Headers = ()
+    """What the client was told."""
+    replay_of: str | None = None
+    """Id of the exchange that was played again; None: it is no replay."""
     trace: Trace | None = None
     """None: it is in no trace."""
     asked: bytes | None = None
@@ -284,7 +296,8 @@ def _price(kept: Entry, price: Price | None) -> None:
 def watched(request: ClientRequest, kept: Entry, *, keeps_bodies: bool) -> ClientRequest:
     """The request, with a body that is counted where its length is not known, and kept where bodies are."""
     if keeps_bodies:
-        kept.sent, kept.given = Seen(), Seen()
+        kept.sent, kept.given, kept.legs = Seen(), Seen(), {}
+        kept.target, kept.headers = request.target.decode("ascii", "backslashreplace"), request.headers
     elif request.body.length is None:
         kept.sent = Seen(0)
     return request if kept.sent is None else replace(request, body=Watched(request.body, kept.sent))

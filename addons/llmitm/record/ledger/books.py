@@ -141,7 +141,7 @@ class Books:
         size_bytes = made.bodies_bytes
         if self._bodies_bytes + size_bytes > MOST_BODIES_BYTES:
             self._say("bodies of exchanges are left out: %d MB of them wait", MOST_BODIES_BYTES >> 20)
-            return made._replace(seen=None)
+            return made._replace(held=None)
         self._bodies_bytes += size_bytes
         return made
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from llmitm.exchange import Usage
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The version of the schema that this code reads and writes: the last one of `migrations`."""
 
 type Kind = Literal["text", "int", "big", "real", "bool", "moment", "serial"]
@@ -116,12 +116,16 @@ EXCHANGES: Final = Shape(
         *_columns("big", "request_bytes response_bytes", is_needed=True),
         *USAGE,
         *_COST,
+        *_columns("text", "replay_of"),
+        *_columns("real", "body_ms admitted_ms"),
     ),
     key=("row",),
     unique=(("id",),),
     indexes=(("at",),),
 )
-"""`provider` to `model_answered`, and `ending`, are those of the last attempt."""
+"""`provider` to `model_answered`, and `ending`, are those of the last attempt. `replay_of` is the exchange
+that was played again; `body_ms` is when the client's body was there whole, `admitted_ms` when limits and
+budgets had let it in."""
 
 ATTEMPTS: Final = Shape(
     name="attempts",
@@ -149,9 +153,27 @@ BODIES: Final = Shape(
         *_columns("bool", "is_request_cut"),
         *_columns("text", "response"),
         *_columns("bool", "is_response_cut"),
+        *_columns("text", "target request_headers response_headers"),
     ),
     key=("exchange",),
 )
+"""`target` is path and query; headers are a JSON list of pairs."""
+
+LEGS: Final = Shape(
+    name="legs",
+    columns=(
+        *_columns("text", "exchange", is_needed=True),
+        *_columns("int", "number", is_needed=True),
+        *_columns("text", "method url request_headers", is_needed=True),
+        *_columns("text", "request"),
+        *_columns("bool", "is_request_cut", is_needed=True),
+        *_columns("int", "status"),
+        *_columns("text", "response_headers response"),
+        *_columns("bool", "is_response_cut", is_needed=True),
+    ),
+    key=("exchange", "number"),
+)
+"""What each attempt sent and was told, where bodies are kept. `status` is NULL where no answer came."""
 
 RUNS: Final = Shape(
     name="runs",
@@ -169,7 +191,7 @@ RUNS: Final = Shape(
 `pruned_to` is the last one whose row was deleted for its age or for room; `stopped_at` is NULL where it runs,
 or did not come to a proper end."""
 
-TABLES: Final = (RUNS, EXCHANGES, ATTEMPTS, BODIES)
+TABLES: Final = (RUNS, EXCHANGES, ATTEMPTS, BODIES, LEGS)
 
 
 def create(backend: Backend) -> Iterator[str]:

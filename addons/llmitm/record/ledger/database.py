@@ -64,6 +64,7 @@ _GROWING: Final = ("flushed_at", "begun", "lost", "pruned_to")
 DOOM: Final = (
     "DELETE FROM attempts WHERE exchange IN (SELECT id FROM doomed)",
     "DELETE FROM bodies WHERE exchange IN (SELECT id FROM doomed)",
+    "DELETE FROM legs WHERE exchange IN (SELECT id FROM doomed)",
     "UPDATE runs SET pruned_to = (SELECT MAX(number) FROM doomed WHERE run = runs.id) WHERE pruned_to < "
     "(SELECT MAX(number) FROM doomed WHERE run = runs.id)",
     "DELETE FROM exchanges WHERE row IN (SELECT row FROM doomed)",

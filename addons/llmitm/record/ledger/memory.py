@@ -33,7 +33,7 @@ class Newest:
         self._waiting: deque[Made] = deque(maxlen=most)
 
     def __call__(self, entry: Entry) -> None:
-        self._waiting.append(self._writing.made(entry)._replace(seen=None))
+        self._waiting.append(self._writing.made(entry)._replace(held=None))
 
     def forget(self) -> None:
         """There are new secrets to look for."""

@@ -15,7 +15,7 @@ from sqlalchemy import Column, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llmitm.record.entry import Outcome
-from llmitm.record.ledger.reading import Named, Wanted, attempts_of, bodies_of
+from llmitm.record.ledger.reading import Named, Wanted, attempts_of, bodies_of, legs_of
 from llmitm.record.ledger.tables import EXCHANGES
 
 _E: Final = EXCHANGES.c
@@ -94,6 +94,8 @@ class Whole:
     attempts: list[Named]
     bodies: Named | None
     """None: they were not kept."""
+    legs: list[Named]
+    """What attempts sent and were told; empty: it was not kept."""
 
 
 async def whole(connection: AsyncConnection, exchange: str) -> Whole | None:
@@ -106,6 +108,7 @@ async def whole(connection: AsyncConnection, exchange: str) -> Whole | None:
         exchange=_named(row),
         attempts=attempts.get(exchange, []),
         bodies=await bodies_of(connection, exchange),
+        legs=await legs_of(connection, exchange),
     )
 
 

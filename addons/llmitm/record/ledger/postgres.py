@@ -8,7 +8,17 @@ from typing import Final
 
 import asyncpg
 
-from llmitm.record.ledger.columns import ATTEMPTS, BODIES, EXCHANGES, RUNS, Shape, create, insert
+from llmitm.record.ledger.columns import (
+    ATTEMPTS,
+    BODIES,
+    EXCHANGES,
+    LEGS,
+    RUNS,
+    TABLES,
+    Shape,
+    create,
+    insert,
+)
 from llmitm.record.ledger.database import (
     CHUNK,
     DOOM,
@@ -67,6 +77,7 @@ class PostgresDatabase:
                     _INSERT[ATTEMPTS.name], with_times(ATTEMPTS, rows.attempts, datetime.fromisoformat)
                 )
                 await connection.executemany(_INSERT[BODIES.name], rows.bodies)
+                await connection.executemany(_INSERT[LEGS.name], rows.legs)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             raise BadRows(f"{type(error).__name__}: {error}") from error
 
@@ -121,7 +132,7 @@ def _placed(shape: Shape) -> tuple[str, ...]:
     return tuple(f"${number}" for number, _ in enumerate(shape.names, 1))
 
 
-_INSERT: Final = {shape.name: insert(shape, _placed(shape)) for shape in (EXCHANGES, ATTEMPTS, BODIES)}
+_INSERT: Final = {shape.name: insert(shape, _placed(shape)) for shape in TABLES}
 _UPSERT: Final = upsert_run(_placed(RUNS), "postgresql")
 
 
@@ -145,8 +156,11 @@ async def _most_rows(connection: asyncpg.Connection, most_bytes: int) -> int | N
             theirs AS (SELECT COALESCE(SUM(pg_column_size(attempts.*)), 0) AS bytes FROM attempts
                 WHERE exchange IN (SELECT id FROM newest)),
             texts AS (SELECT COALESCE(SUM(pg_column_size(bodies.*)), 0) AS bytes FROM bodies
+                WHERE exchange IN (SELECT id FROM newest)),
+            hops AS (SELECT COALESCE(SUM(pg_column_size(legs.*)), 0) AS bytes FROM legs
                 WHERE exchange IN (SELECT id FROM newest))
-        SELECT (SUM(pg_column_size(newest.*)) + (SELECT bytes FROM theirs) + (SELECT bytes FROM texts))
+        SELECT (SUM(pg_column_size(newest.*)) + (SELECT bytes FROM theirs) + (SELECT bytes FROM texts)
+                + (SELECT bytes FROM hops))
             / COUNT(*) FROM newest"""
     )
     return None if size_bytes is None else max(1, int(most_bytes / (float(size_bytes) * _INDEXES)))

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from llmitm.record.entry import Outcome
 from llmitm.record.ledger.place import Place
-from llmitm.record.ledger.tables import ATTEMPTS, BODIES, EXCHANGES
+from llmitm.record.ledger.tables import ATTEMPTS, BODIES, EXCHANGES, LEGS
 
 type Named = dict[str, Any]
 
@@ -191,6 +191,12 @@ async def bodies_of(connection: AsyncConnection, exchange: str) -> Named | None:
     query = select(BODIES).where(BODIES.c.exchange == exchange)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _named(row)
+
+
+async def legs_of(connection: AsyncConnection, exchange: str) -> list[Named]:
+    """What each attempt sent and was told, in their order; empty where that is not kept."""
+    query = select(LEGS).where(LEGS.c.exchange == exchange).order_by(LEGS.c.number)
+    return [_named(row) for row in await connection.execute(query)]
 
 
 TIMES: Final = {"hour": 13, "day": 10, "month": 7}

@@ -8,7 +8,7 @@ Text that came from outside passes the redaction filter here: nothing else write
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,10 +17,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from llmitm.exchange import Noted, Usage
-from llmitm.record.bodies import Seen
+from llmitm.exchange import Headers, Noted, Usage
+from llmitm.record.bodies import Leg, Seen
 from llmitm.record.entry import Entry, outcome_of
 from llmitm.record.ledger.columns import EXCHANGES, USAGE
+from llmitm.secret import MASK, is_secret
 
 type Row = tuple[Any, ...]
 
@@ -43,6 +44,7 @@ class Rows:
     exchanges: list[Row] = field(default_factory=list)
     attempts: list[Row] = field(default_factory=list)
     bodies: list[Row] = field(default_factory=list)
+    legs: list[Row] = field(default_factory=list)
 
     def singly(self) -> Iterator[Rows]:
         """Each exchange with its attempts and bodies."""
@@ -52,7 +54,24 @@ class Rows:
                 [row],
                 [one for one in self.attempts if one[0] == name],
                 [one for one in self.bodies if one[0] == name],
+                [one for one in self.legs if one[0] == name],
             )
+
+
+class Held(NamedTuple):
+    """What an exchange said and was told, as it came: it becomes text at last, being large."""
+
+    sent: Seen
+    given: Seen
+    target: str
+    headers: Headers
+    answered: Headers
+    legs: dict[int, Leg]
+
+    @property
+    def kept_bytes(self) -> int:
+        legs = sum(one.kept_bytes for one in self.legs.values())
+        return self.sent.kept_bytes + self.given.kept_bytes + legs
 
 
 class Made(NamedTuple):
@@ -60,8 +79,8 @@ class Made(NamedTuple):
 
     exchange: Row
     attempts: tuple[Row, ...]
-    seen: tuple[Seen, Seen] | None
-    """The bodies that were sent and given, where they are kept. They become text at last, being large."""
+    held: Held | None
+    """None: bodies are not kept."""
 
     @property
     def id(self) -> str:
@@ -69,7 +88,7 @@ class Made(NamedTuple):
 
     @property
     def bodies_bytes(self) -> int:
-        return 0 if self.seen is None else self.seen[0].kept_bytes + self.seen[1].kept_bytes
+        return 0 if self.held is None else self.held.kept_bytes
 
 
 class Writing:
@@ -85,17 +104,15 @@ class Writing:
         self._clean.cache_clear()
 
     def made(self, entry: Entry) -> Made:
-        has_bodies = entry.given is not None and entry.sent is not None
         return Made(
-            self.exchange(entry),
-            tuple([self.attempt(entry, one) for one in entry.attempts]),
-            (entry.sent, entry.given) if has_bodies else None,  # type: ignore[arg-type]
+            self.exchange(entry), tuple([self.attempt(entry, one) for one in entry.attempts]), held_of(entry)
         )
 
     def add(self, made: Made, found: Rows) -> None:
         """Adds its rows to `found`."""
-        if made.seen is not None:
-            found.bodies.append(self.bodies(made.id, *made.seen))
+        if made.held is not None:
+            found.bodies.append(self.bodies(made.id, made.held))
+            found.legs += self.legs(made.id, made.held.legs)
         found.exchanges.append(made.exchange)
         found.attempts += made.attempts
 
@@ -138,6 +155,9 @@ class Writing:
             all(one.is_cost_whole for one in priced) if priced else None,
             priced[-1].price_version if priced else None,
             self._warnings(last),
+            entry.replay_of,
+            _ms(entry.body_s, began_s),
+            _ms(entry.admitted_s, began_s),
         )
 
     def attempt(self, entry: Entry, noted: Noted) -> Row:
@@ -168,12 +188,47 @@ class Writing:
             self._warnings(noted),
         )
 
-    def bodies(self, exchange: str, sent: Seen, given: Seen) -> Row:
-        told = []
-        for seen in (sent, given):
-            text, is_cut = readable(seen)
-            told += [text if text is None else self._redact(text).replace("\0", "\ufffd"), is_cut]
-        return (exchange, *told)
+    def bodies(self, exchange: str, held: Held) -> Row:
+        return (
+            exchange,
+            *self._body(held.sent),
+            *self._body(held.given),
+            self._whole(held.target),
+            self._headers(held.headers),
+            self._headers(held.answered),
+        )
+
+    def legs(self, exchange: str, legs: Mapping[int, Leg]) -> list[Row]:
+        return [
+            (
+                exchange,
+                number,
+                one.method,
+                self._whole(one.url),
+                self._headers(one.headers),
+                *self._body(one.sent),
+                one.status,
+                None if one.status is None else self._headers(one.answered),
+                *self._body(one.said),
+            )
+            for number, one in legs.items()
+        ]
+
+    def _body(self, seen: Seen) -> tuple[str | None, bool]:
+        text, is_cut = readable(seen)
+        return None if text is None else self._whole(text), is_cut
+
+    def _whole(self, text: str) -> str:
+        return self._redact(text).replace("\0", "\ufffd")
+
+    def _headers(self, headers: Headers) -> str:
+        """A list of pairs as JSON, without what keys or cookies stand in."""
+        shown = []
+        for name, value in headers:
+            text = value.decode("utf-8", "replace")
+            is_hidden = is_secret(name.lower()) or name.lower() in _HIDDEN
+            shown.append((name.decode("latin-1"), MASK if is_hidden else self._whole(text)))
+        return orjson.dumps(shown).decode()
 
     def _text(self, text: str | None) -> str | None:
         return text and self._clean(text)
@@ -188,6 +243,16 @@ class Writing:
 
 
 _NO_ATTEMPT: Final = (None,) * 4
+_HIDDEN: Final = frozenset({b"sec-websocket-protocol"})
+"""Headers that may hold a key among other things."""
+
+
+def held_of(entry: Entry) -> Held | None:
+    """None: bodies are not kept."""
+    if entry.sent is None or entry.given is None:
+        return None
+    legs = entry.legs or {}
+    return Held(entry.sent, entry.given, entry.target or "", entry.headers, entry.answered, legs)
 
 
 def _last(noted: Noted) -> Row:

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 import orjson
 
-from llmitm.record.ledger.columns import ATTEMPTS, BODIES, EXCHANGES, RUNS, Shape
+from llmitm.record.ledger.columns import ATTEMPTS, BODIES, EXCHANGES, LEGS, RUNS, Shape
 from llmitm.record.ledger.rows import Row, Rows
 
 MOST_BYTES: Final = 268_435_456
@@ -93,14 +93,19 @@ class Spill:
 def _lines(run: Row, rows: Rows) -> Iterator[bytes]:
     yield orjson.dumps({"run": _named(RUNS, run)})
     attempts: dict[str, list[dict[str, Any]]] = {}
+    legs: dict[str, list[dict[str, Any]]] = {}
     bodies = {row[0]: row for row in rows.bodies}
     for row in rows.attempts:
         attempts.setdefault(row[0], []).append(_named(ATTEMPTS, row))
+    for row in rows.legs:
+        legs.setdefault(row[0], []).append(_named(LEGS, row))
     for row in rows.exchanges:
         name = row[_ID_AT]
         line: dict[str, Any] = {"exchange": _named(EXCHANGES, row), "attempts": attempts.get(name, [])}
         if name in bodies:
             line["body"] = _named(BODIES, bodies[name])
+        if name in legs:
+            line["legs"] = legs[name]
         yield orjson.dumps(line)
 
 
@@ -129,6 +134,7 @@ def read(file: IO[bytes]) -> Iterator[tuple[list[Row], Rows]]:
         rows.attempts += (_row(ATTEMPTS, one) for one in told["attempts"])
         if "body" in told:
             rows.bodies.append(_row(BODIES, told["body"]))
+        rows.legs += (_row(LEGS, one) for one in told.get("legs", ()))
         if len(rows.exchanges) >= AT_ONCE:
             yield runs, rows
             runs, rows = [], Rows()
