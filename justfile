@@ -16,6 +16,18 @@ setup:
 run *args:
     .venv/bin/mitmdump -s addons/gateway.py "$@"
 
+# the gateway on another port
+run-port port *args:
+    shift; PORT={{port}} .venv/bin/mitmdump -s addons/gateway.py "$@"
+
+# the gateway in mitmdump's terminal, with every step in its log
+run-dev *args:
+    LLMITM_LOG=debug .venv/bin/mitmdump -s addons/gateway.py "$@"
+
+# the gateway behind the proxy of the environment, as [server] proxy_env = true takes it
+run-with-proxy url *args:
+    shift; HTTPS_PROXY={{url}} HTTP_PROXY={{url}} .venv/bin/mitmdump -s addons/gateway.py "$@"
+
 # the gateway in mitmweb
 mitmweb *args:
     .venv/bin/mitmweb -s addons/gateway.py "$@"
@@ -32,6 +44,22 @@ demo *args:
 test *args:
     {{python}} -m pytest -n auto "$@"
 
+# tests that start no process
+test-unit *args:
+    {{python}} -m pytest -n auto tests --ignore tests/edge --ignore tests/cli --ignore tests/browser --ignore tests/service --ignore tests/journeys "$@"
+
+# tests of parts that work together, in this process
+test-integration *args:
+    {{python}} -m pytest -n auto tests/journeys "$@"
+
+# tests of the running gateway, over real sockets with the official clients
+test-e2e *args:
+    {{python}} -m pytest -n auto tests/edge tests/cli tests/browser tests/service "$@"
+
+# all tests, each with its name and what it printed
+test-verbose *args:
+    {{python}} -m pytest -v -s "$@"
+
 # build the dashboard into the package (needs Node.js)
 web:
     cd web && npm ci --no-fund --no-audit && npm run build
@@ -40,6 +68,18 @@ web:
 check:
     .venv/bin/ruff format --check .
     .venv/bin/ruff check .
+    .venv/bin/mypy
+
+# formatting alone
+fmt-check:
+    .venv/bin/ruff format --check .
+
+# lint alone
+lint *args:
+    .venv/bin/ruff check {{args}} .
+
+# lint and types
+lint-all: lint
     .venv/bin/mypy
 
 # put the sources into shape
@@ -55,6 +95,7 @@ bench *args:
 pin:
     uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.txt
     uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml --group dev -o requirements-dev.txt
+    uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group release -o requirements-release.txt
 
 # write the expectations of the golden corpus anew, for review
 corpus:
@@ -115,3 +156,69 @@ admin-proof *args:
 # coding agents through the gateway, each writing and reading a file, over each dialect (needs the agents installed)
 agents *args:
     PYTHONPATH=addons:tests {{python}} -m support.agents "$@"
+
+# wheel and source into dist/
+build:
+    rm -rf dist
+    {{python}} -m hatchling build -d dist
+
+# wheel and source, looked into and run in a fresh environment
+build-release: build
+    just package-proof --dist dist
+
+# the wheel and the source hold what they should, and what they install runs
+package-proof *args:
+    PYTHONPATH=addons:tests {{python}} -m support.package_proof "$@"
+
+# the image (needs Docker)
+docker-build *args:
+    docker build -t llmitm "$@" .
+
+# the image with config.toml of this folder, as locked up as it is meant to run
+docker-run *args:
+    docker run --rm --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+        -p 127.0.0.1:8811:8811 -v llmitm:/data -v "$PWD/config.toml:/data/config.toml:ro" llmitm "$@"
+
+# what builds and tests leave behind
+clean:
+    rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+    find addons tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# dependencies that have newer versions
+outdated:
+    .venv/bin/pip list --outdated
+
+# the newest versions that the project's bounds allow, pinned and installed
+update: pin
+    .venv/bin/pip install -q -r requirements-dev.txt
+
+# the documents there are
+docs:
+    @ls README.md CHANGELOG.md config.toml.example docs/*.md
+
+# the next version, 1.0.0 -> 1.0.1; nothing is committed
+bump-patch:
+    {{python}} .ci/version.py patch
+
+# 1.0.0 -> 1.1.0
+bump-minor:
+    {{python}} .ci/version.py minor
+
+# 1.0.0 -> 2.0.0
+bump-major:
+    {{python}} .ci/version.py major
+
+# a version of your own choice, such as 1.2.3 or 1.3.0rc1
+bump-version version:
+    {{python}} .ci/version.py {{version}}
+
+# commit the version, tag it and push both: the workflow makes the release of it
+release:
+    git diff --quiet -- . ':!addons/llmitm/__init__.py' ':!CHANGELOG.md' || (echo "commit your other changes first" >&2; exit 1)
+    git commit -m "Version $({{python}} .ci/version.py)" -- addons/llmitm/__init__.py CHANGELOG.md
+    git tag -a "v$({{python}} .ci/version.py)" -m "Version $({{python}} .ci/version.py)"
+    git push --follow-tags
+
+# every recipe with what it does
+help:
+    @just --list

@@ -66,7 +66,9 @@ def write(root: Path, version: str, today: datetime.date) -> None:
 
 def main(words: list[str], root: Path = ROOT, today: datetime.date | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wanted", nargs="?", help="patch, minor, major or X.Y.Z; without it nothing is changed")
+    parser.add_argument(
+        "wanted", nargs="?", help="patch, minor, major or X.Y.Z; without it nothing is changed"
+    )
     wanted = parser.parse_args(words).wanted
     try:
         version = read(root)

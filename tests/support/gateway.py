@@ -36,7 +36,9 @@ class Gateway:
         host: str = "mitmdump",
         options: Sequence[str] = (),
         env: dict[str, str] | None = None,
+        python: Path | None = None,
     ) -> None:
+        """`python` is that of another environment, which runs its own `llmitm serve`."""
         self.folder = folder
         self.config_path = folder / "config.toml"
         self.config_path.write_text(config)
@@ -54,7 +56,9 @@ class Gateway:
             **(env or {}),
         }
         command = commands[host]
-        if host != "serve":
+        if python is not None:
+            command = [str(python), "-P", "-m", "llmitm", "serve", *options]
+        elif host != "serve":
             command += ["--set", f"confdir={folder / 'mitm'}"]
         self.process = subprocess.Popen(
             command,
