@@ -21,6 +21,8 @@ from llmitm.doctor.patient import Patient, aside
 SOON: Final = timedelta(days=21)
 """Who renews by a machine has done so by then."""
 LEAST_BITS: Final = 2048
+_OF_TIMES: Final = (9, 10)
+"""OpenSSL's codes for too early and too late, which are told apart from this."""
 _NEW: Final = "`llmitm certs new` makes one for trying out; a running gateway takes a new file by itself"
 
 
@@ -57,7 +59,7 @@ def _look(config: Config, cert: Path, key: Path, now_s: float, notes: Notes) -> 
     _times(chain, now, cert, notes)
     _strength(leaf, cert, notes)
     _names(config, leaf, cert, notes)
-    _chain(chain, now, cert, notes)
+    _chain(chain, cert, key, notes)
 
 
 def _times(chain: Sequence[x509.Certificate], now: datetime, cert: Path, notes: Notes) -> None:
@@ -137,7 +139,11 @@ def _is_any(host: str) -> bool:
         return False
 
 
-def _chain(chain: Sequence[x509.Certificate], now: datetime, cert: Path, notes: Notes) -> None:
+def _any_name(leaf: x509.Certificate) -> str:
+    return next(iter(names_of(leaf)), "localhost").replace("*", "any")
+
+
+def _chain(chain: Sequence[x509.Certificate], cert: Path, key: Path, notes: Notes) -> None:
     for lower, upper in zip(chain, chain[1:], strict=False):
         try:
             lower.verify_directly_issued_by(upper)
@@ -149,24 +155,31 @@ def _chain(chain: Sequence[x509.Certificate], now: datetime, cert: Path, notes: 
     if leaf.issuer == leaf.subject:
         fix = f"for others, take one of an authority; here: curl --cacert {cert}"
         notes.warning("is self-signed: clients have to be told to trust it", fix, subject=cert.name)
-    elif is_trusted(chain, now):
+    elif (why := distrust(cert, key, _any_name(leaf))) is None:
         notes.ok("this machine's authorities vouch for it", subject=cert.name)
     else:
         fix = "append the intermediate certificates, or give clients your authority's certificate"
-        notes.warning("no authority that this machine trusts vouches for it", fix, subject=cert.name)
+        notes.warning(f"no authority that this machine trusts vouches for it: {why}", fix, subject=cert.name)
 
 
-def is_trusted(chain: Sequence[x509.Certificate], now: datetime) -> bool:
-    """Whether an authority of this machine signed the last of the chain, or is it."""
-    context = ssl.create_default_context()
-    last = chain[-1]
-    for der in context.get_ca_certs(binary_form=True):
-        try:
-            authority = x509.load_der_x509_certificate(der)
-            if authority.subject != last.issuer or authority.not_valid_after_utc < now:
+def distrust(cert: Path, key: Path, host: str) -> str | None:
+    """Why a client here that trusts this machine's authorities would not believe it; None: it would.
+
+    The handshake itself is tried, in memory. Raises OSError.
+    """
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(cert, key)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = theirs.wrap_bio(up, down, server_side=True)
+    client = ssl.create_default_context().wrap_bio(down, up, server_hostname=host)
+    for _ in range(8):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
                 continue
-            last.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return True
-    return False
+            except ssl.SSLCertVerificationError as error:
+                return None if error.verify_code in _OF_TIMES else error.verify_message
+            if side is client:
+                return None
+    return "the handshake does not end"
