@@ -33,6 +33,7 @@ def read(table: Table) -> Plan:
     plan = Plan()
     for section in _SECTIONS:
         _section(section, table, plan)
+    _of_any_model(table, plan)
     clients(plan, table.secrets("api-keys"))
     served(plan, table, host="0.0.0.0", port=8317)
     _routing(table, plan)
@@ -76,6 +77,15 @@ def _section(section: Section, table: Table, plan: Plan) -> None:
         if made.base_url is not None and section.dialect is Dialect.OPENAI_CHAT:
             made.base_url = _with_version(made.base_url)
         entries.place(plan, made, section)
+
+
+def _of_any_model(table: Table, plan: Plan) -> None:
+    if any(not account.models for _, account in plan.accounts()):
+        table.found.changed(
+            "",
+            "keys without `models` took any model; here a vendor's own API takes the vendor's models alone, "
+            "by their names",
+        )
 
 
 def _with_version(base: str) -> str:

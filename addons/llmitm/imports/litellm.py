@@ -49,6 +49,8 @@ def read(table: Table) -> Plan:
         table.found.lost(
             f"environment_variables.{name}", "is set in the environment that llmitm is started in"
         )
+    for one in held.values():
+        one.done()
     if not models.deployments:
         table.found.wrong("model_list", "no model is left that could be asked for")
     for one in (general, settings, router):

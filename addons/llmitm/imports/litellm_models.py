@@ -217,14 +217,16 @@ def _same(one: Deployment) -> tuple[Any, ...]:
 
 def _name_twins(accounts: list[Account]) -> None:
     """Accounts of one key need names, since they would be called by it."""
-    seen: dict[str, int] = {}
+    keys: set[str] = set()
+    names: set[str | None] = set()
     for one in accounts:
-        if one.api_key is None:
-            continue
-        text = references.written(one.api_key)
-        seen[text] = seen.get(text, 0) + 1
-        if seen[text] > 1 and one.models:
-            one.name = f"{one.models[0].alias or one.models[0].id}-{seen[text]}"
+        text = references.written(one.api_key) if one.api_key is not None else None
+        if text in keys and one.models:
+            first = one.models[0].alias or one.models[0].id
+            free = (name for number in range(1, 10_000) if (name := f"{first}-{number}") not in names)
+            one.name = first if first not in names else next(free)
+        keys |= {text} if text is not None else set()
+        names.add(one.name)
 
 
 def _deployment(
@@ -476,7 +478,7 @@ def credentials(table: Table) -> dict[str, Table]:
     for one in table.tables("credential_list"):
         name = one.text("credential_name")
         values = one.table("credential_values")
-        one.take("credential_info")
+        one.lost("credential_info", "describes the credential; nothing here depends on it")
         one.done()
         if name is None:
             one.found.wrong(one.path, "credential_name is expected")

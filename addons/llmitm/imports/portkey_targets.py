@@ -42,6 +42,11 @@ _LOST: Final[Mapping[str, str]] = {
     "mistral_fim_completion": "completions names the models that complete plain prompts",
     "model_pricing_config": "[model_prices] says what models cost",
 }
+_OF_THE_SERVICE: Final = (
+    *("success", "object", "id", "name", "slug", "status", "type", "format", "is_default", "version_id"),
+    *("created_at", "last_updated_at", "owner_id", "updated_by", "organisation_id", "workspace_id"),
+)
+"""What the service tells of an object beside it."""
 _HEADERS: Final[Mapping[str, str]] = {
     "openai_organization": "OpenAI-Organization",
     "openai_project": "OpenAI-Project",
@@ -89,7 +94,11 @@ def unwrapped(table: Table) -> Table:
     """Objects come as they are, or as the service gives them out: in `config`, in `data`."""
     for name in ("data", "config"):
         if isinstance(table.values.get(name), dict) and "targets" not in table.values:
-            table = table.table(name)
+            inner = table.table(name)
+            for described in _OF_THE_SERVICE:
+                table.take(described)
+            table.done()
+            table = inner
     return spelled(table)
 
 

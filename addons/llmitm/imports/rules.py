@@ -96,9 +96,7 @@ def _models(table: Table) -> list[dict[str, Any]] | None:
             one.take(name)
         one.done()
         if conditions:
-            one.found.lost(
-                one.path, f"rules cannot ask for {', '.join(conditions)}; what it was for was left out"
-            )
+            one.found.lost(one.path, f"rules cannot ask for {', '.join(conditions)}; it was left out")
             continue
         if protocol is not None and protocol.lower() not in PROTOCOLS:
             one.found.lost(one.path, "is for a protocol that does not exist here; it was left out")
@@ -106,6 +104,7 @@ def _models(table: Table) -> list[dict[str, Any]] | None:
         said |= {"protocol": PROTOCOLS[protocol.lower()]} if protocol else {}
         made.append(said | ({"headers": headers} if headers else {}))
     if tables and not made:
+        table.found.lost(table.path, "was left out: nothing is left that it could be for")
         return None
     return [] if made == [{"name": "*"}] else made
 
