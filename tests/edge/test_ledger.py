@@ -178,8 +178,12 @@ def test_a_full_disk_stops_no_request_and_loses_nothing_while_there_is_room_in_m
 
 
 def limit_file_size(pid: int, most_bytes: int | None) -> None:
+    """Of a gateway and the process that writes for it."""
     limit = resource.RLIM_INFINITY if most_bytes is None else most_bytes
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert children
+    for one in (pid, *map(int, children)):
+        resource.prlimit(one, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 
 def test_nothing_is_kept_where_that_is_wanted(upstream: Backstage, tmp_path: Path) -> None:
