@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from llmitm.imports import litellm_lost as lost
@@ -197,10 +196,16 @@ def _fallbacks(table: Table, key: str) -> dict[str, list[str]]:
 
 def _aliases(table: Table, plan: Plan) -> None:
     for name, value in table.values.items():
-        table.take(name)
-        inner: Any = value.get("model") if isinstance(value, Mapping) else value
-        if isinstance(inner, str):
-            plan.aliases[name] = [(inner, 1)]
+        if isinstance(value, dict):
+            inner = table.table(name)
+            model = inner.text("model")
+            if inner.flag("hidden"):
+                inner.changed("hidden", "further names of models are listed, too")
+            inner.done()
+        else:
+            model = table.text(name)
+        if model is not None:
+            plan.aliases[name] = [(model, 1)]
         else:
             table.found.wrong(table.at(name), "the name of a model is expected")
 
