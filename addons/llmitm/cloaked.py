@@ -10,8 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -20,9 +19,8 @@ from urllib.parse import urlsplit
 from llmitm.config.schema import Cloak as Table
 from llmitm.config.schema import Config, ProviderOptions
 from llmitm.errors import Refused, UpstreamFailed
-from llmitm.exchange import Attempt, HeldBody, ResponseHead, UpstreamRequest
+from llmitm.exchange import Attempt, Headers, HeldBody, ResponseHead, UpstreamRequest
 from llmitm.route.calls import Call
-from llmitm.secret import Secret
 from llmitm.shape.cloak.cloak import Cloak, Uncloak, is_near
 from llmitm.shape.cloak.marks import Vocabulary
 from llmitm.shape.cloak.restoring import Pieces
@@ -49,13 +47,33 @@ _REPLY_BYTES: Final = 8_388_608
 """A whole reply that is longer is not looked at for what is signed in it."""
 _REPLACED: Final = (b"content-length", b"content-encoding")
 
+_POSITION_HINTS: Final = (b"ogprobs", b"earch", b'"citations"')
+"""One of them is in each of those: most requests have none, and are looked through for these alone."""
 _vocabularies: dict[bytes, Vocabulary] = {}
 """They outlive configurations: upstreams keep conversations, and clients signed thoughts."""
-_latest: tuple[Config | None, dict[int, Cloak | None], dict[int, Cloak]] = (None, {}, {})
+_latest: tuple[Config | None, dict[int, _Ready | None], dict[int, Cloak]] = (None, {}, {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """The cloak of a provider or credential, compiled."""
+
+    cloak: Cloak
+    headers: Headers
+    """That are put in the place of those of the same names."""
+    names: frozenset[bytes]
+    """Theirs, in lower case."""
+    is_openai: bool
 
 
 def cloak_of(config: Config, options: ProviderOptions | None, provider: str) -> Cloak | None:
-    """What `options` say, compiled once for a configuration; None: nothing is cloaked."""
+    """What `options` say; None: nothing is cloaked."""
+    ready = _ready(config, options, provider)
+    return None if ready is None else ready.cloak
+
+
+def _ready(config: Config, options: ProviderOptions | None, provider: str) -> _Ready | None:
+    """Made once for a configuration."""
     global _latest
     if options is None or options.cloak is None:
         return None
@@ -67,8 +85,21 @@ def cloak_of(config: Config, options: ProviderOptions | None, provider: str) -> 
         is_off = table.mode == "never" or (table.mode == "auto" and is_near(options.base(provider)))
         if not is_off and id(table) not in compiled:
             compiled[id(table)] = _compiled(config, table, provider)
-        known[id(options)] = None if is_off else compiled[id(table)]
+        known[id(options)] = None if is_off else _made_ready(compiled[id(table)], table, options, provider)
     return known[id(options)]
+
+
+def _made_ready(cloak: Cloak, table: Table, options: ProviderOptions, provider: str) -> _Ready:
+    headers = {name.lower().encode(): one.reveal().encode() for name, one in table.headers.items()}
+    if cloak.words is not None:
+        headers[b"accept-encoding"] = b"identity"
+    vendor = options.known(provider)
+    return _Ready(
+        cloak=cloak,
+        headers=tuple(headers.items()),
+        names=frozenset(headers),
+        is_openai=vendor is not None and vendor.name in ("openai", "azure"),
+    )
 
 
 def may_cloak(options: ProviderOptions | None) -> bool:
@@ -167,12 +198,9 @@ class About(Protocol):
 class Cloaking:
     """One attempt. `out` and `back` are called in this order."""
 
-    cloak: Cloak
-    headers: Mapping[str, Secret]
-    """Of the table."""
+    ready: _Ready
     auth_key: str | None
     notes: Notes
-    is_openai: bool
     is_json_array: bool = False
     """Whether a stream is asked for that is no stream of events: Gemini's array."""
     _uncloak: Uncloak | None = None
@@ -180,123 +208,111 @@ class Cloaking:
     @classmethod
     def of(cls, about: About, config: Config, notes: Notes) -> Cloaking | None:
         """None: this attempt is not cloaked."""
-        cloak = cloak_of(config, about.options, about.provider)
-        if cloak is None or about.options is None or about.options.cloak is None:
+        ready = _ready(config, about.options, about.provider)
+        if ready is None:
             return None
-        known = about.options.known(about.provider)
-        return cls(
-            cloak=cloak,
-            headers=about.options.cloak.headers,
-            auth_key=about.auth_key,
-            notes=notes,
-            is_openai=known is not None and known.name in ("openai", "azure"),
-            is_json_array=about.call is not None and about.call.is_json_array,
-        )
+        is_json_array = about.call is not None and about.call.is_json_array
+        return cls(ready=ready, auth_key=about.auth_key, notes=notes, is_json_array=is_json_array)
 
-    def out(self, sending: UpstreamRequest, attempt: Attempt) -> UpstreamRequest:
-        """The request as the provider gets it.
+    def out(self, sending: UpstreamRequest, attempt: Attempt, body: bytes | None) -> UpstreamRequest:
+        """The request as the provider gets it, with this body in place of its own; None: it is not held.
 
         Raises:
             Refused: 400 or 413, there are words to be hidden, and it cannot be read.
         """
-        sending = self._with_headers(sending)
-        body = sending.body.held
-        if self.cloak.is_empty or body == b"" or sending.method in ("GET", "HEAD"):
+        made = body if sending.method in ("GET", "HEAD") else self._masked(sending, attempt, body)
+        if made is sending.body.held and not self.ready.headers:
             return sending
-        kind = _kind(sending)
-        if not _is_json(kind, body):
-            if self.cloak.words is not None:  # of files and forms nothing is masked
+        names, headers = self.ready.names, list[tuple[bytes, bytes]]()
+        for pair in sending.headers:
+            name = pair[0].lower()
+            if name in names:
+                continue
+            if made is not None and name == b"content-length":
+                pair = (pair[0], b"%d" % len(made))
+            headers.append(pair)
+        return UpstreamRequest(
+            method=sending.method,
+            url=sending.url,
+            headers=(*headers, *self.ready.headers),
+            body=sending.body if made is sending.body.held or made is None else HeldBody(made),
+        )
+
+    def _masked(self, sending: UpstreamRequest, attempt: Attempt, body: bytes | None) -> bytes | None:
+        cloak = self.ready.cloak
+        if cloak.is_empty or body == b"":
+            return body
+        if not _is_json(_kind(sending), body):
+            if cloak.words is not None:  # of files and forms nothing is masked
                 self.notes.lost("masking")
-            return sending
+            return body
         if body is None:
-            return self._refuse_unheld(sending)
+            self._refuse_unheld()
+            return None
         path = urlsplit(sending.url).path
         try:
-            made, self._uncloak = self.cloak.out(
+            made, self._uncloak = cloak.out(
                 body,
                 attempt.dialect,
                 self.auth_key,
                 is_generating=path.endswith(_GENERATING),
                 is_counting=path.endswith(_COUNTING),
-                is_openai=self.is_openai,
+                is_openai=self.ready.is_openai,
             )
         except ValueError as error:
             raise Refused(
                 400, "cloak_unreadable", f"The request cannot be read, so it is not sent: {error}."
             ) from None
-        if self._uncloak is not None and self._uncloak.has_marks:
-            if any(one in made for one in _POSITIONS):
-                self.notes.adjusted("masked-positions")
-        return _with_body(sending, made)
+        if self._uncloak is not None and self._uncloak.has_marks and _tells_positions(made):
+            self.notes.adjusted("masked-positions")
+        return made
 
-    def _with_headers(self, sending: UpstreamRequest) -> UpstreamRequest:
-        added = tuple((name.lower().encode(), one.reveal().encode()) for name, one in self.headers.items())
-        gone = {name for name, _ in added}
-        if self.cloak.words is not None:
-            gone.add(b"accept-encoding")
-            added = (*added, (b"accept-encoding", b"identity"))
-        if not added:
-            return sending
-        kept = tuple(pair for pair in sending.headers if pair[0].lower() not in gone)
-        return replace(sending, headers=(*kept, *added))
+    def _refuse_unheld(self) -> None:
+        if self.ready.cloak.words is not None:
+            raise Refused(
+                413,
+                "cloak_unreadable",
+                "The request is too long to be held, so no words can be masked in it, and it is not sent.",
+            )
 
-    def _refuse_unheld(self, sending: UpstreamRequest) -> UpstreamRequest:
-        if self.cloak.words is None:
-            return sending
-        raise Refused(
-            413,
-            "cloak_unreadable",
-            "The request is too long to be held, so no words can be masked in it, and it is not sent.",
-        )
-
-    async def back(self, steps: Steps) -> Steps:
+    def back(self, steps: Steps) -> Steps:
         """The answer, with words for marks."""
-        uncloak = self._uncloak
+        return steps if self._uncloak is None else self._restored(self._uncloak, steps)
+
+    async def _restored(self, uncloak: Uncloak, steps: Steps) -> Steps:
         try:
             head = await anext(steps)
             assert isinstance(head, ResponseHead)
-            reader = self._reader(uncloak, head) if uncloak is not None else None
-            if uncloak is None or reader is None:
+            reader = self._reader(uncloak, head)
+            if reader is None:
                 yield head
-                async for piece in steps:
-                    yield piece
-                return
-            async with aclosing(self._restored(uncloak, reader, head, steps)) as restored:
-                async for step in restored:
+                async for step in steps:
                     yield step
+                return
+            headers = tuple(pair for pair in head.headers if pair[0].lower() not in _REPLACED)
+            if head.whole is not None:
+                whole = await _restored_whole(uncloak, reader, head, steps)
+                yield replace(head, headers=headers, whole=whole)
+                return
+            yield ResponseHead(status=head.status, headers=headers, reason=head.reason)
+            seen = None if isinstance(reader, Stream) or not uncloak.reads_replies else bytearray()
+            try:
+                async for piece in _plain(head, steps):
+                    if seen is not None and len(seen) <= _REPLY_BYTES:
+                        seen += piece
+                    restored = reader.feed(piece) if piece else b""
+                    if restored or not piece:  # an empty one tells that nothing comes
+                        yield restored
+            except UpstreamFailed:
+                if left := reader.finish():
+                    yield left
+                raise
+            if seen is not None:
+                uncloak.reply(bytes(seen))  # before the client has it all, and may send it back
+            if left := reader.finish():
+                yield left
         finally:
             await steps.aclose()
-
-    async def _restored(self, uncloak: Uncloak, reader: _Reader, head: ResponseHead, steps: Steps) -> Steps:
-        headers = tuple(pair for pair in head.headers if pair[0].lower() not in _REPLACED)
-        encoding = head.header(b"content-encoding")
-        is_plain = head.whole is None and encoding in (None, b"", b"identity")
-        pieces = cast(AsyncIterator[bytes], steps) if is_plain else decoded(body_of(head, steps), encoding)
-        seen = bytearray()
-        is_reply = not isinstance(reader, Stream)
-        if head.whole is None:
-            yield replace(head, headers=headers)
-        out: list[bytes] = []
-        try:
-            async for piece in pieces:
-                if is_reply and len(seen) <= _REPLY_BYTES:
-                    seen += piece
-                restored = reader.feed(piece) if piece else b""
-                if head.whole is not None:
-                    out.append(restored)
-                elif restored or not piece:  # an empty one tells that nothing comes
-                    yield restored
-        except UpstreamFailed:
-            if head.whole is None and (left := reader.finish()):
-                yield left
-            raise
-        if is_reply:
-            uncloak.reply(bytes(seen))  # before the client has it all, and may send it back
-        left = reader.finish()
-        if head.whole is not None:
-            yield replace(head, headers=headers, whole=b"".join((*out, left)))
-        elif left:
-            yield left
 
     def _reader(self, uncloak: Uncloak, head: ResponseHead) -> _Reader | None:
         """What restores this answer; None: it is no text."""
@@ -314,6 +330,20 @@ class Cloaking:
 type _Reader = Stream | Pieces
 
 
+def _plain(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
+    """The pieces of a body without its compression."""
+    encoding = head.header(b"content-encoding")
+    is_plain = head.whole is None and encoding in (None, b"", b"identity")
+    return cast(AsyncIterator[bytes], steps) if is_plain else decoded(body_of(head, steps), encoding)
+
+
+async def _restored_whole(uncloak: Uncloak, reader: _Reader, head: ResponseHead, steps: Steps) -> bytes:
+    body = b"".join([piece async for piece in _plain(head, steps)])
+    if not isinstance(reader, Stream):
+        uncloak.reply(body)
+    return reader.feed(body) + reader.finish()
+
+
 def _kind(sending: UpstreamRequest) -> bytes:
     kinds = [value for name, value in sending.headers if name.lower() == b"content-type"]
     return kinds[-1].lower() if kinds else b""
@@ -323,11 +353,5 @@ def _is_json(kind: bytes, body: bytes | None) -> bool:
     return b"json" in kind or (body is not None and body.lstrip()[:1] in (b"{", b"["))
 
 
-def _with_body(sending: UpstreamRequest, body: bytes) -> UpstreamRequest:
-    if body is sending.body.held:
-        return sending
-    headers = tuple(
-        (name, b"%d" % len(body)) if name.lower() == b"content-length" else (name, value)
-        for name, value in sending.headers
-    )
-    return replace(sending, headers=headers, body=HeldBody(body))
+def _tells_positions(body: bytes) -> bool:
+    return any(one in body for one in _POSITION_HINTS) and any(one in body for one in _POSITIONS)

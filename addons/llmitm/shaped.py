@@ -83,13 +83,14 @@ class Shaping:
             Refused: 400, something could not be applied, and strict was asked for.
         """
         rules = self.config.payload.rules
-        if rules is not None and "after" in rules.moments and (held := sending.body.held) is not None:
-            body = self._ruled(rules, "after", held, attempt.dialect, call or self.about.call)
-            if body is not held:
-                sending = with_body(sending, body)
+        held = body = sending.body.held
+        if rules is not None and "after" in rules.moments and body is not None:
+            body = self._ruled(rules, "after", body, attempt.dialect, call or self.about.call)
         self._cloaking = Cloaking.of(self.about, self.config, self.notes)
         if self._cloaking is not None:
-            sending = self._cloaking.out(sending, attempt)
+            sending = self._cloaking.out(sending, attempt, body)
+        elif body is not None and body is not held:
+            sending = with_body(sending, body)
         if self.about.options is not None and (flags := self.about.options.flags) is not None:
             sending = self._flagged(flags, sending, attempt)
         if self.about.is_strict:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmitm.shape.cloak.marks import MARK, Vocabulary
@@ -308,3 +308,62 @@ def test_putting_words_back_gives_the_same_bytes(value: Any, indent: int | None,
         assert MARK.sub(lambda match: used[match[0]], out) == body
     texts = json.dumps(json.loads(out), ensure_ascii=False)
     assert not re.search("acme", re.sub(r'"[^"]*":', "", texts), re.IGNORECASE)
+
+
+class Reading(Words):
+    """The same words, looked for in every string once it is read."""
+
+    def exact(self, body: bytes) -> list[tuple[int, int]] | None:
+        return None
+
+
+PLAIN = ["Acme", "nacme", "Acme Corp", "Müller", "12345"]
+MEMBERS = st.sampled_from(
+    ["content", "text", "arguments", "name", "role", "type", "data", "id", "a_id", "input", "input_schema"]
+    + ["enum", "required", "thinking", "signature", "properties", "Acme", "metadata", "x y", 'q"', "\\"]
+)
+PIECES = st.sampled_from(
+    [
+        "Acme",
+        "ACME corp",
+        "acme",
+        "n",
+        "\n",
+        "\t",
+        '"',
+        "\\",
+        "\\n",
+        "/",
+        " ",
+        "é",
+        "müller",
+        "MÜLLER",
+        "z",
+        "user",
+    ]
+    + ["text", ",", ":", '":"', '{"content":"', "zmask_abcdefghij", "12345", "[", "]", "{", "}"]
+)
+TEXTS = st.lists(PIECES, max_size=6).map("".join)
+
+
+def documents(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        texts | st.sampled_from([12345, True, None]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MEMBERS, inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+@settings(deadline=None)
+@given(
+    value=documents(
+        TEXTS | documents(TEXTS).map(json.dumps) | documents(TEXTS).map(orjson.dumps).map(bytes.decode)
+    ),
+    indent=st.sampled_from([None, 2]),
+    is_ascii=st.booleans(),
+)
+def test_where_a_word_stands_is_the_same_whether_strings_are_read_or_not(
+    value: Any, indent: int | None, is_ascii: bool
+) -> None:
+    body = json.dumps({"a": value}, indent=indent, ensure_ascii=is_ascii).encode()
+    assert mask(body, Words(PLAIN)) == mask(body, Reading(PLAIN))

@@ -183,9 +183,14 @@ class Uncloak:
             return Pieces(self.restorer.json, is_whole=self.vocabulary.has_escapes)
         return Pieces(self.restorer.text)
 
+    @property
+    def reads_replies(self) -> bool:
+        """Whether whole replies are to be told to `reply`."""
+        return self.dialect is Dialect.ANTHROPIC_MESSAGES
+
     def reply(self, body: bytes) -> None:
         """Looks for what is signed in a whole reply, as the provider sent it."""
-        if self.dialect is not Dialect.ANTHROPIC_MESSAGES or b'"signature"' not in body:
+        if not self.reads_replies or b'"signature"' not in body:
             return
         try:
             reply: Any = orjson.loads(body)

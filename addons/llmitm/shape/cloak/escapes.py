@@ -11,9 +11,17 @@ import orjson
 _NUMBERED: Final = rb"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\u([0-9a-f]{4})"
 _ESCAPE: Final = re.compile(_NUMBERED + rb'|\\(["\\/bfnrt])', re.IGNORECASE)
 _LETTER: Final = re.compile(_NUMBERED + rb"|(?!)()", re.IGNORECASE)
+_TELLING: Final = re.compile(rb"\\[u\\]")
 _SHORT: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 _MUST: Final = re.compile(rb'["\\\x00-\x1f]')
 _SHORTER: Final = {b"\n": b"\\n", b"\t": b"\\t", b"\r": b"\\r", b'"': b'\\"', b"\\": b"\\\\"}
+
+
+def escapes(body: bytes) -> tuple[bool, bool]:
+    """Whether a JSON text has escapes by number, and escaped backslashes."""
+    if _TELLING.search(body) is None:
+        return False, False
+    return b"\\u" in body, b"\\\\" in body
 
 
 def read(raw: bytes) -> bytes:

@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 
 from llmitm.shape.cloak.content import EXAMPLES, FREE, SCHEMAS, SPEAKERS, is_always_content, is_content
-from llmitm.shape.cloak.escapes import Places, escaped, read
+from llmitm.shape.cloak.escapes import Places, escaped, escapes, read
 from llmitm.shape.cloak.marks import Vocabulary
 from llmitm.shape.cloak.words import Words
 from llmitm.shape.spans import (
@@ -59,14 +59,15 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
         NotJson: it is no JSON.
         TooDeep: it is nested too deep.
     """
-    exact = words.exact(body)
+    is_numbered, is_nested = escapes(body)
+    exact = None if is_numbered else words.exact(body)
     suspects = words.suspects(body) if exact is None else exact
     is_signed = vocabulary.has_sealed and b'"signature"' in body
     if suspects == [] and not is_signed:
         return body
     edits: list[Edit] = []
     if exact and not is_signed and is_valid(body):
-        suspects = exact = _put_at_once(body, exact, edits, vocabulary, used)
+        suspects = exact = _put_at_once(body, exact, edits, vocabulary, used, is_nested=is_nested)
         if not exact:
             return edited(body, edits)
     if suspects is not None and is_signed:
@@ -89,6 +90,8 @@ def _put_at_once(
     edits: list[Edit],
     vocabulary: Vocabulary,
     used: dict[bytes, bytes],
+    *,
+    is_nested: bool,
 ) -> list[tuple[int, int]]:
     """Masks words in strings whose members' names alone tell that they are content; returns the others.
 
@@ -96,14 +99,13 @@ def _put_at_once(
     colon and a quote is that of a member, and the quote opens its value.
     """
     left: list[tuple[int, int]] = []
-    has_nested = b"\\\\" in body
     for start, end in exact:
         quote = opening(body, start)
         is_content_there = body.endswith(_TEXTS, 0, quote)
         if not is_content_there:
             named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
             is_content_there = named is not None and is_always_content(named[1].decode())
-        if is_content_there and has_nested:
+        if is_content_there and is_nested:
             closing = _REST.match(body, quote + 1)
             is_content_there = closing is not None and b"\\\\" not in closing[0]
         if is_content_there:

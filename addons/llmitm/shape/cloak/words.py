@@ -116,13 +116,14 @@ class Words:
         return [(start, end) for start, end in spans if end > start]
 
     def exact(self, body: bytes) -> list[tuple[int, int]] | None:
-        """Where in a JSON text words stand, in strings, or in what is no string; but for those in texts that
-        are escaped twice, which hold two backslashes. None: its strings must be read."""
-        if not self._is_plain or b"\\u" in body:
+        """Where in a JSON text without numbered escapes words stand, in strings, or in what is no string. Of
+        texts that are escaped twice it tells only that there is one. None: its strings must be read."""
+        if not self._is_plain:
             return None
         found = self.spans(body)
-        if any(body.startswith(b"\\", start - 1) for start, _ in found):  # the letter may be an escape's
-            return self.spans(_ESCAPE.sub(b"\0\0", body))
+        for start, _ in found:
+            if body.startswith(b"\\", start - 1):  # the word's first letter may be that of an escape
+                return self.spans(_ESCAPE.sub(b"\0\0", body))
         return found
 
     def suspects(self, body: bytes) -> list[tuple[int, int]] | None:
@@ -132,8 +133,6 @@ class Words:
             return None
         found = self.spans(body)
         hint = _ESCAPED if self._is_plain else _BACKSLASH
-        if self._is_plain and b"\\u" not in body:
-            return found
         found += (match.span() for match in hint.finditer(body))
         return sorted(found)
 
