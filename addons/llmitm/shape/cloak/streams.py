@@ -61,7 +61,7 @@ class _Event:
         copied_to = 0
         for slot in self.slots:
             if slot.is_split:
-                start, end = (self.start + place for place in locate(self.data, slot.delta.path))
+                start, end = (self.start + place for place in _place(self.data, slot.delta))
                 parts += (
                     restorer.json(self.raw[copied_to:start]),
                     b'"',
@@ -70,6 +70,16 @@ class _Event:
                 )
                 copied_to = end
         return b"".join((*parts, restorer.json(self.raw[copied_to:])))
+
+
+def _place(data: bytes, delta: Delta) -> tuple[int, int]:
+    """From where to where the text of a delta stands."""
+    if b"\\" not in data:  # so it is spelled as it is
+        token = b'"%b"' % delta.text.encode("utf-8", "replace")
+        if data.count(token) == 1:
+            start = data.index(token)
+            return start, start + len(token)
+    return locate(data, delta.path)
 
 
 class Stream:
