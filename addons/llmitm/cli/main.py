@@ -16,7 +16,7 @@ app = typer.Typer(
     name="llmitm",
     help="LLM in the middle: an LLM gateway that you can see through.",
     no_args_is_help=False,
-    add_completion=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -146,6 +146,28 @@ def stop(
 
 
 @app.command()
+def update(
+    ctx: typer.Context,
+    config: Config = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether there is a newer version: exit status 4.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="LLMITM_UPDATE_TOKEN", help="Of an index of your own."),
+    ] = None,
+    service: Annotated[str, typer.Option("--service", help="Name of the service to restart.")] = "llmitm",
+) -> None:
+    """Install the newest version as this one was installed, restart the service, and go back if it fails."""
+    from llmitm.cli import update
+
+    raise SystemExit(
+        update.run(_chosen(ctx, config), is_check=check, is_yes=yes, token=token, service=service)
+    )
+
+
+@app.command()
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running and print curl lines.")] = False,
     port: Annotated[int, typer.Option("--port", "-p", help="Port of the gateway; 0 takes a free one.")] = 0,
@@ -167,6 +189,16 @@ def init(
     from llmitm.cli import init
 
     raise SystemExit(init.run(out, os.environ, client_key=client_key, terminal=init.Terminal.here()))
+
+
+@app.command()
+def completion(
+    shell: Annotated[str | None, typer.Argument(help="bash, zsh or fish; else that of $SHELL.")] = None,
+) -> None:
+    """Print a script with which the shell completes these commands, their options and files."""
+    from llmitm.cli import completion
+
+    raise SystemExit(completion.run(shell, app))
 
 
 @app.command()
