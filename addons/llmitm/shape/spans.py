@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -84,24 +84,34 @@ def members(text: bytes, start: int, end: int) -> list[Member]:
     Raises:
         NotJson: no object stands there.
     """
+    values = opened(text, start, end)
+    found = None if values is None else placed(text, start, end, values)
+    return _members_slowly(text, start, end) if found is None else found
+
+
+def opened(text: bytes, start: int, end: int) -> Mapping[str, msgspec.Raw] | None:
+    """The members of the object that stands there; of a doubled one the last. None: it is none, or must be
+    read by `members`, which tells."""
     try:
-        values = _OBJECT.decode(memoryview(text)[start:end])
+        return _OBJECT.decode(memoryview(text)[start:end])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _members_slowly(text, start, end)
+        return None
+
+
+def placed(text: bytes, start: int, end: int, values: Mapping[str, msgspec.Raw]) -> list[Member] | None:
+    """Where those that were opened stand; None where a name is there twice."""
     found: list[Member] = []
     at = start + 1
     for name, raw in values.items():
         match = _MEMBER.match(text, at)
         if match is None:
-            return _members_slowly(text, start, end)
+            return None
         value_start = match.end()
         if not text.startswith(raw, value_start):
-            return _members_slowly(text, start, end)  # a name is there twice
+            return None
         at = value_start + len(memoryview(raw))
         found.append(Member(name, match[1], match.start(1), value_start, at))
-    if _blanks(text, at) != end - 1:
-        return _members_slowly(text, start, end)
-    return found
+    return found if _blanks(text, at) == end - 1 else None
 
 
 def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:

@@ -7,16 +7,12 @@ the providers' prompt caches. Of a doubled member every one is changed.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
-
-import msgspec
-import orjson
+from typing import Final, Literal
 
 from llmitm.shape.paths import EVERY, Name, Path, Segment
+from llmitm.shape.spans import Member, NotJson, elements, members, opened, placed, value_of
 
 type Kind = Literal["default", "override", "filter"]
 type _Row = tuple[int, int, int, bytes | None]
@@ -26,19 +22,6 @@ stays; None: it is gone."""
 _MOST_KNOWN: Final = 256
 _ORDER: Final[tuple[Kind, ...]] = ("default", "override", "filter")
 
-_B: Final = rb"[ \t\n\r]*+"
-_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_PLAIN: Final = b"(" + _STRING + b"|[-+.0-9A-Za-z]++)"
-_MEMBER: Final = re.compile(
-    _B + b"(" + _STRING + b")" + _B + b":" + _B + b"(?:" + _PLAIN + _B + b"([,}]))?", re.DOTALL
-)
-"""A name, and where its value is no object or array, that and what comes after it."""
-_ELEMENT: Final = re.compile(_B + b"()(?:" + _PLAIN + _B + rb"([,\]]))?", re.DOTALL)
-_BLANKS: Final = re.compile(_B)
-_AFTER: Final = re.compile(_B + rb"([,}\]])")
-_NESTS: Final = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
-_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _KINDS: Final = {
     b"{": "an object",
     b"[": "an array",
@@ -51,10 +34,6 @@ _KINDS: Final = {
 
 class NotAnObject(ValueError):
     """The document is not a JSON object."""
-
-
-class _Broken(ValueError):
-    """The text is not valid JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,19 +201,24 @@ class Edits:
         Raises:
             NotAnObject: it is not a JSON object.
         """
-        members, unfit = self._members, list[tuple[Edit, Unfit]]()
+        named, unfit = self._members, list[tuple[Edit, Unfit]]()
         try:
-            if members is not None and (names := _names(body)) is not None:
-                there = frozenset(members.keys() & names)
-                outcome = self._outcomes.get(there) or self._outcome(members, there)
+            start, end = value_of(body)
+            if named is not None and (values := opened(body, start, end)) is not None:
+                there = frozenset(named.keys() & values.keys())
+                outcome = self._outcomes.get(there) or self._outcome(named, there)
                 unfit += outcome.unfit
                 if not outcome.touches:
                     return _appended(body, outcome.added), unfit
-                if (made := self._rewritten(body, names, outcome.added, unfit)) is not None:
+                found = placed(body, start, end, values)
+                if (
+                    found is not None
+                    and (made := self._rewritten(body, found, outcome.added, unfit)) is not None
+                ):
                     return made, unfit
                 unfit.clear()
-            return self._slowly(body, unfit), unfit
-        except (RecursionError, _Broken):
+            return self._slowly(body, start, end, unfit), unfit
+        except (RecursionError, NotJson):
             raise NotAnObject("the body is not valid JSON") from None
 
     def _outcome(self, members: dict[str, _Member], there: frozenset[str]) -> _Outcome:
@@ -251,30 +235,26 @@ class Edits:
         return made
 
     def _rewritten(
-        self, body: bytes, names: Collection[str], added: bytes, unfit: list[tuple[Edit, Unfit]]
+        self, body: bytes, found: Sequence[Member], added: bytes, unfit: list[tuple[Edit, Unfit]]
     ) -> bytes | None:
-        """The same where names stand once and as they are; None where they do not."""
-        found = _scan(body, _after_blanks(body, 0), len(body))
-        if len(found) > len(names):
-            return None
+        """The same where names are spelled as they are; None where they are not."""
         rows: list[_Row] = []
-        for token, start, value_start, end in found:
-            if b"\\" in token:
+        for one in found:
+            if b"\\" in one.token:
                 return None
             new: bytes | None = b""
-            if (member := self._by_token.get(token)) is not None:
+            if (member := self._by_token.get(one.token)) is not None:
                 new = member.present
                 if member.is_deep:
-                    new, missed = _remade(body[value_start:end], member.edits)
+                    new, missed = _remade(body[one.start : one.end], member.edits)
                     unfit += missed
-            rows.append((start, value_start, end, new))
+            rows.append((one.name_start, one.start, one.end, new))
         return _rewritten(body, 0, len(body), rows, [added] if added else [])
 
-    def _slowly(self, body: bytes, unfit: list[tuple[Edit, Unfit]]) -> bytes:
-        start = _after_blanks(body, 0)
+    def _slowly(self, body: bytes, start: int, end: int, unfit: list[tuple[Edit, Unfit]]) -> bytes:
         if body[start : start + 1] != b"{":
             raise NotAnObject("the body is not a JSON object")
-        root = _Node(body, start, len(body.rstrip(b" \t\n\r")))
+        root = _Node(body, start, end)
         has_changed = False
         for edit in self._every:
             changing = _Changing(edit)
@@ -286,21 +266,6 @@ class Edits:
 def edited(body: bytes, edits: Sequence[Edit]) -> tuple[bytes, list[tuple[Edit, Unfit]]]:
     """See `Edits.apply`."""
     return Edits(edits).apply(body)
-
-
-def _names(body: bytes) -> Collection[str] | None:
-    """The names of an object's members; None where they are not read this way.
-
-    Raises:
-        NotAnObject: it is valid JSON, and no object.
-    """
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None  # halves of surrogate pairs and deep nesting, too
-    if not isinstance(found, dict):
-        raise NotAnObject("the body is not a JSON object")
-    return found.keys()
 
 
 def _appended(body: bytes, added: bytes) -> bytes:
@@ -459,112 +424,14 @@ def _items(source: bytes, start: int, end: int) -> list[_Item]:
     """The members of an object or the elements of an array, as they stand.
 
     Raises:
-        _Broken: the text is not valid JSON.
+        NotJson: the text is not valid JSON.
     """
-    is_object = source[start : start + 1] == b"{"
+    if source[start : start + 1] == b"{":
+        return [
+            _Item(one.name_start, one.start, one.end, one.name, _Node(source, one.start, one.end))
+            for one in members(source, start, end)
+        ]
     return [
-        _Item(
-            first,
-            value_start,
-            value_end,
-            _name_of(token) if is_object else None,
-            _Node(source, value_start, value_end),
-        )
-        for token, first, value_start, value_end in _scan(source, start, end)
+        _Item(first, first, last, None, _Node(source, first, last))
+        for first, last in elements(source, start, end)
     ]
-
-
-def _scan(source: bytes, start: int, end: int) -> list[tuple[bytes, int, int, int]]:
-    """Names as they are spelled (empty in arrays), where each member or element begins, where its value does,
-    and where that ends. The object or array begins at `start` and ends by `end`.
-
-    Raises:
-        _Broken: the text is not valid JSON.
-    """
-    is_object = source[start : start + 1] == b"{"
-    close, matched = (b"}", _MEMBER.match) if is_object else (b"]", _ELEMENT.match)
-    found: list[tuple[bytes, int, int, int]] = []
-    at = start + 1
-    first = _after_blanks(source, at)
-    if source[first : first + 1] == close:
-        return found
-    nested: _Nested | None = None
-    after = b","
-    while after == b",":
-        match = matched(source, at)
-        if match is None:
-            raise _Broken
-        token = match[1]
-        value_start, value_end = match.span(2)
-        if value_end >= 0:
-            after, at = match[3], match.end()
-        else:
-            nested = nested or _Nested(source, start, end)
-            value_start = match.end()
-            value_end = nested.end_of(value_start, _name_of(token) if is_object else len(found))
-            after, at = _after(source, value_end)
-        found.append((token, match.start(1), value_start, value_end))
-    if after != close:
-        raise _Broken
-    return found
-
-
-class _Nested:
-    """Where the objects and arrays of one level end, found without a look into them."""
-
-    __slots__ = ("_raws", "_source")
-
-    def __init__(self, source: bytes, start: int, end: int) -> None:
-        self._source = source
-        decoder = _OBJECT if source[start : start + 1] == b"{" else _ARRAY
-        self._raws: Any = None  # texts by name or place
-        try:
-            self._raws = decoder.decode(memoryview(source)[start:end])
-        except (msgspec.DecodeError, RecursionError):
-            pass  # it knows no halves of surrogate pairs: they are gone through one by one
-
-    def end_of(self, start: int, name: str | int) -> int:
-        """The end of the value that begins at `start`.
-
-        Raises:
-            _Broken: the text is not valid JSON.
-        """
-        try:
-            raw = bytes(self._raws[name])
-        except (TypeError, LookupError):
-            raw = b""
-        if raw and self._source.startswith(raw, start):  # of a doubled member it has the last one alone
-            return start + len(raw)
-        depth = 0
-        for match in _NESTS.finditer(self._source, start):
-            sign = match[0]
-            if depth == 0 and (match.start() != start or sign not in (b"{", b"[")):
-                break
-            depth += (sign in (b"{", b"[")) - (sign in (b"}", b"]"))
-            if depth == 0:
-                return match.end()
-        raise _Broken
-
-
-def _name_of(token: bytes) -> str:
-    if b"\\" not in token:
-        return token[1:-1].decode("utf-8", "surrogateescape")
-    try:
-        name = json.loads(token)
-    except ValueError:
-        raise _Broken from None
-    assert isinstance(name, str)
-    return name
-
-
-def _after(source: bytes, at: int) -> tuple[bytes, int]:
-    """The comma or bracket after a value, and where it ends."""
-    match = _AFTER.match(source, at)
-    if match is None:
-        raise _Broken
-    return match[1], match.end()
-
-
-def _after_blanks(source: bytes, at: int) -> int:
-    match = _BLANKS.match(source, at)
-    return match.end() if match else at
