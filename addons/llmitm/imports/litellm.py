@@ -48,6 +48,9 @@ def read(table: Table) -> Plan:
         table.found.lost(
             f"environment_variables.{name}", "is set in the environment that llmitm is started in"
         )
+    table.found.changed(
+        "", "paths begin with /v1: clients whose base URL is http://HOST:4000 need http://HOST:4000/v1"
+    )
     for one in held.values():
         one.done()
     if not models.deployments:
