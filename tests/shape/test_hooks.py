@@ -81,6 +81,11 @@ FAILING = {
         False,
         "raised Skip in line 3",
     ),
+    "cancels at once": (
+        "import asyncio\ndef on_request(value):\n    raise asyncio.CancelledError\n",
+        False,
+        "raised CancelledError in line 3",
+    ),
     "cancels": (
         "import asyncio\nasync def on_request(value):\n    raise asyncio.CancelledError\n",
         False,

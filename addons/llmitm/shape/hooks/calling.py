@@ -53,7 +53,7 @@ def call_plain(hook: Hook, value: object, takes: tuple[type, ...], clock: Clock)
     began_s = clock.tick_s()
     try:
         made = hook.function(value)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, asyncio.CancelledError) as error:  # nobody else could have cancelled it
         return _raised(hook, error, clock)
     if (took_s := clock.tick_s() - began_s) > SLOW_S:
         _say(hook, "slow", f"held up all exchanges for {took_s * 1000:.0f} ms; make it async", clock)
