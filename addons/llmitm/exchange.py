@@ -86,6 +86,8 @@ class ClientRequest:
     http_version: str = "HTTP/1.1"
     is_operators: bool = False
     """Whether an operator of the gateway sends it, who has logged in: no key is asked for."""
+    replay_of: str | None = None
+    """Id of the exchange that an operator plays again with it; None: of none."""
 
     @property
     def path(self) -> bytes:

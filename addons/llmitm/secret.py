@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
 _SECRET_NAME: Final = re.compile(
-    rb"(?:^|[-_])(?:auth|authorization|token|secret|passw(?:or)?d|apikey|key|cookie2?|credentials?|jwt)$"
+    rb"(?:^|[-_])(?:auth|authorization|token|ticket|secret|passw(?:or)?d|apikey|key|cookie2?|credentials?|jwt)$"
 )
 _PLAIN_NAMES: Final = frozenset({b"idempotency-key", b"sec-websocket-key", b"surrogate-key"})
 

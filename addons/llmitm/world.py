@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from llmitm.clock import Clock, SystemClock
 from llmitm.config.schema import Config
@@ -22,12 +22,20 @@ from llmitm.spending import Spending
 from llmitm.state import open_store
 from llmitm.state.place import Place
 from llmitm.state.store import Store
+from llmitm.tickets import Tickets
 
 if TYPE_CHECKING:
     from llmitm.admin.onlooker import Onlooker
     from llmitm.live import Session
     from llmitm.record.traces.tracing import Tracing
     from llmitm.service.supervisor import Supervisor
+
+
+class Gallery(Protocol):
+    """Who shows flows of exchanges."""
+
+    def addresses(self, exchange: str) -> Mapping[int | None, str]:
+        """URLs by number of the attempt; None is the client's leg. Those that are gone are not there."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +68,10 @@ class World:
     """Who is told of exchanges as they begin and end; None: nobody looks on."""
     supervisor: Supervisor | None = None
     """The service manager that wants to be told; None: there is none."""
+    tickets: Tickets = field(default_factory=Tickets)
+    """Of operators' own requests."""
+    gallery: Gallery | None = None
+    """Where flows can be looked at; None: nowhere."""
     sessions: set[Session] = field(default_factory=set)
     """WebSockets that are open."""
     uncounted_s: dict[str, float] = field(default_factory=dict)

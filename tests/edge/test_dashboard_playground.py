@@ -63,7 +63,7 @@ def test_the_playground_needs_no_key_and_sends_none_of_ours(
     assert answer.status_code == 200, answer.text
     assert ("data: [DONE]" in answer.text) == is_stream
     assert answer.headers["content-security-policy"].startswith("sandbox")
-    assert answer.headers["x-request-id"].startswith("playground-")
+    assert answer.headers["x-request-id"].startswith("llmitm-")
     got = upstream.received()
     assert got.header(b"cookie") is None and got.header(b"x-api-key") is None
     assert got.header(b"authorization") == b"Bearer sk-provider-0123456789"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from llmitm.accept.forwarded import client_of, is_trusted
 from llmitm.admin.auth.doorman import Doorman
 from llmitm.admin.auth.first_link import FirstLink
 from llmitm.admin.auth.session import Cookies, cookies_of
+from llmitm.admin.replays import Replays
 from llmitm.admin.watching import Watching
 from llmitm.control import Control
 from llmitm.doctor.finding import Report
@@ -24,6 +25,7 @@ class Desk:
     doorman: Doorman
     first_link: FirstLink
     watching: Watching
+    replays: Replays = field(default_factory=Replays)
     examination: asyncio.Task[Report] | None = None
     """The last one of the whole gateway; who asks while it is under way waits for the same."""
 
@@ -34,7 +36,7 @@ class Desk:
         """What the browser speaks, also where a trusted proxy speaks TLS for us."""
         if request.secure:
             return "https"
-        if self._is_trusted(request.remote):
+        if is_trusted(request.remote, self.world.config.server.trusted_proxies):
             told = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
             if told == "https":
                 return "https"
@@ -42,20 +44,5 @@ class Desk:
 
     def address(self, request: web.Request) -> str:
         """Of the client; behind trusted proxies the one that the last of them saw."""
-        address = request.remote or ""
-        if self._is_trusted(address):
-            for told in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-                if not (told := told.strip()):
-                    break
-                address = told
-                if not self._is_trusted(address):
-                    break
-        return address
-
-    def _is_trusted(self, address: str | None) -> bool:
-        try:
-            found = ipaddress.ip_address(address or "")
-        except ValueError:
-            return False
-        trusted = self.world.config.server.trusted_proxies
-        return any(found in ipaddress.ip_network(one, strict=False) for one in trusted)
+        told = request.headers.getall("X-Forwarded-For", ())
+        return client_of(request.remote or "", told, self.world.config.server.trusted_proxies)

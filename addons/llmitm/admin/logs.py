@@ -168,8 +168,9 @@ async def _one(asked: Asked) -> Exchange:
     with ledger_errors():
         found = await one(asked.path["id"], asked.desk.watching, asked.world)
     if found is None:
-        raise LookupError("There is no exchange of that id: it may be older than what the ledger keeps.")
-    return found
+        raise LookupError("There is no exchange of that id: it may be older than what the ledger keeps")
+    gallery = asked.world.gallery
+    return shown.with_flows(found, None if gallery is None else gallery.addresses(found.id))
 
 
 async def _running(asked: Asked) -> Running:

@@ -1,4 +1,4 @@
-"""Requests from the playground's page: through the whole journey, in the name of who is logged in.
+"""Requests from the playground's page: through the data port, in the name of who is logged in.
 
 No key of a client is needed or sent. What comes back is data, whatever it says it is: an answer of a
 provider must not become a page or a script of the dashboard's own address.
@@ -7,17 +7,15 @@ provider must not become a page or a script of the dashboard's own address.
 from __future__ import annotations
 
 import logging
-import secrets
-from contextlib import aclosing
 from typing import Final
 
+import aiohttp
 from aiohttp import web
 
-from llmitm import journey
 from llmitm.admin import guard
+from llmitm.admin.inside import Sending, sent
 from llmitm.admin.route import BASE, Asked, Role, Route
-from llmitm.errors import UpstreamFailed
-from llmitm.exchange import ClientRequest, HeldBody, ResponseHead, Unwatched
+from llmitm.tickets import Ticket
 
 log = logging.getLogger("llmitm")
 
@@ -40,31 +38,20 @@ async def send(asked: Asked) -> web.StreamResponse:
     if asked.who.is_by_cookie:
         guard.check_intent(http.headers)  # of reading ones, too: no page of ours has this as a script
     _, _, rest = http.raw_path.partition("/playground")
-    request = ClientRequest(
-        id=f"playground-{secrets.token_hex(8)}",
-        method=http.method,
-        target=(rest or "/").encode(),
-        headers=tuple(
-            (name.encode(), value.encode("utf-8", "surrogateescape"))
-            for name, value in http.headers.items()
-            if _is_passed(name, _PASSED, _PASSED_BEGIN)
-        ),
-        body=HeldBody(await http.read()),
-        client=asked.desk.address(http),
-        is_operators=True,
-    )
-    log.info("%s tries %s %s as %s", asked.by, request.method, asked.path["path"], request.id)
+    headers = [
+        (name, value) for name, value in http.headers.items() if _is_passed(name, _PASSED, _PASSED_BEGIN)
+    ]
+    sending = Sending(method=http.method, target=rest or "/", headers=headers, body=await http.read())
+    ticket = Ticket(client=asked.desk.address(http))
     response = web.StreamResponse()
-    async with aclosing(journey.carry(request, asked.world, Unwatched())) as steps:
+    async with sent(asked.world, sending, ticket) as answer:
+        log.info("%s tries %s %s as %s", asked.by, http.method, asked.path["path"], ticket.exchange_id)
+        _take(response, answer, ticket.exchange_id)
+        await response.prepare(http)
         try:
-            async for step in steps:
-                if isinstance(step, ResponseHead):
-                    _take(response, step, request.id)
-                    await response.prepare(http)
-                    step = step.whole or b""
-                if step:
-                    await response.write(step)
-        except UpstreamFailed:
+            async for piece in answer.content.iter_any():
+                await response.write(piece)
+        except aiohttp.ClientError:
             if http.transport is not None:
                 http.transport.abort()  # cut, so that nobody takes it for whole
             return response
@@ -74,13 +61,13 @@ async def send(asked: Asked) -> web.StreamResponse:
     return response
 
 
-def _take(response: web.StreamResponse, head: ResponseHead, number: str) -> None:
-    response.set_status(head.status)
-    for name, value in head.headers:
-        text = name.decode("latin-1")
-        if _is_passed(text, _GIVEN, _GIVEN_BEGIN):
-            response.headers[text] = value.decode("latin-1")
-    response.headers["X-Request-Id"] = number  # ours: the page finds the exchange by it
+def _take(response: web.StreamResponse, answer: aiohttp.ClientResponse, exchange_id: str | None) -> None:
+    response.set_status(answer.status)
+    for name, value in answer.headers.items():
+        if _is_passed(name, _GIVEN, _GIVEN_BEGIN):
+            response.headers[name] = value
+    if exchange_id is not None:
+        response.headers["X-Request-Id"] = exchange_id  # ours: the page finds the exchange by it
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["Cache-Control"] = "no-store"
 

@@ -109,6 +109,7 @@ class Server:
         """Idempotent."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            self.desk.replays.close()
             self.desk.watching.close()
             self.desk.doorman.close()
             await runner.cleanup()

@@ -184,6 +184,8 @@ class Tried(Shown):
     """null: bodies are not kept (`[ledger] bodies`), or nothing was sent."""
     said: Said | None
     """null: as `sent`, or no answer came."""
+    mitmweb_url: str | None = None
+    """Where mitmweb shows the flow of this attempt; null: nowhere."""
 
 
 class Bodies(Shown):
@@ -207,6 +209,10 @@ class Exchange(Item):
     timeline: list[Moment]
     bodies: Bodies | None
     """null: bodies are not kept (`[ledger] bodies`)."""
+    mitmweb_url: str | None = None
+    """Where mitmweb shows the client's flow; null: see `mitmweb_hint`."""
+    mitmweb_hint: str | None = None
+    """Why there is no such place, and what would make one; null: there is one."""
 
 
 REASONS: Final[Mapping[str, str]] = {
@@ -321,6 +327,21 @@ def exchange(
         timeline=_timeline(row, tries, is_over=so_far_ms is None),
         bodies=None if bodies is None else _bodies(bodies),
     )
+
+
+NO_MITMWEB: Final = "Run the gateway as mitmweb -s addons/gateway.py to see, pause and edit its flows."
+GONE: Final = "mitmweb does not hold its flow any more."
+
+
+def with_flows(found: Exchange, addresses: Mapping[int | None, str] | None) -> Exchange:
+    """With links to its flows. `addresses` by number of the attempt, None being the client's; None: nobody
+    shows flows."""
+    if not addresses:
+        return found.model_copy(update={"mitmweb_hint": NO_MITMWEB if addresses is None else GONE})
+    tries = [one.model_copy(update={"mitmweb_url": addresses.get(one.number)}) for one in found.attempt_list]
+    url = addresses.get(None)
+    linked = {"mitmweb_url": url, "mitmweb_hint": GONE if url is None else None, "attempt_list": tries}
+    return found.model_copy(update=linked)
 
 
 def _bodies(row: Mapping[str, Any]) -> Bodies:

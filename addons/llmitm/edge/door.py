@@ -25,11 +25,13 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, TlsData
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from llmitm import journey, replayed
+from llmitm.accept import forwarded
 from llmitm.config.schema import Config
 from llmitm.config.watch import changes
 from llmitm.control import Board, LocalControl
 from llmitm.edge import garbage, masks, replay, terminal
 from llmitm.edge.fast import Fast, LeanContext
+from llmitm.edge.gallery import MitmwebGallery
 from llmitm.edge.layer import GatewayLayer
 from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
@@ -61,6 +63,7 @@ FORBIDDEN: Final = {
 }
 """Options of mitmproxy that would break a rule of ours, with the only value they may have."""
 _UNWATCHED: Final = Unwatched()
+_FORWARDED: Final = b"x-forwarded-for"
 
 
 class Door:
@@ -169,6 +172,8 @@ class Door:
         if self.world.supervisor is not None:
             self.world.supervisor.ready(f"{scheme}://{server.host}:{bound[1]}")
             self._spawn(self.world.supervisor.beat(self.world.clock))
+        if ctx.master.addons.get("webauth") is not None:
+            self.world.gallery = MitmwebGallery(ctx.master)
         if self.world.config.dashboard.enabled:
             from llmitm.admin import server as admin  # costs memory where it is not wanted
 
@@ -402,8 +407,14 @@ class Door:
                 credential=metadata.get("llmitm.credential"),
                 gateway=metadata.get("llmitm.gateway"),
             )
+        world = self.world
+        if trusted := world.config.server.trusted_proxies:
+            told = [value.decode("latin-1") for name, value in request.headers if name.lower() == _FORWARDED]
+            request = replace(request, client=forwarded.client_of(request.client, told, trusted))
+        if world.tickets:
+            request = world.tickets.known(request, is_local=_is_local(client_flow.client_conn))
         watch = Legs(self, client_flow) if self._is_seen else _UNWATCHED
-        return journey.carry(request, self.world, watch)
+        return journey.carry(request, world, watch)
 
     def next_id(self) -> str:
         self._count += 1
@@ -471,6 +482,12 @@ class Door:
         """A body, or the beginning of one, without secrets."""
         hidden = masks.HiddenBody.of(content, message.headers.fields, self.world.redact)
         return content if hidden is None else hidden.shown
+
+
+def _is_local(client: Client) -> bool:
+    """Whether it comes from this machine."""
+    peer, own = client.peername, client.sockname
+    return bool(peer and own) and (peer[0] == own[0] or peer[0] in ("127.0.0.1", "::1"))
 
 
 def _reason(error: BaseException) -> str:

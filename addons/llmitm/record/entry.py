@@ -251,6 +251,7 @@ def entry(
         client=request.client,
         at_s=clock.now_s(),
         started_s=clock.tick_s(),
+        replay_of=request.replay_of,
     )
     try:
         yield kept
