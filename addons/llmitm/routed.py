@@ -41,6 +41,7 @@ from llmitm.world import World
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
 _YES = (b"1", b"true")
+_STRICT = b"x-llmitm-strict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,10 +195,10 @@ class Trip:
 
         `named` makes the body that is sent where it is no JSON, from the model's name as this way spells it.
         """
-        config, world = self.config, self.world
+        config, world, asked = self.config, self.world, self._asked_of_others()
         search: Search[Way] = Search(
-            models=[self.asked.model or ""],
-            find=lambda model: plan.through_cloudflare(self.asked, config),
+            models=[asked.model or ""],
+            find=lambda model: plan.through_cloudflare(asked, config),
             order=lambda found: plan.in_turn(found, world.store),
             health=world.health,
         )
@@ -205,9 +206,16 @@ class Trip:
 
         def make(found: Found[Way], number: int) -> Steps:
             way = found.choice.value
-            planned = plan.by_way(self.asked, way, config, number)
-            model = (planned.model or self.asked.model or "").removeprefix(f"{way.segment}/")
-            shaping = self.shaping(call, found.choice.provider, way.credential, self.asked.model, model)
+            planned = plan.by_way(asked, way, config, number)
+            model = (planned.model or asked.model or "").removeprefix(f"{way.segment}/")
+            shaping = self.shaping(
+                call,
+                found.choice.provider,
+                way.credential,
+                asked.model,
+                model,
+                is_strict=self.is_strict(way.credential),
+            )
             if named is not None:
                 sending = outgoing(replace(self.request, body=named(planned.model)), planned)
                 return self._passing(planned, sending, shaping, is_read=False)
@@ -223,7 +231,7 @@ class Trip:
 
     async def provider(self, provider: str) -> Steps:
         """An endpoint of kind forward that has a provider: its credentials in their turn."""
-        config, world = self.config, self.world
+        config, world, asked = self.config, self.world, self._asked_of_others()
         search: Search[Credential] = Search(
             models=[""],
             find=lambda model: plan.of_provider(provider, model, config),
@@ -236,8 +244,9 @@ class Trip:
 
         def make(found: Found[Credential], number: int) -> Steps:
             credential = found.choice.value
-            planned = plan.forward(self.asked, credential, config, number)
-            shaping = self.shaping(call, provider, credential, None, None)
+            planned = plan.forward(asked, credential, config, number)
+            is_strict = self.is_strict(credential)
+            shaping = self.shaping(call, provider, credential, None, None, is_strict=is_strict)
             held = self.request.body.held
             sent = held if shaping is None or held is None else shaping.before(held)
             sending = outgoing(self.request, planned, None if sent is held else sent)
@@ -326,10 +335,16 @@ class Trip:
             async for step in steps:
                 yield step
 
-    def is_strict(self, options: ProviderOptions) -> bool:
+    def is_strict(self, options: ProviderOptions | None) -> bool:
         """Whether what would be told in a warning refuses the request."""
-        header = self.request.header(b"x-llmitm-strict")
-        return self.endpoint.strict or options.strict or header in _YES
+        is_set = self.endpoint.strict or (options is not None and options.strict)
+        return is_set or self.request.header(_STRICT) in _YES
+
+    def _asked_of_others(self) -> Asked:
+        """As it was asked, without the header that is meant for us."""
+        if self.request.header(_STRICT) is None:
+            return self.asked
+        return replace(self.asked, drop_headers=self.asked.drop_headers | {_STRICT})
 
     def is_allowed(self, model: str) -> bool:
         """Whether endpoint and client's key let this model be asked for."""

@@ -31,6 +31,14 @@ strict = true
 kind = "cloudflare"
 [endpoints.fw]
 provider = "chat"
+[endpoints.firm-cf]
+kind = "cloudflare"
+strict = true
+[endpoints.firm-fw]
+provider = "chat"
+strict = true
+[endpoints.firm]
+provider = "firm"
 [endpoints.bare]
 target_base = "{url}"
 [providers.chat]
@@ -38,6 +46,12 @@ base_url = "{url}/v1"
 format = "openai-chat"
 api_keys = ["sk-chat-key"]
 models = ["chat-*"]
+[providers.firm]
+base_url = "{url}/v1"
+format = "openai-chat"
+api_keys = ["sk-chat-key"]
+models = ["firm-*"]
+strict = true
 [providers.messages]
 base_url = "{url}"
 format = "claude"
@@ -210,15 +224,39 @@ async def test_a_rule_that_cannot_apply_is_logged_once_and_told_each_time(
     assert provider.requests[-1].body == body
 
 
-async def test_a_rule_that_cannot_apply_refuses_a_request_that_asked_for_strictness(
-    provider: Provider, world: World
+@pytest.mark.parametrize(
+    ("target", "model", "headers"),
+    [
+        ("/strict", "chat-d", {}),
+        ("/all", "chat-d", {"x-llmitm-strict": "1"}),
+        ("/cf", "chat/chat-d", {"x-llmitm-strict": "1"}),
+        ("/fw", "chat-d", {"x-llmitm-strict": "true"}),
+        ("/firm-cf", "chat/chat-d", {}),
+        ("/firm-fw", "chat-d", {}),
+        ("/all", "firm-d", {}),
+        ("/firm", "firm-d", {}),
+        ("/cf", "firm/firm-d", {}),
+    ],
+)
+async def test_a_rule_that_cannot_apply_refuses_a_request_where_strictness_was_asked_for(
+    provider: Provider, world: World, target: str, model: str, headers: dict[str, str]
 ) -> None:
+    """By an endpoint, a provider or a client, wherever credentials of ours are used."""
     count = len(provider.requests)
-    head = await ask(
-        world, "/strict/v1/chat/completions", orjson.dumps({"model": "chat-d", "messages": USER})
-    )
+    body = orjson.dumps({"model": model, "messages": USER})
+    head = await ask(world, f"{target}/v1/chat/completions", body, headers)
     assert head.status == 400 and b"lost:payload-rule" in (head.whole or b"")
     assert len(provider.requests) == count
+
+
+@pytest.mark.parametrize(("target", "model"), [("/all", "chat-x"), ("/cf", "chat/chat-x"), ("/fw", "chat-x")])
+async def test_strictness_is_asked_of_us_alone(
+    provider: Provider, world: World, target: str, model: str
+) -> None:
+    body = orjson.dumps({"model": model, "messages": USER})
+    head = await ask(world, f"{target}/v1/chat/completions", body, {"x-llmitm-strict": "1"})
+    assert head.status == 200
+    assert provider.requests[-1].header(b"x-llmitm-strict") is None
 
 
 BETAS = {"anthropic-beta": "fast-mode-2026-02-01, effort-2025-11-24"}
