@@ -139,7 +139,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _was_rescued(entry: Entry) -> bool:
-    return any(one.ending not in (ANSWERED, "dropped") for one in entry.attempts[:-1])
+    return any(one.ending not in (ANSWERED, "dropped", "skipped") for one in entry.attempts[:-1])
 
 
 def _why(entry: Entry) -> tuple[str, str]:
