@@ -139,3 +139,58 @@ def test_route_explain_shows_the_rules_in_the_order_in_which_they_are_applied(
         "payload.override[5] path = 1 (on /emb*)",
         "payload.filter[0] takes out all",
     ]
+
+
+WHERE = """
+gateways = [{account_id = "acc", gateway_id = "gw"}]
+[endpoints.cf]
+kind = "cloudflare"
+[endpoints.one]
+provider = "openai"
+[providers.openai]
+api_keys = ["sk-of-nobody"]
+[[payload.filter]]
+models = [{name = "gpt-*", protocol = "openai-chat"}]
+params = ["seed"]
+[[payload.override]]
+models = [{asked = "openai/*"}]
+params = {a = 1}
+[[payload.override]]
+models = [{endpoint = "one"}]
+params = {b = 2}
+[[payload.default]]
+when = "before"
+params = {c = 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "model", "expected"),
+    [
+        (
+            "cf",
+            "openai/gpt-mini",
+            [
+                "payload.default[0] c = 3 where there is none (before translation)",
+                "payload.override[0] a = 1",
+                "payload.filter[0] takes out seed (in openai-chat)",
+            ],
+        ),
+        (
+            "one",
+            "gpt-mini",
+            [
+                "payload.default[0] c = 3 where there is none (before translation)",
+                "payload.override[1] b = 2",
+                "payload.filter[0] takes out seed (in openai-chat)",
+            ],
+        ),
+    ],
+)
+def test_route_explain_shows_them_on_every_kind_of_endpoint_that_has_credentials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], endpoint: str, model: str, expected: list[str]
+) -> None:
+    loaded(WHERE, tmp_path)
+    assert route.run(tmp_path / "config.toml", model, endpoint, None) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line.startswith("payload.")] == expected

@@ -26,6 +26,13 @@ kind = "gateway"
 allowed_models = ["fast"]
 [endpoints.plain]
 target_base = "http://127.0.0.1:9"
+[endpoints.cf]
+kind = "cloudflare"
+[endpoints.one]
+provider = "openai"
+[[gateways]]
+account_id = "acc"
+gateway_id = "gw"
 [providers.openai]
 api_keys = ["sk-one", "sk-two"]
 [providers.anthropic]
@@ -133,6 +140,19 @@ async def test_who_rests_is_named_with_the_reason(config: Config) -> None:
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "model", "provider", "count"),
+    [("cf", "openai/gpt-5.5", "openai", 2), ("one", "x", "openai", 2)],
+)
+async def test_credentials_take_turns_where_no_model_decides(
+    config: Config, endpoint: str, model: str, provider: str, count: int
+) -> None:
+    for rests in (None, Ending.RATE_LIMIT):
+        (stage,) = (await explained(config, model, endpoint, rests=rests)).stages
+        assert {one.provider for one in [*stage.able, *(one for one, _ in stage.resting)]} == {provider}
+        assert (len(stage.able), len(stage.resting)) == ((count, 0) if rests is None else (count - 1, 1))
+
+
+@pytest.mark.parametrize(
     ("model", "endpoint", "key", "problem"),
     [
         (
@@ -169,8 +189,11 @@ async def test_allowed_models_count_for_fallbacks(config: Config) -> None:
         ("fast", None, "laptop", 0, "groq-"),
         ("own/none", "all", None, 0, "own/none"),
         ("gpt-5.5", "few", None, 1, "nothing is sent"),
-        ("gpt-5.5", "plain", None, 2, "only gateway endpoints route by model"),
-        ("gpt-5.5", "nope", None, 2, "there is no endpoint nope; there are: all, few, plain"),
+        ("gpt-5.5", "plain", None, 2, "passes all on as it is, to http://127.0.0.1:9: nothing is chosen"),
+        ("gpt-5.5", "nope", None, 2, "there is no endpoint nope; there are: all, few, plain, cf, one"),
+        ("anthropic/claude-x", "cf", None, 0, "as claude-x  through acc/gw, form compat"),
+        ("unknown/x", "cf", None, 0, "with the client's own key"),
+        ("anything", "one", None, 0, "as anything  in the client's dialect"),
         ("gpt-5.5", "all", "nobody", 2, "there is no key nobody; there are: laptop, elsewhere, old"),
     ],
 )

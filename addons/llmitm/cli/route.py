@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +21,7 @@ from llmitm.exchange import Dialect
 from llmitm.route.choice import Choice
 from llmitm.route.explain import Explained, Stage, explain
 from llmitm.route.health import Health
+from llmitm.route.plan import Way
 from llmitm.route.providers import Candidate
 from llmitm.shape.payload import Call
 from llmitm.shape.splice import Edit
@@ -41,9 +42,9 @@ def run(path: Path | None, model: str, endpoint: str | None, key: str | None) ->
     if name is None or name not in config.endpoints:
         there = ", ".join(config.endpoints) or "none"
         return _wrong(f"there is no endpoint {name or 'by default'}; there are: {there}")
-    if config.endpoints[name].kind != "gateway":
+    if config.endpoints[name].kind == "forward" and config.endpoints[name].provider is None:
         return _wrong(
-            f"/{name} is of kind {config.endpoints[name].kind}: only gateway endpoints route by model"
+            f"/{name} passes all on as it is, to {config.target_of(name)}: nothing is chosen, no rule applies"
         )
     keys = {one.name: one for one in config.auth_keys or ()}
     if key is not None and key not in keys:
@@ -78,15 +79,15 @@ def _print(made: Explained, model: str, key: str | None, config: Config) -> None
         _print_stage(console, stage, partial(_rules, made.endpoint, model, config))
 
 
-def _print_stage(console: Console, stage: Stage, rules: Callable[[Choice[Candidate]], list[str]]) -> None:
+def _print_stage(console: Console, stage: Stage, rules: Callable[[_Told], list[str]]) -> None:
     if stage.refused:
         console.print(f"   [red]{escape(stage.refused)}[/]")
     for at, choice in enumerate(stage.able, 1):
-        one = choice.value
         name = escape(_name(choice.provider, choice.credential))
-        spoken = f"{', '.join(one.dialects)}  {escape(one.base)}  weight {choice.weight}"
-        console.print(f"   {at}. [green]{name}[/]  as {escape(choice.model)}  {spoken}")
-        for line in rules(choice):
+        told = _told(choice, stage.model)
+        spoken = "".join(f"  {escape(one)}" for one in told.words)
+        console.print(f"   {at}. [green]{name}[/]  as {escape(told.model)}{spoken}  weight {choice.weight}")
+        for line in rules(told):
             console.print(f"        [dim]{escape(line)}[/]")
     for choice, rest in stage.resting:
         left = "until it is revived" if rest.left_s is None else f"for {rest.left_s:.0f} s"
@@ -97,24 +98,49 @@ def _print_stage(console: Console, stage: Stage, rules: Callable[[Choice[Candida
         console.print(f"   -  [dim]{escape(name)}  {escape(passed.why)}[/]")
 
 
-def _rules(endpoint: str, asked: str, config: Config, choice: Choice[Candidate]) -> list[str]:
+class _Told(NamedTuple):
+    """Of one of those that would be asked."""
+
+    provider: str
+    model: str
+    """As it is spelled there."""
+    dialects: tuple[Dialect, ...]
+    """That the body may be in."""
+    words: tuple[str, ...]
+
+
+def _told(choice: Choice[Any], asked: str) -> _Told:
+    match choice.value:
+        case Candidate() as one:
+            return _Told(
+                choice.provider, choice.model, tuple(one.dialects), (", ".join(one.dialects), one.base)
+            )
+        case Way() as way:
+            model = asked.removeprefix(f"{way.segment}/")
+            words = [f"through {choice.gateway}, form {way.gateway.form}"]
+            words += ["with the client's own key"] if way.credential is None else []
+            return _Told(choice.provider, model, tuple(Dialect), tuple(words))
+        case _:
+            return _Told(choice.provider, asked, tuple(Dialect), ("in the client's dialect",))
+
+
+def _rules(endpoint: str, asked: str, config: Config, told: _Told) -> list[str]:
     """What the operator's rules change of a request that goes there, in order."""
     rules = config.payload.rules
     if rules is None:
         return []
-    one = choice.value
     call = Call(
         when="after",
-        dialect=one.dialects[0],
-        model=choice.model.removeprefix("models/"),
+        dialect=told.dialects[0],
+        model=told.model.removeprefix("models/"),
         asked=asked,
-        provider=choice.provider,
+        provider=told.provider,
         endpoint=endpoint,
         path="",
         is_answer=True,
     )
     lines: list[str] = []
-    for rule, condition in rules.explained(call, {"before": tuple(Dialect), "after": one.dialects}):
+    for rule, condition in rules.explained(call, {"before": tuple(Dialect), "after": told.dialects}):
         when = [condition] if condition else []
         when += ["before translation"] if rule.when == "before" else []
         behind = f"  ({', '.join(when)})" if when else ""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from llmitm.config.schema import AuthKey, Config
 from llmitm.errors import Refused
+from llmitm.exchange import Dialect
 from llmitm.route import plan, providers
 from llmitm.route.choice import Choice
 from llmitm.route.health import Health, Rest
-from llmitm.route.providers import Candidate, Passed
+from llmitm.route.providers import Passed
 from llmitm.route.search import chain
 from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
@@ -23,9 +25,10 @@ class Stage:
     """One model of the chain."""
 
     model: str
-    able: Sequence[Choice[Candidate]] = ()
-    """In the order in which they would be asked now."""
-    resting: Sequence[tuple[Choice[Candidate], Rest]] = ()
+    able: Sequence[Choice[Any]] = ()
+    """In the order in which they would be asked now. Each has a `Candidate` on an endpoint of kind gateway, a
+    `Way` on one of kind cloudflare, else a `Credential`."""
+    resting: Sequence[tuple[Choice[Any], Rest]] = ()
     passed: Sequence[Passed] = ()
     refused: str = ""
     """Why there is nobody; empty where there is."""
@@ -43,9 +46,10 @@ class Explained:
 async def explain(
     model: str, endpoint: str, key: AuthKey | None, config: Config, health: Health, store: Store
 ) -> Explained:
-    """What an exchange for `model` may be tried with on an endpoint of kind gateway."""
-    made = Explained(endpoint=endpoint, strategy=config.routing.strategy)
+    """What an exchange for `model` may be tried with on an endpoint that has credentials."""
     rules = config.endpoints[endpoint]
+    is_routed = rules.kind == "gateway"
+    made = Explained(endpoint=endpoint, strategy=config.routing.strategy if is_routed else "round-robin")
 
     def is_allowed(name: str) -> bool:
         return all(
@@ -58,6 +62,9 @@ async def explain(
             return _nothing(made, f"the key {key.name} may not use /{endpoint}")
     if key is not None and key.disabled:
         return _nothing(made, f"the key {key.name} is disabled")
+    if not is_routed:
+        made.stages.append(await _unrouted(model, endpoint, config, health, store))
+        return made
     models = await chain([model], config.routing, store, is_allowed)
     if not models:
         return _nothing(made, f"{model} may not be used here: see allowed_models of the endpoint and the key")
@@ -76,12 +83,44 @@ async def _stage(model: str, endpoint: str, config: Config, health: Health, stor
         found = plan.of_model(model, endpoint, config)
     except Refused as refused:
         return Stage(model=model, passed=passed, refused=str(refused))
-    rests = await health.rests(found)
-    able = [one for one, rest in zip(found, rests, strict=True) if rest is None]
+    able, resting = await _rested(found, health)
     facts = Facts(in_flight=health.in_flight, latency_s=health.latency_s)
     return Stage(
         model=model,
         able=await ordered(able, facts, config.routing.strategy, store),
-        resting=[(one, rest) for one, rest in zip(found, rests, strict=True) if rest is not None],
+        resting=resting,
         passed=passed,
+    )
+
+
+async def _unrouted(model: str, endpoint: str, config: Config, health: Health, store: Store) -> Stage:
+    """Credentials in their turn, whatever the model, on endpoints of kind cloudflare and of one provider."""
+    provider = config.endpoints[endpoint].provider
+    if provider is None:
+        asked = plan.Asked(
+            id="",
+            endpoint=endpoint,
+            rest=b"/v1/chat/completions",
+            dialect=Dialect.OPENAI_CHAT,
+            drop_headers=frozenset(),
+            model=model,
+        )
+        ways, away = await _rested(plan.through_cloudflare(asked, config), health)
+        return Stage(model=model, able=await plan.in_turn(ways, store), resting=away)
+    try:
+        found = plan.of_provider(provider, "", config)
+    except Refused as refused:
+        return Stage(model=model, refused=str(refused))
+    able, resting = await _rested(found, health)
+    return Stage(model=model, able=await ordered(able, Facts(), "round-robin", store), resting=resting)
+
+
+async def _rested[T](
+    found: Sequence[Choice[T]], health: Health
+) -> tuple[list[Choice[T]], list[tuple[Choice[T], Rest]]]:
+    """Those that may be asked, and those that rest."""
+    rests = list(zip(found, await health.rests(found), strict=True))
+    return (
+        [one for one, rest in rests if rest is None],
+        [(one, rest) for one, rest in rests if rest is not None],
     )
