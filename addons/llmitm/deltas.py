@@ -56,13 +56,13 @@ class Seen:
     _is_lost: bool = False
 
     def add(self, event: Event) -> None:
-        if self._is_lost or event.data is None:
+        if event.data is None:
             return
-        if self.dialect is Dialect.OPENAI_RESPONSES:
-            self._keep(event)
-            return
-        self._reader = self._reader or CODECS[self.dialect].reader()
-        self._collect(self._reader.read, event)
+        if self.dialect is Dialect.OPENAI_RESPONSES and (event.name is None or event.name in _OVER):
+            self._keep(event.data)
+        if not self._is_lost:
+            self._reader = self._reader or CODECS[self.dialect].reader()
+            self._collect(self._reader.read, event)
 
     def _collect(self, read: Callable[..., list[StreamEvent]], *event: Event) -> None:
         try:
@@ -71,20 +71,18 @@ class Seen:
         except Exception:  # a stream that cannot be read still goes to the client
             self._is_lost = True
 
-    def _keep(self, event: Event) -> None:
-        if event.data is not None and (event.name is None or event.name in _OVER):
-            read = _read(event.data)
-            if read is not None and read.get("type") in _OVER and isinstance(read.get("response"), dict):
-                self.whole = read["response"]
-                self.is_cut = read["type"] == "response.failed"
+    def _keep(self, data: bytes) -> None:
+        read = _read(data)
+        if read is not None and read.get("type") in _OVER and isinstance(read.get("response"), dict):
+            self.whole = read["response"]
 
     def reply(self) -> dict[str, Any] | None:
         """The whole reply, as far as it was told; None where nothing can be made of it."""
-        if self.dialect is Dialect.OPENAI_RESPONSES:
-            return self.whole
         if self._reader is not None:
             self._collect(self._reader.finish)
-        self.is_cut = self.is_cut or self._collector.failure is not None
+        self.is_cut = self._collector.failure is not None
+        if self.whole is not None:
+            return self.whole
         reply = self._collector.reply()
         if self._is_lost or not reply.choices:
             return None
