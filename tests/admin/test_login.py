@@ -7,6 +7,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import jwt
 import pytest
 
 from llmitm import world
+from llmitm.admin.auth.doorman import ENDED_FILE
+from llmitm.admin.auth.endings import Endings
 from llmitm.admin.auth.tokens import Signer, Token
 from llmitm.admin.route import BASE, Answer, Asked, Role, Route
 from llmitm.admin.routes import ROUTES
@@ -89,7 +92,11 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
     clock = HandClock()
     made = world.build(config(), clock=clock)
     server = Server(
-        made, LocalControl(made, stop=lambda: None), static=tmp_path / "static", routes=(*ROUTES, *EXTRA)
+        made,
+        LocalControl(made, stop=lambda: None),
+        static=tmp_path / "static",
+        routes=(*ROUTES, *EXTRA),
+        folder=tmp_path,
     )
     await server.start()
     jar = aiohttp.CookieJar(unsafe=True)
@@ -220,6 +227,61 @@ async def test_renewing_ends_twelve_hours_after_the_password(pages: Pages) -> No
     pages.clock.at_s += 3601
     asked = {"refresh_token": told["refresh_token"]}
     assert (await pages.ask("POST", f"{BASE}/auth/refresh", asked))[0] == 401
+
+
+@asynccontextmanager
+async def started_anew(pages: Pages) -> AsyncIterator[None]:
+    """Another process in the same place, which remembers nothing."""
+    before = pages.server, pages.world, pages.url
+    made = world.build(pages.world.config, clock=pages.clock)
+    folder = before[0].folder
+    pages.server = Server(made, LocalControl(made, stop=lambda: None), folder=folder)
+    pages.world, pages.url = made, await pages.server.start()
+    yield
+    await pages.server.close()
+    await made.close()
+    pages.server, pages.world, pages.url = before
+
+
+async def test_what_was_ended_stays_ended_when_the_gateway_starts_anew(pages: Pages) -> None:
+    ended, lasting = (await pages.log_in())[1], (await pages.log_in())[1]
+    renewing = {"refresh_token": lasting["refresh_token"]}
+    renewed = (await pages.ask("POST", f"{BASE}/auth/refresh", renewing))[1]
+    assert (await pages.ask("POST", f"{BASE}/auth/logout", headers=bearer(ended["token"])))[0] == 204
+    async with started_anew(pages):
+        me = f"{BASE}/auth/me"
+        assert (await pages.ask("GET", me, headers=bearer(ended["token"])))[0] == 401
+        refused = {"refresh_token": ended["refresh_token"]}
+        assert (await pages.ask("POST", f"{BASE}/auth/refresh", refused))[0] == 401
+        assert (await pages.ask("GET", me, headers=bearer(renewed["token"])))[0] == 200
+        assert (await pages.ask("POST", f"{BASE}/auth/refresh", renewing))[0] == 401  # used up, so stolen
+        assert (await pages.ask("GET", me, headers=bearer(renewed["token"])))[0] == 401
+
+
+async def test_where_endings_cannot_be_kept_logins_end_with_the_process(
+    pages: Pages, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with started_anew(pages):
+        told = (await pages.log_in())[1]
+        (pages.server.folder / ENDED_FILE).write_text("")
+        (pages.server.folder / ENDED_FILE).chmod(0o644)
+        async with started_anew(pages):
+            me = await pages.ask("GET", f"{BASE}/auth/me", headers=bearer(told["token"]))
+            assert me[0] == 401 and (await pages.log_in())[0] == 200
+    assert "chmod 600" in caplog.text
+
+
+def test_endings_are_forgotten_when_they_would_be_over_anyhow(tmp_path: Path) -> None:
+    clock, path = HandClock(), tmp_path / "ended"
+    endings = Endings(path, clock)
+    endings.add("session:a", clock.now_s() + 10)
+    endings.add("session:b", clock.now_s() + 100)
+    with path.open("a") as file:
+        file.write("17900")  # the disk was full
+    clock.at_s += 50
+    endings = Endings(path, clock)
+    assert ("session:a" in endings, "session:b" in endings) == (False, True)
+    assert path.read_text().count("\n") == 1 and path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("user", ["viewer", "operator", "admin"])

@@ -49,9 +49,13 @@ class Server:
         env: Mapping[str, str] | None = None,
         static: Path = pages.FOLDER,
         routes: tuple[Route, ...] = ROUTES,
+        folder: Path | None = None,
     ) -> None:
+        """`folder` is where keys of logins are kept; None: beside the configuration."""
         self._world = world
-        folder = world.source.path.parent if world.source is not None else Path.cwd()
+        if folder is None:
+            folder = world.source.path.parent if world.source is not None else Path.cwd()
+        self.folder = folder
         doorman = Doorman(world, folder)
         self.desk = Desk(
             world=world,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from llmitm.admin.auth.endings import Endings
 from llmitm.admin.auth.passwords import Comparer
 from llmitm.admin.auth.patience import Patience
 from llmitm.admin.auth.tokens import SESSION_S, BadToken, Kind, Signer, Token, kept_key
@@ -17,8 +20,12 @@ from llmitm.errors import Refused
 from llmitm.state.store import Count, Mark, Step
 from llmitm.world import World
 
+log = logging.getLogger("llmitm")
+
 KEY_FILE: Final = "llmitm-dashboard.key"
 """Beside the configuration, where it names no `jwt_secret`."""
+ENDED_FILE: Final = "llmitm-dashboard.ended"
+"""Beside it, where no store is shared: logins that were ended before their time."""
 GRACE_S: Final = 30.0
 """So long a refresh token can be used again: two pages may renew at once, or an answer be lost."""
 
@@ -41,6 +48,8 @@ class Doorman:
         self._comparer = Comparer()
         self._patience = Patience(world.store)
         self._kept: str | None = None
+        self._endings = None if world.is_shared else Endings(folder / ENDED_FILE, world.clock)
+        self._nonce = self._nonce_of(self._endings)
         self._signer = self._signer_of(self.settings)
         world.followers.append(self._follow)
 
@@ -59,12 +68,19 @@ class Doorman:
     def _follow(self, config: Config) -> None:
         self._signer = self._signer_of(config.dashboard)
 
+    def _nonce_of(self, endings: Endings | None) -> str:
+        """What is signed with beside the secret: nothing, unless endings would be forgotten by a restart."""
+        if endings is None or endings.why_not_kept is None:
+            return ""
+        log.warning("logins end when the gateway does: %s", endings.why_not_kept)
+        return secrets.token_hex()
+
     def _signer_of(self, settings: Dashboard) -> Signer:
         if settings.jwt_secret is not None:
-            return Signer(settings.jwt_secret.reveal())
+            return Signer(settings.jwt_secret.reveal() + self._nonce)
         if self._kept is None:
             self._kept = kept_key(self._folder / KEY_FILE)
-        return Signer(self._kept)
+        return Signer(self._kept + self._nonce)
 
     # -- in
 
@@ -126,7 +142,7 @@ class Doorman:
             Refused: 401 token_expired, invalid_token.
         """
         token, role = self._read(text, "access")
-        if await self._is_revoked(token):
+        if await self._is_out(token.session):
             raise _bad("invalid_token")
         return _who(token, role, is_by_cookie=is_by_cookie)
 
@@ -135,8 +151,7 @@ class Doorman:
         user = self.settings.accounts.get(who.name)
         if user is None or Role.of(user.role) < who.role or who.expires_s <= self._world.clock.now_s():
             return False
-        outcome = await self._world.store.apply([Mark(key=_session_key(who.session))])
-        return outcome.values[0] == 0
+        return not await self._is_out(who.session)
 
     def _read(self, text: str, kind: Kind) -> tuple[Token, Role]:
         try:
@@ -150,9 +165,15 @@ class Doorman:
             raise _bad("invalid_token")
         return token, Role.of(user.role)
 
-    async def _is_revoked(self, token: Token) -> bool:
-        outcome = await self._world.store.apply([Mark(key=_session_key(token.session))])
+    async def _is_out(self, session: str) -> bool:
+        if self._endings is not None and f"session:{session}" in self._endings:
+            return True
+        outcome = await self._world.store.apply([Mark(key=_session_key(session))])
         return outcome.values[0] != 0
+
+    async def _end(self, what: str, until_s: float) -> None:
+        if self._endings is not None:
+            await asyncio.to_thread(self._endings.add, what, until_s)
 
     async def renew(self, text: str) -> Login:
         """New tokens for a refresh token, which is used up. One that is used again later was stolen: its
@@ -172,11 +193,14 @@ class Doorman:
             ]
         )
         is_revoked, times, lately = outcome.values
-        if is_revoked:
+        if is_revoked or await self._is_out(token.session):
             raise _bad("invalid_token")
-        if times > 1 and lately == 1:
+        was_used = self._endings is not None and f"token:{token.number}" in self._endings
+        if (times > 1 or was_used) and lately == 1:
             await self.show_out(token.session, token.expires_s)
             raise _bad("invalid_token")
+        if not was_used:
+            await self._end(f"token:{token.number}", token.expires_s)
         return self._issue(token.name, token.session, token.began_s)
 
     # -- out
@@ -188,6 +212,7 @@ class Doorman:
             Mark(key=_session_key(session), value=1, ttl_s=max(until_s or 0, now_s + SESSION_S) - now_s)
         ]
         await self._world.store.apply(steps)
+        await self._end(f"session:{session}", max(until_s or 0, now_s + SESSION_S))
 
     async def show_out_by(self, refresh: str) -> None:
         """The same for who shows a refresh token only; nothing where it is none."""
