@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 import os
 import socket
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,6 +16,7 @@ from urllib.parse import urlsplit
 from llmitm.doctor.finding import Notes
 from llmitm.doctor.patient import Patient, aside
 
+ANSWER_S: Final = 1.0
 _LISTENING: Final = "0A"
 
 
@@ -93,7 +97,36 @@ def _taken(patient: Patient, notes: Notes, table: str, port: int, subject: str) 
         who, fix = "a process of another user", f"`sudo ss -ltnp sport = :{port}` names it"
     else:
         who, fix = f"{holder[1]} (pid {holder[0]})", "stop it"
-    notes.error(f"taken by {who}", f"{fix}, or set [{table}] port to another", subject=subject)
+    config = patient.config
+    assert config is not None
+    server = config.server
+    if answers_as_ours(_reached_at(server.host), server.port, has_tls=server.tls_cert is not None):
+        text = f"a gateway listens here already: {who}"
+        notes.warning(text, f"if it is not this one, set [{table}] port to another", subject=subject)
+    else:
+        notes.error(f"taken by {who}", f"{fix}, or set [{table}] port to another", subject=subject)
+
+
+def _reached_at(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def answers_as_ours(host: str, port: int, *, has_tls: bool) -> bool:
+    """Whether what listens there says of itself what a gateway does."""
+    if has_tls:
+        # nothing secret is sent, and a certificate of its own names its public host
+        unverified = ssl._create_unverified_context()
+        asked: HTTPConnection = HTTPSConnection(host, port, timeout=ANSWER_S, context=unverified)
+    else:
+        asked = HTTPConnection(host, port, timeout=ANSWER_S)
+    try:
+        asked.request("GET", "/ready")
+        told = json.loads(asked.getresponse().read(4096))
+    except (OSError, HTTPException, ValueError):
+        return False
+    finally:
+        asked.close()
+    return isinstance(told, dict) and told.get("status") in ("ok", "draining") and "version" in told
 
 
 def _is_of(url: str | None, pid: int, port: int, holder: tuple[int, str] | None) -> bool:
