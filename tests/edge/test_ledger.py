@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,22 +168,24 @@ def test_a_full_disk_stops_no_request_and_loses_nothing_while_there_is_room_in_m
     with Gateway(config_of(upstream, "flush_ms = 50"), tmp_path, host="serve") as gateway:
         assert len(ask(gateway, 4)) == 4
         gateway.wait_for("listening")
-        limit_file_size(gateway.process.pid, 0)
+        limit_file_size(gateway.process, 0)
         assert len(ask(gateway, 60)) == 60
         gateway.wait_for("they wait in memory|cannot be written")
-        limit_file_size(gateway.process.pid, None)
+        limit_file_size(gateway.process, None)
         assert len(ask(gateway, 4)) == 4
         assert gateway.stop(signal.SIGTERM) == 0
     assert len(logs(tmp_path)) == 68
     assert run(tmp_path, "ledger", "verify").returncode == 0
 
 
-def limit_file_size(pid: int, most_bytes: int | None) -> None:
-    """Of a gateway and the process that writes for it."""
+def limit_file_size(gateway: subprocess.Popen[bytes], most_bytes: int | None) -> None:
+    """Of a gateway and the process that writes for it, once that runs."""
     limit = resource.RLIM_INFINITY if most_bytes is None else most_bytes
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    assert children
-    for one in (pid, *map(int, children)):
+    of_gateway = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children")
+    while not (children := of_gateway.read_text().split()):
+        with suppress(subprocess.TimeoutExpired):
+            gateway.wait(0.05)
+    for one in (gateway.pid, *map(int, children)):
         resource.prlimit(one, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 

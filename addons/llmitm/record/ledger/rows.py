@@ -35,6 +35,7 @@ _NUMBERS: Final = next(at for at, one in enumerate(USAGE) if one.kind != "big")
 """The counts of tokens stand first."""
 _NO_USAGE: Final = (None,) * len(USAGE)
 _UNTOLD: Final = Usage()
+_UNTOLD_VALUES: Final = _USAGE(_UNTOLD)
 
 
 @dataclass(slots=True)
@@ -121,7 +122,7 @@ class Writing:
         clean, began_s = self._text, entry.started_s
         ended_s = began_s if entry.ended_s is None else entry.ended_s
         priced = [one for one in entry.attempts if one.price_version is not None]
-        usage = _NO_USAGE if entry.usage is _UNTOLD else _usage(entry.usage)
+        dialect, outcome = entry.dialect, entry.outcome or outcome_of(entry)
         return (
             self._run,
             entry.number,
@@ -133,14 +134,14 @@ class Writing:
             entry.client,
             entry.endpoint,
             entry.auth_key,
-            entry.dialect and entry.dialect.value,
+            None if dialect is None else dialect.value,
             clean(entry.model),
             *(_last(last) if last is not None else _NO_ATTEMPT),
             last and clean(last.model),
             last and clean(last.answered),
             entry.is_stream,
             entry.status,
-            (entry.outcome or outcome_of(entry)).value,
+            outcome.value,
             last and last.ending and str(last.ending),
             clean(entry.code),
             clean(entry.error),
@@ -150,7 +151,7 @@ class Writing:
             _ms(entry.own_s, 0),
             entry.request_bytes,
             entry.response_bytes,
-            *usage,
+            *_usage(entry.usage),
             entry.cost_usd_nano,
             all(one.is_cost_whole for one in priced) if priced else None,
             priced[-1].price_version if priced else None,
@@ -260,13 +261,16 @@ def _last(noted: Noted) -> Row:
 
 
 def _ms(moment_s: float | None, since_s: float) -> float | None:
-    return None if moment_s is None else round((moment_s - since_s) * 1000, 3)
+    """To the microsecond. `round` to digits takes four times as long."""
+    return None if moment_s is None else int((moment_s - since_s) * 1e6 + 0.5) / 1000
 
 
 def _usage(usage: Usage | None) -> Row:
-    if usage is None or usage == _UNTOLD:
+    if usage is None or usage is _UNTOLD:
         return _NO_USAGE
     values: Row = _USAGE(usage)
+    if values == _UNTOLD_VALUES:
+        return _NO_USAGE
     if usage.server_tools or max(filter(None, values[:_NUMBERS]), default=0) > _MOST:
         plain = [None if isinstance(one, int) and one > _MOST else one for one in values]
         plain[_TOOLS_AT] = orjson.dumps(dict(usage.server_tools)).decode() if usage.server_tools else None
@@ -292,6 +296,9 @@ def readable(seen: Seen) -> tuple[str | None, bool]:
         return None, is_cut
 
 
+_THOUSANDTHS: Final = tuple(f".{number:03d}Z" for number in range(1000))
+
+
 @lru_cache(maxsize=64)
 def _second(since_s: int) -> str:
     return datetime.fromtimestamp(since_s, UTC).isoformat()[:-6]
@@ -299,5 +306,5 @@ def _second(since_s: int) -> str:
 
 def rfc3339(moment_s: float) -> str:
     """UTC, to the millisecond."""
-    since_s, left_ms = divmod(round(moment_s * 1000), 1000)
-    return f"{_second(since_s)}.{left_ms:03d}Z"
+    since_ms = round(moment_s * 1000)
+    return _second(since_ms // 1000) + _THOUSANDTHS[since_ms % 1000]
