@@ -222,3 +222,7 @@ release:
 # every recipe with what it does
 help:
     @just --list
+
+# llmitm update with whole wheels, by pip and by uv: to the next version, and back from one that does not run
+update-proof:
+    PYTHONPATH=addons:tests {{python}} -m support.update_proof

@@ -17,7 +17,6 @@ from support.package_proof import (
     ROOT,
     Dist,
     Installed,
-    built,
     missing_in_source,
     missing_in_wheel,
 )
@@ -25,11 +24,6 @@ from support.package_proof import (
 VERSION = runpy.run_path(str(ROOT / ".ci" / "version.py"))
 main: Callable[..., int] = VERSION["main"]
 next_version: Callable[[str, str], str] = VERSION["next_version"]
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Dist:
-    return built(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")

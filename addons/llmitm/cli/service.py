@@ -83,7 +83,7 @@ def run(
     """
     here = here or Here.now()
     if asked is None:
-        manager = manager or _OWN.get(sys.platform, "systemd")
+        manager = manager or manager_here()
         if manager not in MANAGERS:
             return _say(f"there is no service manager {manager}; possible are {', '.join(MANAGERS)}")
         asked = MANAGERS[manager]()
@@ -107,6 +107,11 @@ def run(
             return ran[-1].status
         case _:
             return _do(asked, action, service, here)
+
+
+def manager_here() -> str:
+    """The name of this machine's service manager."""
+    return _OWN.get(sys.platform, "systemd")
 
 
 def _service(config: Path | None, is_system: bool, run_as: str | None, name: str, here: Here) -> Service:

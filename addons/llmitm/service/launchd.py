@@ -55,7 +55,7 @@ class Launchd:
                 return (("launchctl", "bootstrap", domain, str(self.file(service))),)
             case Action.RESTART:
                 return (("launchctl", "kickstart", "-k", job),)
-            case Action.STATUS:
+            case Action.STATUS | Action.IS_ACTIVE:
                 return (("launchctl", "print", job),)
 
     def last(self, service: Service) -> tuple[Command, ...]:

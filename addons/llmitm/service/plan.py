@@ -21,6 +21,8 @@ class Action(StrEnum):
     STOP = "stop"
     RESTART = "restart"
     STATUS = "status"
+    IS_ACTIVE = "is-active"
+    """Exit status 0 where it runs; says nothing that anybody reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,8 @@ class Windows:
                 return (("powershell", "-ExecutionPolicy", "Bypass", "-File", script),)
             case Action.UNINSTALL:
                 return (("nssm", "stop", name), ("nssm", "remove", name, "confirm"))
+            case Action.IS_ACTIVE:
+                return (("nssm", "status", name),)
             case _:
                 return (("nssm", action.value, name),)
 
