@@ -15,7 +15,6 @@ from llmitm.imports import kinds, to_env, writing
 from llmitm.imports.found import Found, Note
 from llmitm.imports.parse import parse
 from llmitm.imports.plan import Plan
-from llmitm.imports.references import written
 from llmitm.imports.table import Table
 from llmitm.secret import Secret
 
@@ -70,20 +69,21 @@ def bring(
         raise ConfigError(source, found.problems)
     if moved_from is not None:
         _move_paths(plan, moved_from)
-    variables = {
-        written(one.secret).removeprefix("env:"): one.source
-        for one in to_env.referred(plan)
-        if one.secret is not None
-    }
-    known = tuple(one.secret for one in to_env.literals(plan) if one.secret is not None)
+    variables = to_env.needed(plan)
+    known = _secrets(plan)
     if secrets_to_env:
         variables |= to_env.move(plan)
-    left = tuple(one.secret for one in to_env.literals(plan) if one.secret is not None)
+    left = _secrets(plan)
     notes = tuple(dict.fromkeys(found.notes))
     name = source.rpartition("/")[2]
     made = writing.text_of(plan, notes, name, chosen.title)
     files, problems = _checked(made, folder)
     return Brought(made, chosen.title, notes, variables, files, problems, left, known)
+
+
+def _secrets(plan: Plan) -> tuple[Secret, ...]:
+    """Those that stand in it as text, each once."""
+    return tuple(dict.fromkeys(one.secret for one in to_env.literals(plan) if one.secret is not None))
 
 
 def _checked(text: str, folder: Path) -> tuple[tuple[str, ...], tuple[Problem, ...]]:

@@ -124,6 +124,7 @@ _LOST: Final[Mapping[str, str]] = {
     "cache_control_injection_points": "auto_cache of a provider has Anthropic's API cache prompts",
     "keepalive_seconds": "[streaming] heartbeat_s is that of all models",
 }
+_AZURE_LOGINS: Final = ("azure_ad_token", "tenant_id", "client_id", "client_secret")
 _DESCRIBES: Final = "describes the model; nothing here depends on it"
 _OF_INFO: Final[Mapping[str, str]] = dict.fromkeys(
     ("id", "mode", "description", "version", "tier", "max_tokens", "max_input_tokens", "max_output_tokens"),
@@ -191,7 +192,8 @@ def place(models: Models, plan: Plan) -> None:
     for one in models.deployments:
         account, weight = one.account, weights.get(id(one))
         alike = merged.setdefault(_same(one), [])
-        known = next((held for turn, held in alike if weight in (None, turn) or turn is None), None)
+        fits = (held for turn, held in alike if weight in (None, turn) or turn is None)
+        known = next((held for held in fits if not _clash(held.models, account.models)), None)
         if known is None:
             alike.append((weight, account))
             plan.add(one.provider, account)
@@ -203,8 +205,16 @@ def place(models: Models, plan: Plan) -> None:
                 alike[:] = [(weight if held is known else turn, held) for turn, held in alike]
         if weight is not None:
             known.weight = weight if weight != 1 else None
+    if any(account.prefix is not None for _, account in plan.accounts()):
+        plan.put("routing.force_model_prefix", True)
     for provider in plan.providers.values():
         _name_twins(provider.accounts)
+
+
+def _clash(models: list[Model], more: list[Model]) -> bool:
+    """Whether one name would stand for two models of one account, which knows the first alone."""
+    names = {one.alias or one.id: one.id for one in models}
+    return any(names.get(one.alias or one.id, one.id) != one.id for one in more)
 
 
 def _same(one: Deployment) -> tuple[Any, ...]:
@@ -222,7 +232,7 @@ def _name_twins(accounts: list[Account]) -> None:
     for one in accounts:
         text = references.written(one.api_key) if one.api_key is not None else None
         if text in keys and one.models:
-            first = one.models[0].alias or one.models[0].id
+            first = (one.models[0].alias or one.models[0].id).replace("*", "").strip("/-") or "any"
             free = (name for number in range(1, 10_000) if (name := f"{first}-{number}") not in names)
             one.name = first if first not in names else next(free)
         keys |= {text} if text is not None else set()
@@ -262,14 +272,24 @@ def _deployment(
         return None
     if custom is not None or prefix not in (*VENDORS, *_COMPATIBLE):
         model = said
+    if not model:
+        params.found.lost(params.path, "names no model; it was left out")
+        return None
+    if key is None and vendor.name == "azure" and any(params.has(name) for name in _AZURE_LOGINS):
+        params.found.lost(params.path, f"{_SIGNING}: Azure is asked with an api_key; it was left out")
+        return None
     account.wire_api = "responses" if model.startswith("responses/") else None
     model = model.removeprefix("responses/")
     if prefix == "text-completion-openai":
         account.completions = [model]
     _prices(model, params, info, plan)
     made.provider = _address(account, vendor, base, version, model, params)
-    account.models = _named(public, model, made.provider, account, params)
-    if key is None and vendor.key_variable is not None and account.base_url is None:
+    account.models = _named(public, model, account, params)
+    if (
+        key is None
+        and vendor.key_variable is not None
+        and (account.base_url is None or vendor.name != "openai")
+    ):
         account.api_key = to_variable(vendor.key_variable)
         params.found.changed(params.path, f"says no api_key: {vendor.key_variable} is read, as it was there")
     return made if account.models else None
@@ -364,15 +384,15 @@ def _azure(account: Account, base: str | None, version: str | None, model: str, 
     return "azure"
 
 
-def _named(public: str, model: str, provider: str, account: Account, params: Table) -> list[Model]:
+def _named(public: str, model: str, account: Account, params: Table) -> list[Model]:
     """The models of a deployment as ours are written; none, with a note, where they cannot be."""
     if not _is_glob(public) and not _is_glob(model):
         return [Model(id=model, alias=public if public != model else None)]
     start = public.removesuffix("*")
-    if public == "*" or (model == "*" and public.removesuffix("*").rstrip("/") == provider):
+    if public == "*":
         return [Model(id=model)]
     if model == "*" and start.endswith("/") and not _is_glob(start):
-        account.prefix = start
+        account.prefix = start  # with force_model_prefix: nothing else is asked of it
         return [Model(id="*")]
     if public == model:
         return [Model(id=model)]

@@ -71,9 +71,13 @@ def literals(plan: Plan) -> list[Place]:
     return [one for one in places(plan) if one.secret is not None and _is_literal(one.secret)]
 
 
-def referred(plan: Plan) -> list[Place]:
-    """Those that refer to the environment."""
-    return [one for one in places(plan) if one.secret is not None and _variable(one.secret)]
+def needed(plan: Plan) -> dict[str, str]:
+    """The variables that it refers to, each with the first place that needs it."""
+    made: dict[str, str] = {}
+    for one in places(plan):
+        if one.secret is not None and (variable := _variable(one.secret)) is not None:
+            made.setdefault(variable, one.source)
+    return made
 
 
 def move(plan: Plan) -> dict[str, str]:
