@@ -63,6 +63,8 @@ AZURE: Final = ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY")
 AZURE_BASE: Final = ("AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE")
 AZURE_MODEL: Final = ("AZURE_OPENAI_DEPLOYMENT", "AZURE_OPENAI_DEPLOYMENT_NAME")
 WORKERS: Final = ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_KEY")
+PORT: Final = 8811
+"""That gateways listen on where nothing else is said."""
 PASSED: Final = ("openai", "anthropic", "google")
 """Those that clients may bring their own keys for where there is none."""
 
@@ -84,6 +86,7 @@ class Source:
         model = self.model or "MODEL"
         known = KNOWN.get(self.provider)
         is_own = known is not None and bool(known.vendor) and family_of(model) == known.vendor
+        is_own = is_own and self.base_url is None
         return model if is_own else f"{self.provider}/{model}"
 
 
@@ -141,8 +144,8 @@ def _of(usual: Usual, env: Mapping[str, str], notes: list[str]) -> Source | None
     if base and not _is_address(base):
         notes.append(f"{usual.base_variable} is no http address, and is left out")
         base = ""
-    if base and _is_here(base):
-        notes.append(f"{usual.base_variable} is on this machine, and is left out: it may be this gateway")
+    if base and _is_ours(base):
+        notes.append(f"{usual.base_variable} is left out: it is where this gateway will be")
         base = ""
     return Source(
         provider=usual.provider,
@@ -160,8 +163,10 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _is_here(url: str) -> bool:
-    return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
+def _is_ours(url: str) -> bool:
+    """Whether clients were told to ask a gateway here: it must not be told to ask itself."""
+    parts = urlsplit(url)
+    return parts.port == PORT and parts.hostname in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
 def _azure(env: Mapping[str, str], notes: list[str]) -> Source | None:

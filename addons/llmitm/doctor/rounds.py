@@ -113,6 +113,7 @@ async def look_over(
     """Reads the configuration and examines it. `in_force` is the one of a gateway that runs already: its file
     is read all the same, and what is wrong with that is told.
     """
+    began_s = clock.tick_s()
     config: Config | None = in_force
     problems: tuple[Problem, ...] = ()
     try:
@@ -140,6 +141,7 @@ async def look_over(
             packages=Packages.here(),
             is_offline=is_offline,
         )
-        return await examine(patient, redact)
+        left_s = max(1.0, WHOLE_S - (clock.tick_s() - began_s))
+        return await examine(patient, redact, whole_s=round(left_s, 1))
     finally:
         await sender.close()
