@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import tomli
 
-from llmitm.config.load import SECRETS
+from llmitm.config.raw import SECRETS
 from llmitm.errors import ConfigError, Problem
 from llmitm.secret import MASK, Redactor
 
