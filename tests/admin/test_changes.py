@@ -136,3 +136,47 @@ def test_a_rotated_key_keeps_its_limits_and_the_old_one_may_go_on() -> None:
         {"name": "laptop", "rpm": 3, "key_hash": other},
         {"name": "laptop until noon", "key": "env:A_KEY", "rpm": 3},
     ]
+
+
+def test_endpoints_are_added_edited_and_deleted() -> None:
+    made = after(FULL, changes.add_endpoint, "dev", {"target_base": "http://127.0.0.1:9", "kind": None})
+    assert made.startswith(FULL) and tomli.loads(made)["endpoints"] == {
+        "dev": {"target_base": "http://127.0.0.1:9"}
+    }
+    with pytest.raises(Refused, match="already"):
+        after(made, changes.add_endpoint, "dev", {})
+    made = after(made, changes.add_endpoint, "all", {"kind": "gateway"})
+    made = after(made, changes.edit_endpoint, "all", {"allowed_models": ["gpt-*"], "strict": True})
+    assert config_of(made).endpoints["all"].allowed_models == ("gpt-*",)
+    made = changes.delete_endpoint(made, config_of(made), "dev")
+    assert list(tomli.loads(made)["endpoints"]) == ["all"] and "# at night" in made
+    for gone in ("dev", "default"):  # the second one is implied, and stands in no file
+        with pytest.raises(LookupError):
+            changes.delete_endpoint(made, config_of(made), gone)
+        with pytest.raises(LookupError):
+            after(made, changes.edit_endpoint, gone, {"strict": True})
+
+
+def test_an_endpoint_that_is_named_stays_and_the_places_are_told() -> None:
+    text = FULL.replace("port = 0", 'port = 0\ndefault_endpoint = "all"')
+    text = text.replace('name = "laptop"', 'name = "laptop"\nallowed_endpoints = ["all"]')
+    text += '[endpoints.all]\nkind = "gateway"\n'
+    with pytest.raises(Refused, match=r"server\.default_endpoint, the auth key laptop"):
+        changes.delete_endpoint(text, config_of(text), "all")
+
+
+GATEWAY = {"account_id": "one", "gateway_id": "main"}
+GATEWAYS = (FULL, f"{FULL}[[gateways]]\naccount_id = 'a'\ngateway_id = 'b'\ntoken = 'env:A_KEY'\n")
+
+
+@pytest.mark.parametrize("text", GATEWAYS, ids=("the first", "a further one"))
+def test_gateways_are_known_by_account_and_name(text: str) -> None:
+    made = after(text, changes.add_gateway, {**GATEWAY, "token": "env:A_KEY", "form": None})
+    with pytest.raises(Refused, match="already"):
+        after(made, changes.add_gateway, GATEWAY)
+    made = after(made, changes.edit_gateway, "one", "main", {"weight": 3, "token": None})
+    (gateway,) = [one for one in tomli.loads(made)["gateways"] if one["account_id"] == "one"]
+    assert gateway == {**GATEWAY, "weight": 3}
+    assert tomli.loads(changes.delete_gateway(made, "one", "main")) == tomli.loads(text)
+    with pytest.raises(LookupError):
+        changes.delete_gateway(made, "one", "other")

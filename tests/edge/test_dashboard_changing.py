@@ -239,3 +239,37 @@ def test_routing_is_explained(api: httpx.Client) -> None:
     assert (told["endpoint"], told["problem"]) == ("all", None)
     (stage,) = told["stages"]
     assert {one["provider"] for one in stage["able"]} == {"main"}
+
+
+def test_limits_of_models_and_budgets_are_set_and_taken_back(gateway: Gateway, api: httpx.Client) -> None:
+    sent = {"models": {"gpt-*": {"rpm": 60, "tpm": None}}, "budget": {"usd": {"daily": 5}, "per_key_usd": 1}}
+    assert api.patch("/limits", json=sent).status_code == 200
+    told = api.get("/limits").json()
+    assert told["models"]["gpt-*"] == {"rpm": 60, "tpm": None, "concurrency": None}
+    assert (told["budget"]["usd"], told["budget"]["per_key_usd"]) == ({"daily": 5}, 1)
+    assert said(gateway)["rate_limit"]["models"] == {"gpt-*": {"rpm": 60}}
+    assert api.patch("/limits", json={"budget": {"usd": None}}).status_code == 200
+    assert said(gateway)["budget"] == {"per_key_usd": 1}
+    assert api.patch("/limits", json={"budget": None, "models": None}).status_code == 200
+    assert not said(gateway).get("budget") and "models" not in said(gateway).get("rate_limit", {})
+    for wrong in ({"budget": {"usd": -1}}, {"models": {"*": {"rpm": 0}}}, {"budget": {"timezone": "Moon"}}):
+        assert api.patch("/limits", json=wrong).status_code == 422
+
+
+def test_a_door_is_opened_and_closed(gateway: Gateway, api: httpx.Client, upstream: Backstage) -> None:
+    new = {"name": "raw", "target_base": upstream.url}
+    assert api.post("/endpoints", json=new).status_code == 201
+    url = f"{gateway.url}/raw/v1/models"
+    assert httpx.get(url, trust_env=False).status_code == 200
+    assert api.delete("/endpoints/raw").status_code == 200
+    assert httpx.get(url, trust_env=False).status_code == 404
+    made = api.post("/gateways", json={"account_id": "acc", "gateway_id": "one", "token": "a plain token"})
+    assert made.json()["id"] == "acc/one"
+    (shown,) = api.get("/gateways").json()["gateways"]
+    assert "plain" not in str(shown)
+    assert api.patch("/gateways/acc/one", json={"weight": 2, "token": shown["token"]}).status_code == 200
+    assert said(gateway)["gateways"] == [
+        {"account_id": "acc", "gateway_id": "one", "token": "a plain token", "weight": 2}
+    ]
+    assert api.delete("/gateways/acc/one").status_code == 200
+    assert "gateways" not in said(gateway)

@@ -305,3 +305,101 @@ def _auth_keys(document: tomlkit.TOMLDocument) -> Any:
 def _free(config: Config, name: str) -> None:
     if any(key.name == name for key in config.auth_keys or ()):
         raise Refused(409, "exists", f"There is an auth key {name} already.")
+
+
+# -- doors
+
+
+def add_endpoint(document: tomlkit.TOMLDocument, name: str, fields: Fields) -> None:
+    """Raises Refused where there is one of that name."""
+    known = spelled(document, "endpoints")
+    if known is not None and name in document[known]:
+        raise Refused(409, "exists", f"There is an endpoint {name} already.")
+    made = tomlkit.table()
+    assign(document, made, fields)
+    if known is None:
+        document.append("endpoints", tomlkit.table(is_super_table=True))
+    endpoints: Any = document[known or "endpoints"]
+
+    def add() -> Any:
+        endpoints[name] = made
+        return endpoints[name]
+
+    below(endpoints, add)
+
+
+def edit_endpoint(document: tomlkit.TOMLDocument, name: str, fields: Fields) -> None:
+    """Raises LookupError."""
+    known = spelled(document, "endpoints")
+    if known is None or name not in document[known]:
+        raise LookupError(f"there is no endpoint {name} in the configuration's file")
+    assign(document, document[known][name], fields)
+
+
+def delete_endpoint(text: str, config: Config, name: str) -> str:
+    """Raises LookupError; Refused where something names it."""
+    document = tomlkit.parse(text)
+    known = spelled(document, "endpoints")
+    if known is None or name not in document[known]:
+        raise LookupError(f"there is no endpoint {name} in the configuration's file")
+    named = ["server.default_endpoint"] if config.server.default_endpoint == name else []
+    named += [f"the auth key {one.name}" for one in config.auth_keys or () if name in one.allowed_endpoints]
+    if named:
+        raise Refused(
+            409, "in_use", f"The endpoint {name} is still named by {', '.join(named)}: change these first."
+        )
+    return _cut(text, (known, name))
+
+
+def add_gateway(document: tomlkit.TOMLDocument, fields: Fields) -> None:
+    """One of Cloudflare's. Raises Refused where there is one of that name."""
+    known = spelled(document, "gateways")
+    rows: Any = document[known] if known is not None else None
+    name = (fields["account_id"], fields["gateway_id"])
+    if any(_gateway_name(one) == name for one in rows or ()):
+        raise Refused(409, "exists", f"There is a gateway {'/'.join(name)} already.")
+    made = tomlkit.table()
+    assign(document, made, {one: value for one, value in fields.items() if value is not None})
+    if rows is not None and not isinstance(rows, AoT):
+        rows.append(item(made.unwrap()))
+        return
+
+    def add() -> Any:
+        if known is None:
+            document["gateways"] = tomlkit.aot()
+        table: Any = document[known or "gateways"]
+        table.append(made)
+        return table[-1]
+
+    below(rows if rows is not None else document, add)
+
+
+def edit_gateway(document: tomlkit.TOMLDocument, account: str, gateway: str, fields: Fields) -> None:
+    """Raises LookupError."""
+    known, at = _gateway_at(document, account, gateway)
+    assign(document, document[known][at], fields)
+
+
+def delete_gateway(text: str, account: str, gateway: str) -> str:
+    """Raises LookupError."""
+    document = tomlkit.parse(text)
+    known, at = _gateway_at(document, account, gateway)
+    rows: Any = document[known]
+    if isinstance(rows, Array):
+        del rows[at]
+        return tomlkit.dumps(document)
+    return _cut(text, (known,), at)
+
+
+def _gateway_at(document: tomlkit.TOMLDocument, account: str, gateway: str) -> tuple[str, int]:
+    known = spelled(document, "gateways")
+    rows: Any = document[known] if known is not None else ()
+    for at, one in enumerate(rows):
+        if _gateway_name(one) == (account, gateway):
+            return known or "gateways", at
+    raise LookupError(f"there is no gateway {account}/{gateway} in the configuration's file")
+
+
+def _gateway_name(row: Any) -> tuple[str, str]:
+    account, gateway = (row.get(spelled(row, name) or name) for name in ("account_id", "gateway_id"))
+    return str(account), str(gateway)

@@ -102,7 +102,7 @@ def _operation(route: Route, path: str, references: _References) -> dict[str, An
     }
     if route.takes is not None:
         made["requestBody"] = {
-            "required": True,
+            "required": route.needs_body,
             "content": {"application/json": {"schema": references[(route.takes, "validation")]}},
         }
     return made

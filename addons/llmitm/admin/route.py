@@ -121,3 +121,10 @@ class Route:
     """Whether it answers with any status and any content, as somebody else gives it."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers that it looks at, with what they say, such as If-Match."""
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether a request without a body is none: one that changes says what, if only `{}`."""
+        if self.takes is None:
+            return False
+        return self.method == "PATCH" or any(one.is_required() for one in self.takes.model_fields.values())

@@ -7,6 +7,7 @@ from typing import Final
 from llmitm.admin import (
     configuration,
     doctor,
+    doors,
     keys,
     logs,
     playground,
@@ -26,6 +27,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *used.ROUTES,
     *system.ROUTES,
     *doctor.ROUTES,
+    *doors.ROUTES,
     *socket.ROUTES,
     *playground.ROUTES,
     *replaying.ROUTES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, JsonValue
 
@@ -12,6 +12,7 @@ from llmitm.admin.configuration import parsed
 from llmitm.admin.editing import documented
 from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Shown
+from llmitm.config.budget import MOST, Period
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
 from llmitm.route.explain import Stage, explain
@@ -53,14 +54,38 @@ class ShownRouting(Shown):
     hedge_after_ms: int | None
 
 
+class ModelLimits(Taken):
+    rpm: int | None = Field(default=None, ge=1)
+    tpm: int | None = Field(default=None, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
+
+
+type Dollars = Annotated[float, Field(ge=0, le=MOST["usd"])]
+type Tokens = Annotated[int, Field(ge=0, le=MOST["tokens"])]
+
+
+class BudgetFields(Taken):
+    """Amounts are for `period`, or by period. `per_key_*` is for each key that says nothing itself."""
+
+    usd: Dollars | dict[Period, Dollars] | None = None
+    tokens: Tokens | dict[Period, Tokens] | None = None
+    period: Period | None = None
+    per_key_usd: Dollars | dict[Period, Dollars] | None = None
+    per_key_tokens: Tokens | dict[Period, Tokens] | None = None
+    timezone: str | None = Field(default=None, min_length=1, max_length=64)
+    unknown_price: Literal["allow", "refuse"] | None = None
+
+
 class Limits(Taken):
     rpm: int | None = Field(default=None, ge=1)
     tpm: int | None = Field(default=None, ge=1)
     concurrency: int | None = Field(default=None, ge=1)
     per_key_rpm: int | None = Field(default=None, ge=1)
     per_key_tpm: int | None = Field(default=None, ge=1)
-    models: dict[str, dict[Literal["rpm", "tpm", "concurrency"], int]] | None = None
+    models: dict[str, ModelLimits] | None = None
     """By a glob of models; all of them: those that are not named are gone."""
+    budget: BudgetFields | None = None
+    """What is not named stays; null: there is none any more."""
 
 
 class ShownLimits(Shown):
@@ -138,7 +163,7 @@ _ELSEWHERE: Final = {"request_retry": ("retry", "max_attempts"), "max_retry_inte
 
 
 async def edit_routing(asked: Asked) -> Changed:
-    return await _edit(asked, "routing")
+    return await _edit(asked, "routing", asked.body.named())
 
 
 async def limits(asked: Asked) -> ShownLimits:
@@ -155,12 +180,20 @@ async def limits(asked: Asked) -> ShownLimits:
 
 
 async def edit_limits(asked: Asked) -> Changed:
-    return await _edit(asked, "rate_limit")
-
-
-async def _edit(asked: Asked, table: str) -> Changed:
     told = asked.body.named()
-    by_table: dict[str, dict[str, Any]] = {}
+    beside = {"budget": told.pop("budget")} if "budget" in told else {}
+    if beside and beside["budget"] is None:
+        beside["budget"] = dict.fromkeys(BudgetFields.model_fields)
+    for glob, limits in (told.get("models") or {}).items():
+        told["models"][glob] = {name: value for name, value in limits.items() if value is not None}
+    return await _edit(asked, "rate_limit", told, beside)
+
+
+async def _edit(
+    asked: Asked, table: str, told: dict[str, Any], beside: dict[str, dict[str, Any]] | None = None
+) -> Changed:
+    """`told` by names of fields, `beside` by other tables."""
+    by_table = dict(beside or {})
     for field, value in told.items():
         place, name = _ELSEWHERE.get(field, (table, field))
         by_table.setdefault(place, {})[name] = value
@@ -169,7 +202,8 @@ async def _edit(asked: Asked, table: str) -> Changed:
         for name, fields in by_table.items():
             edit_table(document, name, fields)
 
-    what = f"{table}: {', '.join(told) or 'nothing'}"
+    names = [*told, *(f"{name}.{field}" for name, fields in (beside or {}).items() for field in fields)]
+    what = f"{table}: {', '.join(names) or 'nothing'}"
     return await change(asked, documented(make), what, message="The change is in force.")
 
 

@@ -21,7 +21,7 @@ from llmitm.admin.auth.doorman import Doorman
 from llmitm.admin.auth.first_link import FirstLink
 from llmitm.admin.desk import Desk
 from llmitm.admin.document import document
-from llmitm.admin.route import BASE, Answer, Asked, Route, Who
+from llmitm.admin.route import BASE, Answer, Asked, Role, Route, Who
 from llmitm.admin.routes import ROUTES
 from llmitm.admin.watching import Watching
 from llmitm.control import Control
@@ -123,15 +123,15 @@ def _application(desk: Desk, routes: tuple[Route, ...], static: Path) -> web.App
     app = web.Application(middlewares=[_guarded], client_max_size=BODY_LIMIT_BYTES)
     app[_DESK] = desk
     app.on_response_prepare.append(_told_to_browsers)
+
+    async def openapi(asked: Asked) -> Answer:
+        """This document."""
+        return Answer(body=described)
+
+    routes = (*routes, Route("GET", _OPENAPI, openapi, Role.VIEWER))
+    described = orjson.dumps(document(routes))
     for route in routes:
         app.router.add_route(route.method, route.path, _carried(route))
-    described = orjson.dumps(document(routes))
-
-    async def openapi(request: web.Request) -> web.Response:
-        await _known(request)
-        return web.Response(body=described, content_type="application/json")
-
-    app.router.add_get(_OPENAPI, openapi)
     site = pages.Pages(static)
     for method in ("GET", "HEAD"):
         app.router.add_route(method, pages.PATH, site.serve)
@@ -222,7 +222,7 @@ def _carried(route: Route) -> _Next:
         if who is not None and route.role is not None and who.role < route.role:
             raise Refused(403, "forbidden", f"This takes the role {route.role}; yours is {who.role}.")
         if route.takes is not None and request.method not in guard.SAFE:
-            body: Any = await _body(request, route.takes)
+            body: Any = await _body(request, route.takes, is_needed=route.needs_body)
         else:
             body = None
         asked = Asked(
@@ -254,11 +254,13 @@ async def _known(request: web.Request) -> Who:
     return await desk.doorman.know(kept, is_by_cookie=True)
 
 
-async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+async def _body(request: web.Request, model: type[BaseModel], *, is_needed: bool) -> BaseModel:
     if request.body_exists and request.content_type != "application/json":
         # forms of other sites cannot send this one
         raise Refused(415, "unsupported_media_type", "The body must be JSON: Content-Type: application/json.")
     data = await request.read()
+    if is_needed and not data:
+        raise Refused(400, "missing_body", "The body is missing; {} changes nothing.")
     try:
         return model.model_validate_json(data or b"{}")
     except ValidationError as error:
