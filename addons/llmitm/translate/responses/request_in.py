@@ -358,6 +358,8 @@ class _Losses:
                 self.refused.append(("stateful_not_supported", name, _STATEFUL[name]))
             case _ if name in _LOST:
                 self.lost.append((_LOST[name], name))
+            case "client_metadata":
+                self.noted.append(("client-metadata", name))  # ids of Codex's sessions, in each request
             case _ if name not in _CARRIED:
                 self.lost.append(("unknown-field", name))
             case "truncation" if value != "disabled":
