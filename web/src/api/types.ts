@@ -131,12 +131,14 @@ export interface Item {
   request_bytes: number;
   response_bytes: number;
   warnings: string[];
+  /** Id of the one that was played again; null: it is no replay. */
+  replay_of: string | null;
 }
 
 /** A point of the time line. */
 export interface Moment {
   at_ms: number;
-  what: "accepted" | "attempt_begun" | "attempt_answered" | "attempt_ended" | "first_byte" | "ended";
+  what: "accepted" | "body_read" | "admitted" | "attempt_begun" | "attempt_answered" | "attempt_ended" | "first_byte" | "ended";
   attempt: number | null;
   text: string;
 }
@@ -181,7 +183,7 @@ export interface Answered {
   truncated: boolean;
 }
 
-export type Headers = Record<string, string> | [string, string][];
+export type Headers = [string, string][];
 
 export interface Attempt {
   number: number;
@@ -213,9 +215,9 @@ export interface Attempt {
   bill: Bill | null;
   warnings: string[];
   /** null: it is not kept. */
-  sent?: Sent | null;
-  said?: Answered | null;
-  mitmweb_url?: string | null;
+  sent: Sent | null;
+  said: Answered | null;
+  mitmweb_url: string | null;
 }
 
 export interface Bodies {
@@ -223,6 +225,10 @@ export interface Bodies {
   is_request_cut: boolean | null;
   response: string | null;
   is_response_cut: boolean | null;
+  /** Path and query; null, as the two below: the version that wrote it kept none. */
+  target: string | null;
+  request_headers: Headers | null;
+  response_headers: Headers | null;
 }
 
 /** One exchange whole. */
@@ -232,6 +238,9 @@ export interface Exchange extends Item {
   attempt_list: Attempt[];
   timeline: Moment[];
   bodies: Bodies | null;
+  /** Where mitmweb shows the client's flow; null: `mitmweb_hint` tells why not. */
+  mitmweb_url: string | null;
+  mitmweb_hint: string | null;
 }
 
 export interface LogPage {

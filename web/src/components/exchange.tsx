@@ -43,12 +43,13 @@ export function Result({ of }: { of: Pick<Item, "outcome" | "status" | "state"> 
 }
 
 /** The model as asked for, and what it became where that is another. */
-export function Model({ of }: { of: Pick<Item, "model" | "model_sent"> }) {
+export function Model({ of }: { of: Pick<Item, "model" | "model_sent" | "replay_of"> }) {
   const isOther = of.model_sent !== null && of.model !== null && of.model_sent !== of.model;
   return (
     <span className="clip" title={isOther ? `${of.model} → ${of.model_sent}` : (of.model ?? undefined)}>
       {of.model ?? of.model_sent ?? "–"}
       {isOther && <span className="quiet"> → {of.model_sent}</span>}
+      {of.replay_of && <span className="quiet"> (played again)</span>}
     </span>
   );
 }

@@ -70,15 +70,17 @@ export default function Playground() {
 
   return (
     <Page title="Playground" about="Any model in any dialect, through the gateway, as a client would ask it.">
-      <div className="stack wide">
+      <div
+        className="stack wide"
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
+        }}
+      >
         <Panel>
           <form
             onSubmit={(event) => {
               event.preventDefault();
               run();
-            }}
-            onKeyDown={(event) => {
-              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
             }}
           >
             <div className="stack wide">

@@ -3,7 +3,7 @@ import { useNavigate } from "react-router";
 
 import { part, post } from "../../api/client";
 import type { Exchange } from "../../api/types";
-import { Button, Dialog, Failure, inLines, Note } from "../../components";
+import { Button, Dialog, Failure, inLines, Note, useSay } from "../../components";
 import { useMay } from "../../layout/session";
 import { TextArea } from "../../parts/controls";
 import { parsed } from "./reading";
@@ -37,14 +37,19 @@ function Edit({ of, onClose }: { of: Exchange; onClose: () => void }) {
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const navigate = useNavigate();
+  const say = useSay();
   const why = hindrance(of);
   const isChanged = text !== before;
   const play = () => {
     setBusy(true);
     setError(null);
-    post<{ id: string }>(`logs/${part(of.request_id)}/replay`, isChanged ? { body: text } : {})
-      .then(({ id }) => navigate(`/requests/${part(id)}`, { state: { isNew: true } }))
-      .then(onClose, setError)
+    post<{ id: string; notes: string[] }>(`logs/${part(of.request_id)}/replay`, isChanged ? { body: text } : {})
+      .then(async ({ id, notes }) => {
+        for (const one of notes) say(one, "warn");
+        await navigate(`/requests/${part(id)}`, { state: { isNew: true } });
+        onClose();
+      })
+      .catch(setError)
       .finally(() => setBusy(false));
   };
   return (

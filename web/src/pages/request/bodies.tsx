@@ -2,9 +2,9 @@ import { useMemo } from "react";
 import type { ReactNode } from "react";
 import { useSearchParams } from "react-router";
 
-import type { Answered, Attempt, Exchange, Headers, Sent } from "../../api/types";
+import type { Attempt, Exchange, Headers } from "../../api/types";
 import { Badge, Choice, Code, Empty, inLines, Note } from "../../components";
-import { bytes, count } from "../../format";
+import { bytes, count, many } from "../../format";
 import { beside } from "./beside";
 import type { Side } from "./beside";
 import { answerOf, eventsOf, promptOf } from "./reading";
@@ -75,11 +75,13 @@ function Legs({ of, attempt, isLast, view }: LegProps) {
   const who = attempt?.provider ?? "the provider";
   const client = (
     <Leg label="What the client asked" title="Client asked" aside={bytes(of.request_bytes)} isCut={of.bodies?.is_request_cut ?? false}>
+      {of.bodies?.request_headers && <Head first={`${of.method} ${of.bodies.target ?? of.path}`} headers={of.bodies.request_headers} />}
       <Shown body={asked} view={view} isAnswer={false} label="What the client asked, as it came" />
     </Leg>
   );
   const answer = isLast ? (
     <Leg label="What the client got" title="Client got" aside={[of.status, bytes(of.response_bytes)].filter(Boolean).join(", ")} isCut={of.bodies?.is_response_cut ?? false}>
+      {of.bodies?.response_headers && <Head first={`Status ${of.status ?? "–"}`} headers={of.bodies.response_headers} />}
       <Shown body={got} view={view} isAnswer label="What the client got, as it went out" />
     </Leg>
   ) : (
@@ -143,15 +145,14 @@ function Leg({ label, title, aside, isCut, badge, children }: LegFrame) {
   );
 }
 
-function Head({ first, headers }: { first: string; headers: Sent["headers"] | Answered["headers"] }) {
-  const listed = listedHeaders(headers);
+function Head({ first, headers }: { first: string; headers: Headers }) {
   return (
     <details className="head">
       <summary>
-        <code>{first}</code> <span className="quiet">{listed.length === 1 ? "1 header" : `${count(listed.length)} headers`}</span>
+        <code>{first}</code> <span className="quiet">{many(headers.length, "header")}</span>
       </summary>
       <dl className="headers">
-        {listed.map(([name, value], at) => (
+        {headers.map(([name, value], at) => (
           <div key={at}>
             <dt>{name}</dt>
             <dd>{value}</dd>
@@ -160,10 +161,6 @@ function Head({ first, headers }: { first: string; headers: Sent["headers"] | An
       </dl>
     </details>
   );
-}
-
-function listedHeaders(headers: Headers): [string, string][] {
-  return Array.isArray(headers) ? headers : Object.entries(headers ?? {});
 }
 
 interface ShownProps {

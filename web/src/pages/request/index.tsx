@@ -45,6 +45,7 @@ export default function Request() {
       actions={
         data && (
           <>
+            {data.mitmweb_url && <a className="button" href={data.mitmweb_url} target="_blank" rel="noreferrer">Open in mitmweb</a>}
             <Again key={id} of={data} />
             <Copy text={() => curlOf(data)} small={false}>Copy as curl</Copy>
             <Copy text={data.request_id} small={false}>Copy id</Copy>
@@ -99,7 +100,16 @@ function Whole({ of }: { of: Exchange }) {
         <div className="in-tabs">
           <Tabs
             value={tab}
-            onChange={(value) => setSearch(value === "said" ? {} : { tab: value }, { replace: true })}
+            onChange={(value) =>
+              setSearch(
+                (old) => {
+                  if (value === "said") old.delete("tab");
+                  else old.set("tab", value);
+                  return old;
+                },
+                { replace: true },
+              )
+            }
             tabs={[
               { name: "said", text: "What was said", body: <BodiesOf of={of} /> },
               { name: "costs", text: "Tokens and cost", body: <Costs of={of} /> },
@@ -121,6 +131,11 @@ function Story({ of }: { of: Exchange }) {
       {of.error && (
         <Note tone={of.outcome === "refused" || of.outcome === "client_gone" ? "warn" : "bad"}>
           {of.code && <code>{of.code}</code>} {of.error}
+        </Note>
+      )}
+      {of.replay_of && (
+        <Note>
+          Played again from <Link to={`/requests/${part(of.replay_of)}`}>{of.replay_of}</Link>.
         </Note>
       )}
       {wasRescued && first && (
@@ -189,6 +204,7 @@ function Details({ of }: { of: Exchange }) {
           ["Request", bytes(of.request_bytes)],
           ["Answer", bytes(of.response_bytes)],
           ["Id", <code key="id">{of.request_id}</code>],
+          ["mitmweb", of.mitmweb_url ? <a href={of.mitmweb_url} target="_blank" rel="noreferrer">{of.mitmweb_url}</a> : of.mitmweb_hint],
         ]}
       />
     </div>

@@ -23,7 +23,7 @@ export function TimeLine({ of }: { of: Exchange }) {
         <span className="lane-took" />
       </div>
       <p className="legend-of-phases">
-        {(Object.entries(PHASES) as [Phase, string][]).map(([phase, text]) => (
+        {(Object.entries(PHASES) as [Phase, string][]).filter(([phase]) => line.lanes.some((lane) => lane.bars.some((bar) => bar.phase === phase))).map(([phase, text]) => (
           <span key={phase}><i className="bar" data-phase={phase} data-tone="quiet" /> {text}</span>
         ))}
         {line.first_ms !== null && <span><i className="first-mark" /> first piece for the client</span>}

@@ -2,7 +2,7 @@
 
 import type { Exchange } from "../../api/types";
 
-export type Phase = "gateway" | "wait" | "stream" | "pause";
+export type Phase = "read" | "queue" | "gateway" | "wait" | "stream" | "pause";
 
 export interface Bar {
   phase: Phase;
@@ -26,6 +26,8 @@ export interface Line {
 }
 
 export const PHASES: Record<Phase, string> = {
+  read: "reading the request",
+  queue: "limits and queue",
   gateway: "in the gateway",
   wait: "waiting for the first token",
   stream: "answer coming",
@@ -39,7 +41,7 @@ export function lineOf(of: Exchange): Line {
   const total_ms = Math.max(of.latency_ms ?? 0, ...ends, 0.001);
   const lanes: Lane[] = [];
   const first = of.attempt_list[0];
-  lanes.push({ key: "in", attempt: null, bars: [{ phase: "gateway", from_ms: 0, to_ms: first ? first.begun_ms : total_ms }] });
+  lanes.push({ key: "in", attempt: null, bars: acceptedOf(of, first ? first.begun_ms : total_ms) });
   of.attempt_list.forEach((one, index) => {
     const before = ends[index - 1];
     const end_ms = one.total_ms === null ? total_ms : one.begun_ms + one.total_ms;
@@ -57,6 +59,22 @@ export function lineOf(of: Exchange): Line {
     lanes.push({ key: "out", attempt: null, bars: [{ phase: "gateway", from_ms: last, to_ms: total_ms }] });
   }
   return { lanes, total_ms, first_ms: of.first_byte_ms, ticks: ticksOf(total_ms) };
+}
+
+/** How the time before the first attempt was spent, as far as that is known. */
+function acceptedOf(of: Exchange, end_ms: number): Bar[] {
+  const at = (what: string): number | undefined => of.timeline.find((one) => one.what === what)?.at_ms;
+  const read_ms = at("body_read");
+  const admitted_ms = at("admitted");
+  const bars: Bar[] = [];
+  let from_ms = 0;
+  for (const [phase, to] of [["read", read_ms], ["queue", admitted_ms], ["gateway", end_ms]] as const) {
+    if (to === undefined) continue;
+    const to_ms = Math.min(Math.max(to, from_ms), end_ms);
+    if (to_ms > from_ms) bars.push({ phase, from_ms, to_ms });
+    from_ms = to_ms;
+  }
+  return bars.length ? bars : [{ phase: "gateway", from_ms: 0, to_ms: end_ms }];
 }
 
 /** Four to eight round values between nothing and the end. */

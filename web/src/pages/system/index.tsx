@@ -15,6 +15,7 @@ import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { SelectField, TextField } from "../../parts/controls";
 import { useChange } from "../../parts/changing";
+import { Doctor } from "./Doctor";
 
 interface Check {
   name: string;
@@ -110,6 +111,7 @@ export default function System() {
             />
           </Panel>
         )}
+        <Doctor />
         <Lines />
       </div>
     </Page>

@@ -271,7 +271,7 @@ function Prices() {
   });
   const cell = (row: Price, kind: string) => {
     const price = row.bands[0]?.cells[kind];
-    return price === undefined ? "–" : `$${price}`;
+    return price === undefined ? "–" : `$${price.replace(/\.0+$|(\.\d*[1-9])0+$/, "$1")}`;
   };
   const columns: Column<Price>[] = [
     {

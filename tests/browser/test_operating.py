@@ -1,0 +1,269 @@
+"""What an operator does in the dashboard, in a real browser, on a running gateway: each page once, whole."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from support.browsing import ControlRoom, control_room
+from support.postgres_server import PostgresServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+
+@pytest.fixture(scope="module")
+def room(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRoom]:
+    with control_room(browser, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def room_with_postgres(
+    browser: Browser, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlRoom]:
+    with ThreadPoolExecutor() as beside:  # Playwright's own loop runs in this thread
+        url = beside.submit(lambda: asyncio.run(postgres.database())).result()
+    ledger = f'url = "{url}"'
+    with control_room(browser, tmp_path_factory.mktemp("gateway"), ledger=ledger) as running:
+        yield running
+
+
+@pytest.fixture
+def page(room: ControlRoom) -> Iterator[Page]:
+    opened = room.context.new_page()
+    yield opened
+    opened.close()
+
+
+def button(place: Page | Locator, name: str) -> Locator:
+    return place.get_by_role("button", name=name, exact=True)
+
+
+@pytest.mark.parametrize("ledger", ["room", "room_with_postgres"])
+def test_a_provider_is_added_asked_looked_at_and_taken_back(
+    ledger: str, request: pytest.FixtureRequest
+) -> None:
+    room: ControlRoom = request.getfixturevalue(ledger)
+    page = room.context.new_page()
+    page.goto("/providers")
+    page.get_by_role("button", name="Add provider").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name *").fill("meadow")
+    dialog.get_by_label("Key", exact=True).fill("sk-canary-of-the-meadow")
+    dialog.get_by_label("Base URL").fill("no address")
+    button(dialog, "Add provider").click()
+    dialog.get_by_text("absolute URL").wait_for()
+    dialog.get_by_label("Base URL").fill(room.provider.url)
+    dialog.get_by_label("Models", exact=True).fill("llama-*")
+    button(dialog, "Add provider").click()
+    page.get_by_role("heading", name="meadow").wait_for()
+
+    live = room.context.new_page()
+    live.goto("/live")
+    live.get_by_role("status").filter(has_text="Connected").first.wait_for()
+    assert room.ask("How deep is a pond?", model="llama-3", stream=True).status_code == 200
+    row = live.get_by_role("row").filter(has_text="llama-3").filter(has_text="200")
+    row.get_by_role("link").click()
+    live.get_by_label("What the client asked").get_by_text("How deep is a pond?", exact=True).wait_for()
+    answer = live.get_by_label("What the client got")
+    answer.get_by_text("The demo provider heard you say: How deep is a pond?").wait_for()
+    button(live, "Events").click()
+    answer.get_by_text("[DONE]").wait_for()
+    live.close()
+
+    page.goto("/config?view=history")
+    page.get_by_role("button", name=re.compile("Compare version")).first.click()
+    page.get_by_role("dialog").get_by_text("[providers.meadow]").wait_for()
+    button(page, "Go back to it").click()
+    page.get_by_text("Back at version").wait_for()
+    page.goto("/providers")
+    page.get_by_role("row", name=re.compile("openai")).wait_for()
+    assert page.get_by_text("meadow").count() == 0
+    assert room.ask("Who is left?", model="llama-3").status_code == 404
+    page.close()
+
+
+def test_a_credential_is_tested_let_rest_and_revived(page: Page) -> None:
+    page.goto("/providers/openai")
+    button(page, "Test second").click()
+    page.get_by_role("dialog").get_by_label("Model").fill("gpt-4o-mini")
+    button(page, "Test now").click()
+    page.get_by_role("dialog").get_by_text("It works").wait_for()
+    button(page, "Close").click()
+    button(page, "Rest second").click()
+    button(page, "Let it rest").click()
+    page.get_by_role("row", name=re.compile("second")).get_by_text("stopped").wait_for()
+    page.goto("/routing?model=gpt-4o")
+    page.get_by_role("listitem").filter(has_text="openai / second").get_by_text("rests").wait_for()
+    page.goto("/providers/openai")
+    button(page, "Revive second").click()
+    button(page, "Rest second").wait_for()
+
+
+def key_shown(page: Page) -> str:
+    shown = page.locator(".shown-once")
+    shown.wait_for()
+    key = shown.inner_text().strip()
+    button(page, "Done").click()
+    assert page.get_by_text(key).count() == 0
+    return key
+
+
+def test_a_key_is_shown_once_limits_its_client_and_is_rotated(page: Page, room: ControlRoom) -> None:
+    def asked(key: str) -> int:
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+        url = f"{room.gateway.url}/v1/chat/completions"
+        return httpx.post(url, json=body, headers={"x-llmitm-key": key}).status_code
+
+    page.goto("/keys")
+    button(page, "New key").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name *").fill("heron")
+    dialog.get_by_label("Requests a minute").fill("many")
+    button(dialog, "Create key").click()
+    dialog.get_by_text("a number is expected").wait_for()
+    dialog.get_by_label("Requests a minute").fill("2")
+    button(dialog, "Create key").click()
+    first = key_shown(page)
+    assert [asked(first), asked(first), asked(first)] == [200, 200, 429]
+
+    button(page, "Edit heron").click()
+    page.get_by_role("dialog").get_by_label("Requests a minute").fill("")
+    button(page.get_by_role("dialog"), "Save").click()
+    page.get_by_role("dialog").wait_for(state="detached")
+    button(page, "Rotate heron").click()
+    page.get_by_role("dialog").get_by_label("Hours that the old key stays good").fill("0")
+    button(page, "Rotate key").click()
+    second = key_shown(page)
+    assert [asked(first), asked(second)] == [401, 200]
+
+    while (rows := page.get_by_role("button", name=re.compile("Delete heron"))).count():
+        many = rows.count()
+        rows.first.click()
+        button(page, "Delete key").click()
+        page.get_by_role("dialog").wait_for(state="detached")
+        page.wait_for_function(
+            "many => document.querySelectorAll('[aria-label^=\"Delete heron\"]').length < many", arg=many
+        )
+    page.goto("/config?view=history")
+    while room.ask("May I?").status_code == 401:  # deleting the last key admits nobody: back to before
+        page.get_by_role("button", name=re.compile("Compare version")).last.click()
+        button(page, "Go back to it").click()
+        page.get_by_role("dialog").wait_for(state="detached")
+
+
+def test_limits_of_all_clients_are_set_and_taken_off(page: Page, room: ControlRoom) -> None:
+    field = page.get_by_label("Requests at once, all clients")
+    for typed, kept in (("7", 7), ("", None)):
+        page.goto("/keys")
+        field.fill(typed)
+        button(page, "Save limits").click()
+        page.wait_for_function("() => document.querySelector('form button[type=submit]').disabled")
+        assert room.get("limits")["concurrency"] == kept
+
+
+def test_costs_add_up_by_model_and_lead_to_their_prices(page: Page, room: ControlRoom) -> None:
+    room.ask("What does it cost?", model="gpt-5-mini")
+    page.goto("/usage?since=24h")
+    row = page.get_by_role("table", name="Usage by Model").get_by_role("row", name=re.compile("gpt-5-mini"))
+    row.get_by_text("$0.000").wait_for()
+    button(page, "Provider").click()
+    page.get_by_role("table", name="Usage by Provider").get_by_text("openai").wait_for()
+    with page.expect_download() as given:
+        button(page, "CSV").click()
+    assert given.value.suggested_filename == "usage-by-provider-24h.csv"
+    prices = page.get_by_role("table", name="Prices").get_by_role("row", name=re.compile("gpt-5-mini"))
+    assert prices.get_by_role("cell").all_inner_texts()[2:] == ["$2", "–", "–", "$8", "your config"]
+
+
+def test_the_config_is_checked_while_it_is_typed_and_a_stale_edit_is_told(
+    page: Page, room: ControlRoom
+) -> None:
+    page.goto("/config")
+    area = page.get_by_label("Text of the configuration")
+    area.wait_for()
+    text = area.input_value()
+    assert "sk-canary" not in text
+    area.fill(text.replace("bodies = true", "bodys = true"))
+    page.get_by_text("did you mean bodies").or_(page.get_by_text("bodys")).first.wait_for()
+    page.get_by_role("button", name=re.compile("Line ")).first.click()
+    assert page.evaluate("document.activeElement.id") == "config-text"
+    assert button(page, "Review and save").is_disabled()
+
+    area.fill(text.replace("[ledger]", "[timeouts]\nidle_s = 90\n[ledger]"))
+    page.get_by_text("could be used").wait_for()
+    path = room.gateway.config_path
+    path.write_text(path.read_text() + "# somebody else was here\n")
+    button(page, "Review and save").click()
+    page.get_by_role("dialog").get_by_text("idle_s = 90").wait_for()
+    button(page, "Save").click()
+    page.get_by_role("heading", name="Somebody else changed the file").wait_for()
+    page.get_by_role("dialog").get_by_text("# somebody else was here").wait_for()
+    button(page, "Overwrite with mine").click()
+    page.get_by_text("as saved").wait_for()
+    kept = path.read_text()
+    assert "idle_s = 90" in kept and "somebody else" not in kept and "sk-canary-of-the-first" in kept
+
+
+def test_what_is_not_saved_is_not_left_by_mistake(page: Page) -> None:
+    page.goto("/config")
+    area = page.get_by_label("Text of the configuration")
+    area.wait_for()
+    area.fill(area.input_value() + "\n# a thought\n")
+    page.get_by_role("link", name="System", exact=True).click()
+    page.get_by_role("dialog").get_by_text("Leave without saving?").wait_for()
+    button(page, "Stay").click()
+    assert "# a thought" in area.input_value()
+
+
+def test_two_models_answer_side_by_side_as_they_speak(page: Page, room: ControlRoom) -> None:
+    page.goto("/playground")
+    page.get_by_label("Prompt *").fill("Tell me of otters")
+    page.get_by_label("Two side by side").check()
+    for at, dialect in enumerate(("openai-chat", "anthropic-messages")):
+        page.get_by_label("Dialect").nth(at).select_option(dialect)
+        page.get_by_label("Model *").nth(at).fill("gpt-4o")
+    page.keyboard.press("Control+Enter")
+    for name in ("Left", "Right"):
+        said = page.get_by_role("region", name=f"{name}: answer")
+        said.get_by_text("The demo provider heard you say: Tell me of otters").wait_for()
+    page.get_by_text("done ·").nth(1).wait_for()
+    page.get_by_role("link", name="Open this request").nth(1).click()
+    page.get_by_role("heading", name=re.compile("/v1/messages")).wait_for()
+    asked = room.get(f"logs/{page.url.rpartition('/')[2]}")
+    assert (asked["dialect"], asked["upstream_dialect"]) == ("anthropic-messages", "openai-chat")
+
+
+def test_the_system_page_tells_how_it_is_and_reads_the_file_anew(page: Page, room: ControlRoom) -> None:
+    page.goto("/system")
+    page.get_by_text("each provider has a credential in service").wait_for()
+    page.get_by_role("list", name="Log, the newest first").get_by_text("dashboard on").wait_for()
+    path = room.gateway.config_path
+    kept = path.read_text()
+    path.write_text(kept + "\n[nonsense]\n")
+    button(page, "Read config anew").click()
+    page.get_by_role("alert").filter(has_text="nonsense").wait_for()
+    path.write_text(kept)
+    button(page, "Read config anew").click()
+    page.get_by_text("The configuration was read anew.").wait_for()
+
+
+def test_a_session_that_is_over_is_renewed_once_for_all_that_ask(page: Page, room: ControlRoom) -> None:
+    page.goto("/system")
+    page.get_by_role("heading", name="System", exact=True).wait_for()
+    renewed: list[Any] = []
+    page.on("request", lambda one: renewed.append(one.url) if one.url.endswith("auth/refresh") else None)
+    cookies = room.context.cookies()
+    access = next(one for one in cookies if not one["name"].endswith("_refresh"))
+    room.context.clear_cookies(name=access["name"])
+    page.goto("/providers")
+    page.get_by_role("row", name=re.compile("openai")).wait_for()
+    assert len(renewed) == 1
+    assert any(one["name"] == access["name"] for one in room.context.cookies())
