@@ -222,7 +222,9 @@ class _Items:
                 self._update(item, at)
             case "item_reference":
                 self._refuse(at, "The item is kept by the vendor that made it")
-            case "compaction" | "compaction_trigger":
+            case "compaction_trigger":
+                self._refuse(at, "Only the vendor's own API compacts for the client, which can do so itself")
+            case "compaction":
                 self._refuse(at, "A compacted conversation is readable to the vendor that made it only")
             case _:
                 self._other(kind, item, at)
