@@ -23,7 +23,7 @@ _PATHS: Final[dict[bytes, tuple[Dialect, Task]]] = {
     b"/completions": (Dialect.OPENAI_CHAT, "complete"),
     b"/embeddings": (Dialect.OPENAI_CHAT, "embed"),
 }
-_GEMINI: Final = re.compile(rb"/(v1beta|v1alpha|v1)/models/([^/]+):([A-Za-z]+)\Z")
+_GEMINI: Final = re.compile(rb"/(v1beta|v1alpha|v1)/models/(.+):([A-Za-z]+)\Z")
 _GEMINI_TASKS: Final[dict[bytes, Task]] = {
     b"generateContent": "generate",
     b"streamGenerateContent": "generate",
