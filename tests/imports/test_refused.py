@@ -54,6 +54,8 @@ def refused(text: str | bytes, source: str = "config.yaml", kind: str | None = N
         ("c.json", '{"provider": "openai",\n"a" 1}', "line 2: not valid JSON: "),
         ("c.json", '{"a": {"b": 1, "b": 2}}', "b: is there twice in one object"),
         ("c.json", '{"a": ' + "[" * 100_000, "nested too deeply"),
+        ("c.json", '{"provider": "\\ud800"}', "half of a sign stands there"),
+        ("c.yaml", 'host: "\\ud800"', "half of a sign stands there"),
         ("c.json", "[]", "a table is expected at the top"),
         (".env", "ACCOUNT_ID=a\nwhat is this\n", "line 2: NAME=value is expected"),
     ],

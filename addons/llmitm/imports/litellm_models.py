@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from llmitm.exchange import Dialect
 from llmitm.imports import addresses, references, rules
+from llmitm.imports.found import Value
 from llmitm.imports.plan import Account, Model, Plan, Rule
 from llmitm.imports.references import to_variable
 from llmitm.imports.table import Table
@@ -124,6 +125,8 @@ _LOST: Final[Mapping[str, str]] = {
     "cache_control_injection_points": "auto_cache of a provider has Anthropic's API cache prompts",
     "keepalive_seconds": "[streaming] heartbeat_s is that of all models",
 }
+_BRIDGED: Final = "responses/"
+"""Before a model that is asked as a response."""
 _AZURE_LOGINS: Final = ("azure_ad_token", "tenant_id", "client_id", "client_secret")
 _DESCRIBES: Final = "describes the model; nothing here depends on it"
 _OF_INFO: Final[Mapping[str, str]] = dict.fromkeys(
@@ -239,25 +242,39 @@ def _name_twins(accounts: list[Account]) -> None:
         names.add(one.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a deployment is asked, and with what; its own words go before those of its credential."""
+
+    base: str | None
+    version: str | None
+    key: Secret | None
+
+    @classmethod
+    def of(cls, params: Table, credentials: Mapping[str, Table]) -> Reach:
+        name = params.text("litellm_credential_name")
+        held = credentials.get(name, Table({}, params.found)) if name is not None else Table({}, params.found)
+        if name is not None and name not in credentials:
+            params.found.lost(params.at("litellm_credential_name"), "names no credential of credential_list")
+        bases = [table.text(key) for table in (params, held) for key in ("api_base", "base_url")]
+        versions = [table.text("api_version") for table in (params, held)]
+        keys = [table.secret("api_key") for table in (params, held)]
+        base = next((one for one in bases if one is not None), None)
+        return cls(
+            base.rstrip("/") if base is not None else None,
+            next((one for one in versions if one is not None), None),
+            next((one for one in keys if one is not None), None),
+        )
+
+
 def _deployment(
     public: str, params: Table, info: Table, credentials: Mapping[str, Table], plan: Plan
 ) -> Deployment | None:
-    said = params.text("model") or ""
-    name = params.text("litellm_credential_name")
-    held = credentials.get(name) if name is not None else None
-    if name is not None and held is None:
-        params.found.lost(params.at("litellm_credential_name"), "names no credential of credential_list")
-    custom = params.text("custom_llm_provider")
-    base = _base(params, held)
-    version = params.text("api_version") or (held.text("api_version") if held is not None else None)
-    key = params.secret("api_key")
-    if key is None and held is not None:
-        key = held.secret("api_key")
-    account = Account(source=params.path.removesuffix(".litellm_params"), api_key=key)
-    account.headers = _headers(params)
-    _request_fields(public, said, params, plan)
-    prefix, _, model = said.partition("/")
-    vendor = _vendor(params, said, custom, base)
+    """None, with a note, where it cannot be asked here."""
+    reach = Reach.of(params, credentials)
+    account = Account(
+        source=params.path.removesuffix(".litellm_params"), api_key=reach.key, headers=_headers(params)
+    )
     made = Deployment(
         public=public,
         provider="",
@@ -266,42 +283,40 @@ def _deployment(
         rpm=params.count("rpm"),
         tpm=params.count("tpm"),
     )
+    fields = _request_fields(params)
+    vendor, model = _whose(params, reach)
     params.lose(_LOST)
     _lose_signed(params)
     if vendor is None:
         return None
-    if custom is not None or prefix not in (*VENDORS, *_COMPATIBLE):
-        model = said
-    if not model:
-        params.found.lost(params.path, "names no model; it was left out")
-        return None
-    if key is None and vendor.name == "azure" and any(params.has(name) for name in _AZURE_LOGINS):
-        params.found.lost(params.path, f"{_SIGNING}: Azure is asked with an api_key; it was left out")
-        return None
-    account.wire_api = "responses" if model.startswith("responses/") else None
-    model = model.removeprefix("responses/")
-    if prefix == "text-completion-openai":
-        account.completions = [model]
     _prices(model, params, info, plan)
-    made.provider = _address(account, vendor, base, version, model, params)
+    made.provider = _address(account, vendor, reach, model, params)
     account.models = _named(public, model, account, params)
-    if (
-        key is None
-        and vendor.key_variable is not None
-        and (account.base_url is None or vendor.name != "openai")
-    ):
+    is_own_server = vendor.name == "openai" and account.base_url is not None
+    if reach.key is None and vendor.key_variable is not None and not is_own_server:
         account.api_key = to_variable(vendor.key_variable)
         params.found.changed(params.path, f"says no api_key: {vendor.key_variable} is read, as it was there")
-    return made if account.models else None
+    if not account.models:
+        return None
+    _set_fields(public, fields, params, plan)
+    return made
 
 
-def _base(params: Table, held: Table | None) -> str | None:
-    for table in (params, held):
-        if table is not None:
-            for name in ("api_base", "base_url"):
-                if (base := table.text(name)) is not None:
-                    return base.rstrip("/")
-    return None
+def _whose(params: Table, reach: Reach) -> tuple[Vendor | None, str]:
+    """Who is asked for which model; nobody, with a note, where nobody is known."""
+    said, custom = params.text("model") or "", params.text("custom_llm_provider")
+    prefix, _, rest = said.partition("/")
+    vendor = _vendor(params, said, custom, reach.base)
+    model = rest if prefix == custom or (custom is None and prefix in (*VENDORS, *_COMPATIBLE)) else said
+    if vendor is None:
+        return None, model
+    if not model:
+        params.found.lost(params.path, "names no model; it was left out")
+        return None, model
+    if reach.key is None and vendor.name == "azure" and any(params.has(name) for name in _AZURE_LOGINS):
+        params.found.lost(params.path, f"{_SIGNING}: Azure is asked with an api_key; it was left out")
+        return None, model
+    return vendor, model
 
 
 def _vendor(params: Table, said: str, custom: str | None, base: str | None) -> Vendor | None:
@@ -334,10 +349,13 @@ def _vendor(params: Table, said: str, custom: str | None, base: str | None) -> V
     return None
 
 
-def _address(
-    account: Account, vendor: Vendor, base: str | None, version: str | None, model: str, params: Table
-) -> str:
+def _address(account: Account, vendor: Vendor, reach: Reach, model: str, params: Table) -> str:
     """Sets address and format. Returns the name of the provider."""
+    base, version = reach.base, reach.version
+    account.wire_api = "responses" if model.startswith(_BRIDGED) else None
+    model = model.removeprefix(_BRIDGED)
+    if (params.text("model") or "").startswith("text-completion-openai/"):
+        account.completions = [model]
     if vendor.name == "azure":
         return _azure(account, base, version, model, params)
     if version is not None and vendor.dialect is Dialect.ANTHROPIC_MESSAGES:
@@ -386,6 +404,7 @@ def _azure(account: Account, base: str | None, version: str | None, model: str, 
 
 def _named(public: str, model: str, account: Account, params: Table) -> list[Model]:
     """The models of a deployment as ours are written; none, with a note, where they cannot be."""
+    model = model.removeprefix(_BRIDGED)
     if not _is_glob(public) and not _is_glob(model):
         return [Model(id=model, alias=public if public != model else None)]
     start = public.removesuffix("*")
@@ -428,22 +447,28 @@ def _headers(params: Table) -> dict[str, Secret]:
     return made
 
 
-def _request_fields(public: str, said: str, params: Table, plan: Plan) -> None:
-    fields: dict[str, Any] = {}
+def _request_fields(params: Table) -> dict[str, Value]:
+    """Fields of requests that stood in for what clients did not say."""
+    fields: dict[str, Value] = {}
     for name in _PARAMS:
         if params.has(name):
             value = params.take(name)
             fields |= value if name == "extra_body" and isinstance(value, dict) else {name: value}
-    if fields:
-        match = {"asked": public, "protocol": "openai-chat"}
-        rule = Rule(source=params.path, models=[match], params={}, when="before")
-        for name, value in fields.items():
-            rules.put(rule, name.replace("\\", "\\\\").replace(".", "\\."), value)
-        plan.payload.default.append(rule)
-        params.found.changed(
-            params.path,
-            "fields of requests are set in [[payload.default]], for requests in OpenAI's chat dialect",
-        )
+    return fields
+
+
+def _set_fields(public: str, fields: Mapping[str, Value], params: Table, plan: Plan) -> None:
+    if not fields:
+        return
+    match = {"asked": public, "protocol": "openai-chat"}
+    rule = Rule(source=params.path, models=[match], params={}, when="before")
+    for name, value in fields.items():
+        rules.put(rule, name.replace("\\", "\\\\").replace(".", "\\."), value)
+    plan.payload.default.append(rule)
+    params.found.changed(
+        params.path,
+        "fields of requests are set in [[payload.default]], for requests in OpenAI's chat dialect",
+    )
 
 
 def _prices(model: str, params: Table, info: Table, plan: Plan) -> None:

@@ -55,6 +55,10 @@ def parse(text: bytes, source: str) -> Parsed:
         raise ConfigError(source, [Problem("", "is empty")])
     read, format = _READERS[_format(words, source)]
     values, lines = read(words, source)
+    if _has_half(values):
+        raise ConfigError(
+            source, [Problem("", "half of a sign stands there: an escape that is no character")]
+        )
     if not isinstance(values, dict):
         raise ConfigError(source, [Problem("", "a table is expected at the top, not a list or a text")])
     return Parsed(format, values, lines)
@@ -77,6 +81,19 @@ def _format(words: str, source: str) -> Format:
     if first.startswith("[") or re.match(r"[\w.\"-]+\s*=", first):
         return "toml"
     return "yaml"
+
+
+def _has_half(value: Value) -> bool:
+    """Whether a text in it cannot be written: JSON and YAML can escape half of a pair."""
+    match value:
+        case str():
+            return not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value)
+        case list():
+            return any(map(_has_half, value))
+        case dict():
+            return any(_has_half(name) or _has_half(one) for name, one in value.items())
+        case _:
+            return False
 
 
 def _at(source: str, line: int | None, why: str) -> ConfigError:

@@ -81,7 +81,7 @@ def read(table: Table) -> Plan:
     tree = _tree(table, plan, is_top=True)
     table.done()
     leaves = tree.leaves()
-    if not leaves and not table.found.problems:
+    if not leaves:
         table.found.wrong(
             table.path, "no target is left that could be asked: provider or targets are expected"
         )

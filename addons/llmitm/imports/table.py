@@ -87,10 +87,10 @@ class Table:
                 return None
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             self.found.wrong(self.at(name), "a number is expected")
             return None
-        return int(value) if math.isfinite(value) and value == int(value) else value
+        return int(value) if value == int(value) else value
 
     def count(self, name: str) -> int | None:
         """A whole number from 0."""

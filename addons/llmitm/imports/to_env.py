@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from llmitm.imports.plan import Plan
 from llmitm.imports.references import to_variable
@@ -103,7 +102,7 @@ def _is_literal(secret: Secret) -> bool:
     text = secret.reveal()
     if secret.reference is not None or not text:
         return False
-    return "://" not in text or "@" in urlsplit(text).netloc
+    return "://" not in text or "@" in text.partition("://")[2].partition("/")[0]
 
 
 def _variable(secret: Secret) -> str | None:
