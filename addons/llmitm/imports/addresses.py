@@ -62,11 +62,11 @@ _FORMATS: Final = {dialect: name for name, dialect in reversed(list(FORMATS.item
 
 
 def has_version(base: str) -> bool:
-    return bool(_VERSION.search(urlsplit(base).path.rstrip("/")))
+    return bool(_VERSION.search(base.rstrip("/")))
 
 
 def has_path(base: str) -> bool:
-    return bool(urlsplit(base).path.strip("/"))
+    return bool(base.partition("://")[2].partition("/")[2].strip("/"))
 
 
 def _same(known: str, base: str) -> bool:
