@@ -147,9 +147,9 @@ def test_everything_wrong_at_once_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_without_a_configuration_the_rest_is_looked_at(tmp_path: Path) -> None:
-    told = doctor(tmp_path)
+    told = doctor(tmp_path, "--offline")
     assert told.returncode == 1 and "`llmitm init` writes one" in told.stdout
-    assert "files may be open" in told.stdout and "Python 3." in told.stdout
+    assert "files may be open" in told.stdout and "Python 3." in told.stdout and "offline)" in told.stdout
 
 
 REPORT = Report(
