@@ -201,3 +201,9 @@ def test_where_no_service_manager_runs_it_says_so(tmp_path: Path, capsys: pytest
     absent = Systemd(runs=tmp_path / "absent")
     assert run(Action.INSTALL, None, here=machine.here, asked=absent) == 1
     assert "--print" in capsys.readouterr().err and machine.ran == []
+
+
+def test_a_unit_lets_the_process_that_writes_the_ledger_be_nice() -> None:
+    """What a filter of system calls forbids beyond the privileged ones, `os.nice` is not of it."""
+    forbidden = [line for line in keys(Systemd().text(service()))["SystemCallFilter"] if line.startswith("~")]
+    assert forbidden == ["~@privileged"]

@@ -159,16 +159,19 @@ def _print(asked: Manager, action: Action, service: Service) -> None:
 def _before(asked: Manager, service: Service) -> tuple[Command, ...]:
     """What is run before a service is installed: its user made, its configuration checked as it will be."""
     check = (*service.program, "config", "check", "--config", str(service.config))
-    bare = ("env", "-i", "PATH=/usr/bin:/bin", f"HOME={service.folder}", *check)
     if asked.title != "systemd":
         return (check,)
+    bare = ("env", "-i", "PATH=/usr/bin:/bin", f"HOME={service.folder}")
     if not service.is_system:
-        return (bare,)
+        return ((*bare, *check),)
     user = service.run_as or USER
-    made = (("id", user),) if service.run_as else (_useradd(service),)
-    if service.folder.parent == STATE:  # systemd hands it to its user at the start
-        return (*made, bare)
-    return (*made, ("runuser", "-u", user, "--", *bare))
+    as_user = ("runuser", "-u", user, "--", *bare)
+    return (
+        ("id", user) if service.run_as else _useradd(service),
+        (*as_user, *service.program, "--version"),
+        # a folder of the service's own is handed to its user when it starts
+        (*(bare if service.folder.parent == STATE else as_user), *check),
+    )
 
 
 def _useradd(service: Service) -> Command:
