@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ from mitmproxy.proxy.layers import http as layers
 from mitmproxy.proxy.layers import websocket
 from mitmproxy.proxy.layers.http import _http1, _http2, _http_h2
 
+import llmitm
 from llmitm.edge.fast import LeanContext
 from support.backstage import Backstage
 from support.gateway import Gateway
@@ -154,3 +157,24 @@ def test_a_raising_hook_of_anybody_breaks_no_rule(
                 pass
         with httpx.Client(base_url=running.url, trust_env=False, timeout=3) as client:
             assert client.get("/dev/v1/models", headers={"x-llmitm-key": "wrong"}).status_code != 200
+
+
+def test_a_gateway_alone_loads_none_of_the_stock_addons_that_it_does_not_use() -> None:
+    """And those that it does are whole: what they are made of is found under their usual names."""
+    code = (
+        "import sys, llmitm.edge.serve\n"
+        "from mitmproxy.addons import proxyserver\n"
+        "assert proxyserver.__name__ == 'mitmproxy.addons.proxyserver'\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('mitmproxy.addons.')))\n"
+        "print(*({'flask', 'ldap3'} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(Path(llmitm.__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    loaded, heavy = done.stdout.split("\n")[:2]
+    assert "mitmproxy.addons.proxyserver" in loaded.split() and len(loaded.split()) < 10
+    assert heavy == ""

@@ -6,13 +6,17 @@ import asyncio
 import logging
 import signal
 
-from mitmproxy import options
-from mitmproxy.addons import clientplayback, core, next_layer, proxyserver
-from mitmproxy.master import Master
+from llmitm.edge.sparing import without_stock_addons
 
-from llmitm.control import Board
-from llmitm.edge.door import Door
-from llmitm.world import World
+without_stock_addons()
+
+from mitmproxy import options  # noqa: E402
+from mitmproxy.addons import clientplayback, core, next_layer, proxyserver  # noqa: E402
+from mitmproxy.master import Master  # noqa: E402
+
+from llmitm.control import Board  # noqa: E402
+from llmitm.edge.door import Door  # noqa: E402
+from llmitm.world import World  # noqa: E402
 
 QUIET = ("tornado", "asyncio", "hpack", "mitmproxy")
 
