@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llmitm.cli import importing
+from llmitm.cli import importing, main
+from llmitm.imports import kinds
 from support import imported
 
 SMALL = "[[gateways]]\naccount_id = 'a'\ngateway_id = 'g'\ntoken = 'cf-token-of-nobody'\n"
@@ -117,3 +118,7 @@ def test_the_command_finds_its_way(source: Path) -> None:
     checked = imported.command("config", "check", out, env=environment)
     assert checked.returncode == 0, checked.stderr
     assert "Cloudflare AI Gateway" in checked.stdout
+
+
+def test_every_kind_is_offered() -> None:
+    assert set(main.IMPORT_KINDS) == set(kinds.NAMES)

@@ -233,6 +233,9 @@ def config_check(
     print(describe(loaded))
 
 
+IMPORT_KINDS = ["snake", "llm-api-proxy", "cloudflare-proxy", "litellm", "portkey", "ai-proxy", "cliproxyapi"]
+
+
 @config_app.command("import")
 def config_import(
     file: Annotated[Path, typer.Argument(help="A configuration of another gateway.")],
@@ -243,8 +246,8 @@ def config_import(
         str | None,
         typer.Option(
             "--from",
-            help="Whose it is, where that is not recognised: snake, llm-api-proxy, cloudflare-proxy, "
-            "ai-proxy, litellm, portkey, cliproxyapi.",
+            autocompletion=lambda: IMPORT_KINDS,
+            help=f"Whose it is, where that is not recognised: {', '.join(IMPORT_KINDS)}.",
         ),
     ] = None,
     secrets_to_env: Annotated[

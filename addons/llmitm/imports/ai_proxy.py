@@ -189,6 +189,9 @@ def _log(table: Table, plan: Plan) -> None:
     folder, is_on = table.text("log-dir"), table.flag("logging-to-file")
     if is_on:
         plan.path("log.file", f"{(folder or './logs').rstrip('/')}/llmitm.log")
-        table.changed("logging-to-file", "one file is written, and rotated by the system's own means")
+        table.changed(
+            "logging-to-file",
+            "one file is written, in a folder that must be there, and rotated by the system's own means",
+        )
     else:
         table.lost("log-dir", "was not used: logging-to-file is not true")
