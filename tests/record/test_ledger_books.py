@@ -389,3 +389,14 @@ async def test_the_newest_schema_is_needed(tmp_path: Path) -> None:
 async def test_no_file_beside_it_is_left(tmp_path: Path) -> None:
     await keep(place_of(tmp_path), [entry_of(1)])
     assert names_in(tmp_path) == ["llmitm.db"]
+
+
+async def test_what_waits_is_found_as_it_will_be_written(tmp_path: Path) -> None:
+    books = books_of(place_of(tmp_path), database=FakeDatabase())
+    for number in (1, 2):
+        books(entry_of(number))
+    found = books.waiting_of("llmitm-test-2")
+    assert found is not None and [row[1] for row in found.exchanges] == [2] and len(found.attempts) == 1
+    await books.flush()
+    assert books.waiting_of("llmitm-test-2") is None
+    await books.close()

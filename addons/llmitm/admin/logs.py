@@ -130,8 +130,8 @@ async def one(exchange: str, watching: Watching, world: World) -> Exchange | Non
 
     Raises NoLedger, Unreadable.
     """
-    if (running := watching.running(exchange)) is not None:
-        return running
+    if (found_here := watching.running(exchange) or watching.unwritten(exchange)) is not None:
+        return found_here
     if "\0" in exchange:  # PostgreSQL knows no such text
         return None
     found = await watching.shelf.ask(lambda connection: paging.whole(connection, exchange))

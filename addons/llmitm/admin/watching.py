@@ -15,9 +15,10 @@ from llmitm.admin.shelf import Shelf
 from llmitm.config.schema import Config
 from llmitm.record.entry import Entry
 from llmitm.record.ledger.books import Books
+from llmitm.record.ledger.columns import ATTEMPTS, BODIES, EXCHANGES, LEGS, Shape
 from llmitm.record.ledger.memory import Newest
 from llmitm.record.ledger.place import Place
-from llmitm.record.ledger.rows import Writing
+from llmitm.record.ledger.rows import Row, Writing
 from llmitm.world import World
 
 
@@ -73,6 +74,20 @@ class Watching:
         newest = list(self.onlooker.under_way.values())[: -most - 1 : -1]
         return [shown.Item.model_construct(**shown.under_way(self.writing, one, tick_s)) for one in newest]
 
+    def unwritten(self, exchange: str) -> shown.Exchange | None:
+        """An exchange that is over and that the ledger does not hold yet; None: there is none of that id."""
+        ledger = self._world.ledger
+        rows = ledger.waiting_of(exchange) if isinstance(ledger, Books) else None
+        if rows is None:
+            return None
+        return shown.exchange(
+            {"row": 0, **_named(EXCHANGES, rows.exchanges[0])},
+            [_named(ATTEMPTS, row) for row in rows.attempts],
+            _named(BODIES, rows.bodies[0]) if rows.bodies else None,
+            [_named(LEGS, row) for row in rows.legs],
+            self._world.price,
+        )
+
     def running(self, exchange: str) -> shown.Exchange | None:
         """An exchange that is under way, whole; None: there is none of that id."""
         entry = self.onlooker.under_way.get(exchange)
@@ -86,6 +101,10 @@ class Watching:
             self._world.price,
             so_far_ms=(self._world.clock.tick_s() - entry.started_s) * 1000,
         )
+
+
+def _named(shape: Shape, row: Row) -> dict[str, Any]:
+    return dict(zip(shape.names, row, strict=True))
 
 
 def _newest(world: World) -> Newest | None:

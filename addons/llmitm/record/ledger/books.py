@@ -136,6 +136,15 @@ class Books:
         if len(self._waiting) == PORTION:
             self._is_pressing.set()
 
+    def waiting_of(self, exchange: str) -> Rows | None:
+        """An exchange that is over and not written yet, as it will be; None: it does not wait."""
+        for made in (*self._under_way, *self._waiting):
+            if made.id == exchange:
+                rows = Rows()
+                self._writing.add(made, rows)
+                return rows
+        return None
+
     def _fitting(self, made: Made) -> Made:
         """Without its bodies, where too many wait already."""
         size_bytes = made.bodies_bytes
