@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 
+from llmitm import respelled
 from llmitm.errors import Refused, too_large
 from llmitm.exchange import Body, HeldBody
 from llmitm.route.multipart import Field, FormReader, boundary_of
@@ -42,11 +43,21 @@ class Carried:
     """The object names the model."""
     before_model: str = ""
     """What Gemini's names begin with there."""
+    is_batch: bool = False
+    """It is an object with requests of their own, or a form with a file of such."""
 
     @property
     def sample(self) -> bytes:
         held = self.body.held
         return b"form" if held is None or not self.is_json else held
+
+    def respelled(self, spell: respelled.Spell) -> Body:
+        """A batch, with the models of its requests as a provider spells them; as it is if it is not held."""
+        held = self.body.held
+        if held is None:
+            return self.body
+        made = (respelled.requests if self.is_json else respelled.lines)(held, spell)
+        return self.body if made == held else HeldBody(made)
 
     def named(self, model: str) -> Body:
         """The body, with the model as a provider spells it."""
@@ -115,11 +126,12 @@ async def _read_json(sibling: Sibling, trip: Trip) -> Carried:
         is_json=True,
         has_model=seen.model is not None and sibling.model is None,
         before_model=prefix,
+        is_batch=sibling.kind == "batches",
     )
 
 
 def _models_of_batch(sibling: Sibling, body: bytes) -> tuple[str, ...]:
-    """Those of Anthropic's batches, whose requests name one each; they are sent as they are."""
+    """Those of Anthropic's batches, whose requests name one each."""
     if sibling.kind != "batches":
         return ()
     match orjson.loads(body):
@@ -143,7 +155,13 @@ async def read_form(kind: bytes, trip: Trip) -> Carried:
         await found.begin()
         trip.kept.request_bytes = body.length or 0
     model = reader.model.value if reader.model else None
-    return Carried(body=found, model=model, models=(model,) if model else (), field=reader.model)
+    return Carried(
+        body=found,
+        model=model,
+        models=(model,) if model else (),
+        field=reader.model,
+        is_batch=respelled.is_batch(found.begun if isinstance(found, _Form) else body.held or b""),
+    )
 
 
 class _Form:
@@ -167,6 +185,11 @@ class _Form:
             return self._body.length
         was, now = self._change
         return self._body.length + len(now) - (was.end - was.start)
+
+    @property
+    def begun(self) -> bytes:
+        """What was read of it by `begin`."""
+        return self._begun
 
     async def begin(self) -> None:
         """Reads as far as the model's name, or as long as it is worth waiting for."""

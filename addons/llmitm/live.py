@@ -1,8 +1,8 @@
 """One live session: messages of a WebSocket on their way in both directions, read as they go by.
 
-Nothing is changed in them. What they tell of tokens is taken down, models that the client may not use end
-the session, and so do a shutdown and a session's longest time. Whoever's end it is, the other side is told
-in the protocol's own words: a close with a code and a reason.
+Nothing is changed in them but names of models that the provider spells otherwise. What they tell of tokens is
+taken down, models that the client may not use end the session, and so do a shutdown and a session's longest
+time. Whoever's end it is, the other side is told in the protocol's own words: a close with a code and reason.
 """
 
 from __future__ import annotations
@@ -13,10 +13,22 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
+from llmitm import respelled
 from llmitm.errors import ClientGone, LlmitmError, Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Killed, ResponseHead
+from llmitm.respelled import Spell
 from llmitm.routed import Trip
-from llmitm.send.frames import BINARY, CLOSE, KEPT_BYTES, TEXT, Frames, Message, close_frame
+from llmitm.send.frames import (
+    BINARY,
+    CLOSE,
+    KEPT_BYTES,
+    TEXT,
+    Frames,
+    Message,
+    close_frame,
+    controls,
+    message_frame,
+)
 from llmitm.translate.live import Tally, models_in, read_object
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
@@ -39,6 +51,8 @@ class Session:
     """Whether each model that the client names has to be allowed."""
     attempt: Attempt | None = None
     """That succeeded; None before."""
+    spell: Spell | None = None
+    """How its provider spells models; None: as the client does."""
     tally: Tally = field(default_factory=Tally)
     held: bytes | None = None
     length: int | None = None
@@ -58,6 +72,12 @@ class Session:
         self._sent = Frames(kept_bytes if is_asked else 0)
         self._got = Frames(KEPT_BYTES if is_seen or self.is_read else 0)
 
+    def begin(self, attempt: Attempt, spell: Spell | None) -> None:
+        """Before each attempt; the last one is that which succeeds."""
+        self.attempt, self.spell = attempt, spell
+        if spell is not None:
+            self._sent.kept_bytes = self._sent.kept_bytes or KEPT_BYTES
+
     def stop(self, code: int, reason: str) -> None:
         """Ends it as soon as can be."""
         self._stopped = self._stopped or (code, reason)
@@ -71,6 +91,10 @@ class Session:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Raises `Refused` where the client names a model that it may not use: that message is not sent."""
+        if self.spell is not None:
+            async for piece in self._respelled(self.spell):
+                yield piece
+            return
         held: list[bytes] = []
         async for piece in self.trip.request.body.pieces():
             self._sent_bytes += len(piece)
@@ -83,6 +107,33 @@ class Session:
             if self._sent.is_whole:
                 yield b"".join(held)
                 held.clear()
+
+    async def _respelled(self, spell: Spell) -> AsyncIterator[bytes]:
+        """The same where messages may change, which are held until they are whole: those that are too long to
+        be looked into pass as they are."""
+        held = bytearray()
+        is_begun = False  # the message's beginning has been sent
+        async for piece in self.trip.request.body.pieces():
+            self._sent_bytes += len(piece)
+            before, at = len(held), 0  # where the piece begins, and the message
+            held += piece
+            out: list[bytes] = []
+            for message in self._sent.feed(piece):
+                self._said(message)
+                end = before + message.end
+                raw = bytes(held[at:end])
+                if message.kind == TEXT and message.content is not None and not is_begun:
+                    raw = _named(raw, message.content, spell)
+                out.append(raw)
+                at, is_begun = end, False
+            is_too_long = not self.is_checked and (is_begun or len(held) - at > KEPT_BYTES)
+            if self._sent.is_whole or is_too_long:
+                out.append(bytes(held[at:]))
+                at = len(held)
+                is_begun = not self._sent.is_whole
+            del held[:at]
+            if made := b"".join(out):
+                yield made
 
     def _said(self, message: Message) -> None:
         self._show(message, is_clients=True)
@@ -226,6 +277,12 @@ class Session:
                 noted.ending = "truncated"
             elif self._stopped is not None:
                 noted.ending = "answered"
+
+
+def _named(raw: bytes, content: bytes, spell: Spell) -> bytes:
+    """The frames of a client's message; in one where names of models in it change."""
+    made = respelled.message(content, spell)
+    return raw if made is content else controls(raw) + message_frame(TEXT, made)
 
 
 def _words(error: LlmitmError) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from llmitm.carried import Carried
 from llmitm.cloaked import unread
 from llmitm.errors import Refused
 from llmitm.exchange import HeldBody, ResponseHead
+from llmitm.respelled import spelling
 from llmitm.returned import Back
 from llmitm.route import calls, plan, siblings
 from llmitm.route.calls import Call
@@ -191,7 +192,8 @@ class _Passed:
         planned = translated.with_version(trip.request, planned, dialect)
         planned = replace(planned, attempt=replace(planned.attempt, model=chosen.model or None))
         shaping = self._shaping(call, chosen) if self.carried.is_json else None
-        body = self.carried.named(chosen.model)
+        spell = spelling(trip.config, chosen, self.carried.model) if self.carried.is_batch else None
+        body = self.carried.named(chosen.model) if spell is None else self.carried.respelled(spell)
         if shaping is not None and body.held:
             body = HeldBody(shaping.before(body.held))
         is_read = not sibling.path.endswith(("/content", ":download", "/audio/speech"))
@@ -201,6 +203,8 @@ class _Passed:
             notes = shaping.notes
         else:
             notes = unread(trip.config, chosen.options, chosen.provider, sending)
+            if spell is not None and body.held is None:  # names of models in it stay as the client wrote them
+                notes.lost("batch-models")
             if trip.is_strict(chosen.options):
                 notes.refuse_strictly()
         model = (translated.model_header(chosen.model),) if chosen.model else ()

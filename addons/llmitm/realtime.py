@@ -22,6 +22,7 @@ from llmitm.exchange import Dialect, Headers, ResponseHead
 from llmitm.live import Session
 from llmitm.missed import Missed
 from llmitm.passed import PROVIDER
+from llmitm.respelled import Spell, spelling
 from llmitm.route import plan, providers, siblings, sockets
 from llmitm.route.calls import Call
 from llmitm.route.choice import Choice
@@ -214,7 +215,7 @@ class _Opened:
         planned = plan.towards(asked, chosen, call, self.trip.config, number, url=socket.url(chosen))
         planned = replace(planned, attempt=replace(planned.attempt, model=chosen.model or None))
         told = (translated.model_header(chosen.model),) if chosen.model else ()
-        return self._attempt(planned, socket.dialect, told)
+        return self._attempt(planned, socket.dialect, told, spelling(self.trip.config, chosen, socket.model))
 
     def to_provider(self, provider: str) -> Steps:
         """An endpoint of kind forward that has a provider."""
@@ -254,7 +255,7 @@ class _Opened:
         def make(found: Found[plan.Way], number: int) -> Steps:
             refuse_live(trip.config, found.choice.value.credential, found.choice.provider)
             planned = sockets.by_way(asked, self.socket, found.choice.value, trip.config, number)
-            return self._attempt(planned, asked.dialect)
+            return self._attempt(planned, asked.dialect, (), self._without_segment(planned))
 
         return self._tried(search, make)
 
@@ -271,7 +272,16 @@ class _Opened:
         )
         return tries.steps()
 
-    def _attempt(self, planned: plan.Planned, dialect: Dialect, told: Headers = ()) -> Steps:
+    def _without_segment(self, planned: plan.Planned) -> Spell | None:
+        """Cloudflare's names of models, which begin with their provider's."""
+        asked, model = self.trip.kept.model, planned.attempt.model
+        if not asked or not model or asked == model:
+            return None
+        return lambda name: model if name == asked else name
+
+    def _attempt(
+        self, planned: plan.Planned, dialect: Dialect, told: Headers = (), spell: Spell | None = None
+    ) -> Steps:
         back = Untouched(
             dialect=dialect,
             attempt=planned.attempt,
@@ -281,15 +291,15 @@ class _Opened:
             is_read=False,
             headers=told,
         )
-        return back.steps(self._sent(planned))
+        return back.steps(self._sent(planned, spell))
 
-    def _sent(self, planned: plan.Planned) -> Steps:
+    def _sent(self, planned: plan.Planned, spell: Spell | None = None) -> Steps:
         trip, session = self.trip, self.session
         dropped = planned.attempt.drop_headers | _NOT_SENT
         if trip.endpoint.injects:
             dropped |= translated.NEVER_SENT | {PROVIDER}
         chosen = replace(planned.attempt, drop_headers=dropped)
-        session.attempt = chosen
+        session.begin(chosen, spell)
         request = replace(trip.request, body=session)
         sending = outgoing(request, replace(planned, attempt=chosen))
         sending = replace(

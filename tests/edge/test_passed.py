@@ -129,8 +129,10 @@ def test_sound(sdk: openai.OpenAI, provider: Accounts) -> None:
 def test_files_and_batches_stay_with_their_account(
     sdk: openai.OpenAI, provider: Accounts, running: Gateway
 ) -> None:
-    file = sdk.files.create(file=("in.jsonl", b'{"custom_id":"1"}\n'), purpose="batch")
+    asked = b'{"custom_id":"1","body":{"model":"MODEL","file":1.50}}\n'
+    file = sdk.files.create(file=("in.jsonl", asked.replace(b"MODEL", b"ears")), purpose="batch")
     account = provider.asked[-1].account
+    assert asked.replace(b"MODEL", b"whisper-1") in provider.asked[-1].body  # as the provider spells it
     batch = sdk.batches.create(
         input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
     )

@@ -60,6 +60,8 @@ models = ["tired-*"]
 [providers.gemini]
 base_url = "{url}"
 api_keys = ["AIza-good-provider-key"]
+[routing]
+aliases = {{pool = [{{model = "voice"}}], live-pool = [{{model = "gemini-live-demo"}}]}}
 [[auth_keys]]
 name = "laptop"
 key = "sk-proxy-laptop"
@@ -434,6 +436,40 @@ async def test_models_within_a_session_are_those_that_the_key_may_use(
     if not is_allowed:
         assert await asyncio.to_thread(provider.asked[-1].is_over.wait, 5)
         assert provider.asked[-1].messages == []
+
+
+UPDATE = '{"type": "session.update", "session": {"model":"MODEL", "instructions":"voice"}}'
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "named", "spelled"),
+    [
+        ("/all/v1/realtime?model=voice", UPDATE, "voice", "gpt-realtime"),
+        ("/all/v1/realtime?model=pool", UPDATE, "pool", "gpt-realtime"),
+        ("/all/v1/realtime?model=gpt-realtime", UPDATE, "openai/voice", "gpt-realtime"),
+        ("/all/v1/realtime?model=gpt-realtime", UPDATE, "gpt-unknown", "gpt-unknown"),
+        ("/all/v1/responses?provider=openai", '{"model":"MODEL"}', "voice", "gpt-realtime"),
+        (LIVE, '{"setup": {"model": "models/MODEL"}}', "live-pool", "gemini-live-demo"),
+        ("/cf/v1/realtime?model=openai/gpt-realtime", UPDATE, "openai/gpt-realtime", "gpt-realtime"),
+        ("/own/realtime?model=voice", UPDATE, "voice", "voice"),  # is passed on as it is
+    ],
+)
+async def test_models_within_a_session_are_spelled_as_the_provider_does(
+    gateway: Gateway, provider: LiveProvider, path: str, said: str, named: str, spelled: str
+) -> None:
+    """In one frame or in several, with a ping between them; all else of the message stays."""
+    text = said.replace("MODEL", named)
+    async with opened(gateway, path, x_llmitm_key=KEY) as session:
+        await session.send(text)
+        await session.send([text[:20], text[20:30], text[30:]])
+        await session.send("x" * 900_000)
+        await session.send(text)
+        await (await session.ping())
+        await session.send("over")
+        while await session.recv() != "over":
+            pass
+    expected = said.replace("MODEL", spelled)
+    assert provider.asked[-1].messages == [expected, expected, "x" * 900_000, expected, "over"]
 
 
 RESPONSES = "/all/v1/responses"

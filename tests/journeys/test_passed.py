@@ -38,6 +38,9 @@ kind = "gateway"
 [providers.anthropic]
 base_url = "{url}/v1"
 api_keys = ["sk-ant"]
+models = ["claude-*", {{id = "claude-haiku-4-5", alias = "small"}}]
+[routing]
+aliases = {{quick = [{{model = "small"}}]}}
 """
 FORM = {"content-type": "multipart/form-data; boundary=b"}
 LONG = (
@@ -176,3 +179,45 @@ async def test_an_address_of_results_leads_back_here(provider: Accounts, tmp_pat
     assert orjson.loads(head.whole or b"")["results_url"].startswith(
         "http://gw/all/v1/messages/batches/batches-1/"
     )
+
+
+def batch_of(model: bytes, size: int = 0) -> bytes:
+    return (
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        b'{"body":{"model":"' + model + b'","input":1.50}}\n' + b" " * size + b"\r\n--b--\r\n"
+    )
+
+
+async def test_models_in_a_file_for_a_batch_are_spelled_as_the_provider_does(
+    provider: Accounts, world: World
+) -> None:
+    head = await ask(world, "/all/v1/files", batch_of(b"voice"), FORM)
+    assert head.status == 200 and head.header(b"x-llmitm-warnings") is None
+    assert provider.asked[-1].body == batch_of(b"tts-1")
+    assert provider.asked[-1].body_bytes == len(batch_of(b"tts-1"))
+
+
+async def test_a_file_that_is_too_long_for_that_is_told_of(provider: Accounts, world: World) -> None:
+    head = await ask(world, "/all/v1/files", batch_of(b"voice", 2_000_000), FORM)
+    assert head.status == 200 and head.header(b"x-llmitm-warnings") == b'"lost:batch-models"'
+    assert provider.asked[-1].body_bytes == len(batch_of(b"voice", 2_000_000))
+    head = await ask(world, "/all/v1/files", batch_of(b"voice", 2_000_000), {**FORM, "x-llmitm-strict": "1"})
+    assert head.status == 400
+
+
+async def test_models_in_the_requests_of_a_batch_are_spelled_as_the_provider_does(
+    provider: Accounts, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(BATCHES.format(url=provider.url))
+    other = build(load(path, env={}))
+    other.sinks = ()
+    asked = b'{"requests": [{"params":{"model":"quick"}}, {"params":{"model":"small", "max_tokens":9}}]}'
+    headers = {"content-type": "application/json"}
+    try:
+        assert (await ask(other, "/all/v1/messages/batches", asked, headers, key="")).status == 200
+    finally:
+        await other.close()
+    spelled = asked.replace(b"quick", b"claude-haiku-4-5").replace(b"small", b"claude-haiku-4-5")
+    assert provider.asked[-1].body == spelled

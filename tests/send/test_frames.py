@@ -9,7 +9,17 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 
-from llmitm.send.frames import BINARY, CLOSE, TEXT, Frames, Message, close_frame, masked
+from llmitm.send.frames import (
+    BINARY,
+    CLOSE,
+    TEXT,
+    Frames,
+    Message,
+    close_frame,
+    controls,
+    masked,
+    message_frame,
+)
 
 EVENTS: list[Event] = [
     TextMessage("hello"),
@@ -80,3 +90,17 @@ def test_a_close_without_a_code_has_none() -> None:
 def test_a_mask_taken_off_twice_is_none() -> None:
     assert masked(masked(b"hello", b"\x01\x02\x03\x04"), b"\x01\x02\x03\x04") == b"hello"
     assert masked(b"hello", b"") == b"hello"
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_a_message_of_our_own_is_read_as_a_clients(size: int) -> None:
+    server = Connection(ConnectionType.SERVER)
+    server.receive_data(message_frame(TEXT, b"x" * size))
+    assert "".join(event.data for event in server.events() if isinstance(event, TextMessage)) == "x" * size
+    assert [one.content for one in Frames().feed(message_frame(BINARY, b"y" * size))] == [b"y" * size]
+
+
+def test_what_stands_between_messages_is_found() -> None:
+    server = Connection(ConnectionType.SERVER)
+    server.receive_data(controls(written(ConnectionType.CLIENT)))
+    assert [type(event) for event in server.events()] == [Ping, Ping, CloseConnection]

@@ -28,6 +28,8 @@ class Message:
     """TEXT, BINARY or CLOSE."""
     content: bytes | None
     """None where it is longer than what is kept."""
+    end: int = field(default=0, compare=False)
+    """Where it ends in the data that ended it."""
 
     @property
     def code(self) -> int:
@@ -94,7 +96,7 @@ class Frames:
             at += len(taken)
             self._left_bytes -= len(taken)
             self._keep(taken)
-            if not self._left_bytes and (message := self._end()) is not None:
+            if not self._left_bytes and (message := self._end(at)) is not None:
                 found.append(message)
         return found
 
@@ -140,7 +142,7 @@ class Frames:
         elif not self._is_long:
             self._content += taken
 
-    def _end(self) -> Message | None:
+    def _end(self, at: int) -> Message | None:
         """The frame is over; the message that ends with it."""
         self._head.clear()
         if self._kind >= CLOSE:
@@ -148,13 +150,13 @@ class Frames:
             self._control.clear()
             if self._kind != CLOSE or self.close is not None:
                 return None
-            self.close = Message(CLOSE, content)
+            self.close = Message(CLOSE, content, at)
             return self.close
         if self._mask and not self._is_long:
             self._content[self._frame_at :] = masked(bytes(self._content[self._frame_at :]), self._mask)
         if not self._is_last:
             return None
-        message = Message(self._begun, None if self._is_long else bytes(self._content))
+        message = Message(self._begun, None if self._is_long else bytes(self._content), at)
         self.messages += 1
         self._begun, self._is_long = 0, False
         self._content.clear()
@@ -168,6 +170,35 @@ def masked(content: bytes, mask: bytes) -> bytes:
     size = len(content)
     pattern = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(content) ^ int.from_bytes(pattern)).to_bytes(size)
+
+
+def message_frame(kind: int, content: bytes) -> bytes:
+    """A client's message in one frame."""
+    size = len(content)
+    if size < 126:
+        head = bytes((0x80 | kind, 0x80 | size))
+    elif size < 65_536:
+        head = bytes((0x80 | kind, 0xFE)) + size.to_bytes(2)
+    else:
+        head = bytes((0x80 | kind, 0xFF)) + size.to_bytes(8)
+    mask = os.urandom(4)
+    return head + mask + masked(content, mask)
+
+
+def controls(frames: bytes) -> bytes:
+    """Those of a client's whole frames that are no part of a message."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(frames):
+        length = frames[at + 1] & 0x7F
+        wide = 8 if length == 127 else 2 if length == 126 else 0
+        if wide:
+            length = int.from_bytes(frames[at + 2 : at + 2 + wide])
+        end = at + 2 + wide + 4 + length
+        if frames[at] & 0x0F >= CLOSE:
+            found.append(frames[at:end])
+        at = end
+    return b"".join(found)
 
 
 def close_frame(code: int, reason: str, *, is_clients: bool) -> bytes:

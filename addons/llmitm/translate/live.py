@@ -45,12 +45,13 @@ def _models(message: dict[str, Any]) -> Iterator[str]:
         one = waiting.pop(0)
         if name := text_if(one.get("model")):
             yield name
-        waiting += (inner for name, inner in one.items() if name in _HOLDERS and isinstance(inner, dict))
+        waiting += (inner for name, inner in one.items() if name in HOLDERS and isinstance(inner, dict))
 
 
-_HOLDERS: Final = frozenset(
+HOLDERS: Final = frozenset(
     {"setup", "session", "response", "audio", "input", "transcription", "input_audio_transcription"}
 )
+"""Members of messages whose objects may name models."""
 
 
 @dataclass(slots=True)
