@@ -82,6 +82,18 @@ def test_arguments_fit_the_tool(tool: dict[str, Any], given: Any, arguments: Any
     assert [call.arguments for call in answer.calls] == [arguments]
 
 
+def test_tools_in_a_namespace_and_among_the_input_are_called_too() -> None:
+    script = [[{"call": "files__read", "arguments": {"path": "a", "lines": 1}}, {"call": "files__patch"}]]
+    namespace = {"type": "namespace", "name": "files", "tools": [READ, PATCH]}
+    said = {"role": "user", "content": f"demo-script: {json.dumps(script)}"}
+    asked = {"model": "m", "input": [{"type": "additional_tools", "tools": [namespace]}, said]}
+    calls = answer_to(read_ask(Dialect.OPENAI_RESPONSES, asked)).calls
+    assert [(call.namespace, call.name, call.is_custom) for call in calls] == [
+        ("files", "read", False),
+        ("files", "patch", True),
+    ]
+
+
 def test_a_tool_that_is_not_offered_is_not_called() -> None:
     """Nor is another, although the prompt speaks of one: clients ask for titles beside."""
     script = [{"call": "write"}]

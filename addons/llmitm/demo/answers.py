@@ -48,6 +48,7 @@ class Call:
     name: str
     arguments: dict[str, Any] | str
     """A text for a tool that is custom."""
+    namespace: str | None = None
 
     @property
     def is_custom(self) -> bool:
@@ -111,12 +112,17 @@ def answer_to(ask: Ask) -> Answer:
 
 def _calls(ask: Ask) -> tuple[Call, ...]:
     """Tools that a script names are called where they are offered: clients ask for titles beside."""
-    known = {tool.name: tool for tool in ask.tools}
+    known = {tool.full_name: tool for tool in ask.tools}
     if ask.step is not None:
         wanted = [(known[one.name], one.arguments) for one in ask.step.calls if one.name in known]
         if wanted or not ask.must_call:
             return tuple(
-                Call(number=number, name=tool.name, arguments=_given(tool, arguments))
+                Call(
+                    number=number,
+                    name=tool.name,
+                    arguments=_given(tool, arguments),
+                    namespace=tool.namespace,
+                )
                 for number, (tool, arguments) in enumerate(wanted)
             )
     wants = ask.step is None and ask.tool_result is None and "tool" in ask.said.lower()

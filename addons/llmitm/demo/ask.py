@@ -11,7 +11,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -29,6 +29,12 @@ class Tool:
     """JSON Schema of its arguments; empty where none was given."""
     is_custom: bool = False
     """Its input is a text."""
+    namespace: str | None = None
+
+    @property
+    def full_name(self) -> str:
+        """As scripts name it."""
+        return f"{self.namespace}__{self.name}" if self.namespace else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +215,8 @@ def _responses_turns(data: dict[str, Any]) -> Iterable[_Turn]:
             yield _Turn("system" if role == "developer" else role, _texts(item.get("content")))
         elif kind in ("function_call_output", "custom_tool_call_output"):
             yield _Turn("tool", _texts(item.get("output")))
+        elif kind == "additional_tools":
+            yield _Turn("system", "")
         else:
             yield _Turn("assistant", "")
 
@@ -261,7 +269,11 @@ _TURNS: dict[Dialect, Callable[[dict[str, Any]], Iterable[_Turn]]] = {
 
 def _tools(dialect: Dialect, data: dict[str, Any]) -> tuple[tuple[Tool, ...], bool]:
     """The tools that may be called, and whether one must be."""
-    tools = [tool for entry in data.get("tools") or () for tool in _functions(dialect, entry)]
+    entries = [*(data.get("tools") or ())]
+    if dialect is Dialect.OPENAI_RESPONSES and isinstance(data.get("input"), list):
+        added = (item for item in data["input"] if item.get("type") == "additional_tools")
+        entries += [entry for item in added for entry in item["tools"]]
+    tools = [tool for entry in entries for tool in _functions(dialect, entry)]
     mode, names = _tool_choice(dialect, data)
     if mode == "none":
         return (), False
@@ -284,6 +296,9 @@ def _functions(dialect: Dialect, entry: dict[str, Any]) -> Iterable[Tool]:
         function = entry[kind] if dialect is Dialect.OPENAI_CHAT else entry
         schema = function.get("parameters") or {}
         yield Tool(name=function["name"], schema=schema, is_custom=kind == "custom")
+    elif kind == "namespace":
+        for inner in entry["tools"]:
+            yield from (replace(tool, namespace=entry["name"]) for tool in _functions(dialect, inner))
 
 
 def _tool_choice(dialect: Dialect, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:

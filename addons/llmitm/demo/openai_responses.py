@@ -94,6 +94,7 @@ def _call_item(ask: Ask, call: Call, *, done: bool) -> dict[str, Any]:
         "status": "completed" if done else "in_progress",
         "call_id": f"call_{ask.seed[:22]}{call.number:02}",
         "name": call.name,
+        **({"namespace": call.namespace} if call.namespace else {}),
         member: call.text if done else "",
     }
 
