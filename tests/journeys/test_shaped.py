@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -39,6 +40,8 @@ provider = "chat"
 strict = true
 [endpoints.firm]
 provider = "firm"
+[endpoints.hiding]
+provider = "hiding"
 [endpoints.bare]
 target_base = "{url}"
 [providers.chat]
@@ -52,6 +55,14 @@ format = "openai-chat"
 api_keys = ["sk-chat-key"]
 models = ["firm-*"]
 strict = true
+[providers.hiding]
+base_url = "{url}/v1"
+format = "openai-chat"
+api_keys = ["sk-chat-key"]
+models = ["hiding-*"]
+[providers.hiding.cloak]
+sensitive_words = ["Acme"]
+secret = "sixteen-letters-or-more"
 [providers.messages]
 base_url = "{url}"
 format = "claude"
@@ -304,3 +315,32 @@ async def test_a_refused_flag_is_refused_where_strictness_was_asked_for(
     body = orjson.dumps({"model": "messages-x", "max_tokens": 9, "messages": USER})
     head = await ask(world, "/strict/v1/messages", body, BETAS)
     assert head.status == 400 and b"lost:beta" in (head.whole or b"")
+
+
+NO_JSON = {
+    "binary": b"\x89PNG\x00\xff{",
+    "compressed": gzip.compress(b'{"model":"chat-a","messages":[{"role":"user","content":"Acme"}]}'),
+    "cut off": b'{"model":"chat-a","messages":[{"role":"user","content":"Ac',
+    "a list": b'[{"model":"chat-a"}]',
+    "a text": b'"chat-a"',
+    "another charset": '{"model":"chat-a","user":"Acme"}'.encode("utf-16"),
+    "two": b'{"model":"chat-a"}{"model":"chat-a"}',
+}
+
+
+@pytest.mark.parametrize("name", NO_JSON)
+async def test_what_is_no_json_object_is_not_broken_further_and_hides_no_words(
+    provider: Provider, world: World, name: str
+) -> None:
+    """Rules leave it as it is; where words are to be hidden nothing is sent that cannot be read."""
+    body = NO_JSON[name]
+    for target in ("/fw", "/cf"):
+        await ask(world, f"{target}/v1/chat/completions", body)
+        assert provider.requests.pop().body == body
+    assert not provider.requests
+    for target in ("/all", "/hiding"):
+        head = await ask(world, f"{target}/v1/chat/completions", body)
+        readable = target == "/hiding" and name in ("a list", "a text")  # no word of theirs is hidden in it
+        assert [one.body for one in provider.requests] == ([body] if readable else [])
+        assert head.status == 400
+        provider.requests.clear()

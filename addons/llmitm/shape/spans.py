@@ -61,10 +61,11 @@ def value_of(text: bytes) -> tuple[int, int]:
 
 
 def is_valid(text: bytes) -> bool:
-    """Whether it is JSON. False also for halves of surrogate pairs, and for great depth."""
+    """Whether it is JSON in UTF-8. False also for halves of surrogate pairs, and for great depth."""
     try:
         _ANY.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        text.decode()  # which that does not look at in strings
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 

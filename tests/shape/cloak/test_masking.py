@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmitm.shape.cloak.content import is_content
 from llmitm.shape.cloak.marks import MARK, Vocabulary
 from llmitm.shape.cloak.masking import TooDeep, masked
 from llmitm.shape.cloak.words import Expression, Word, Words
@@ -270,9 +272,24 @@ def test_halves_of_surrogate_pairs_hide_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"Acme", b'{"content":"Acme"', b'{"a":"\\u0041', b'{"a" "Acme"}', b'{"a":1} Acme']
+    "body",
+    [
+        b"Acme",
+        b'{"content":"Acme"',
+        b'{"a":"\\u0041',
+        b'{"a" "Acme"}',
+        b'{"a":1} Acme',
+        b"\x00\xff",
+        b"",
+        gzip.compress(b'{"content":"Acme"}'),
+        '{"content":"Acme"}'.encode("utf-16"),
+        '{"content":"M\u00fcller"}'.encode("latin-1"),
+        b'{"content":"nothing to hide"} {}',
+        b"[1,]",
+    ],
 )
 def test_what_is_no_json_is_not_taken_for_masked(body: bytes) -> None:
+    """Also where no word is seen in it: it might be what is compressed or in another charset."""
     with pytest.raises(NotJson):
         mask(body)
 
@@ -288,13 +305,14 @@ def test_expressions_take_no_longer_where_others_never_end() -> None:
     assert not used
 
 
+CONTENTS = st.text(max_size=6).filter(lambda name: is_content(name, is_schema=False))
 JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.text(max_size=20)
     | st.sampled_from(["Acme", "an ACME\n", "Mül"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(CONTENTS, inner, max_size=4),
     max_leaves=20,
 )
 

@@ -7,6 +7,7 @@ reasoning. What is not known is content. Within arguments, results and schemas o
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -63,25 +64,33 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
     exact = None if is_numbered else words.exact(body)
     suspects = words.suspects(body) if exact is None else exact
     is_signed = vocabulary.has_sealed and b'"signature"' in body
+    is_known_valid = is_valid(body)
+    if not is_known_valid:
+        _check(body)
     if suspects == [] and not is_signed:
         return body
     edits: list[Edit] = []
-    if exact and not is_signed and is_valid(body):
+    if exact and not is_signed and is_known_valid:
         suspects = exact = _put_at_once(body, exact, edits, vocabulary, used, is_nested=is_nested)
         if not exact:
             return edited(body, edits)
     if suspects is not None and is_signed:
         suspects = sorted([*suspects, *(match.span() for match in _SIGNED.finditer(body))])
     start, end = value_of(body)
-    if body[start] not in b"{[":
-        try:
-            orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise NotJson(str(error)) from None
     walk = _Walk(body, words, vocabulary, used, suspects, exact)
     walk.value(start, end, "", is_free=False, is_schema=False, depth=0)
     edits += walk.edits
     return edited(body, edits) if edits else body
+
+
+def _check(body: bytes) -> None:
+    """Of a text that is not known to be valid: words may hide in what is compressed or in another charset."""
+    try:
+        json.loads(body.decode("utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise NotJson(str(error)) from None
+    except RecursionError:
+        raise TooDeep("nested too deep") from None
 
 
 def _put_at_once(

@@ -20,6 +20,10 @@ _ESCAPABLE: Final = re.compile(r'["\\/\x00-\x1f]')
 """What JSON may spell with a backslash and one sign."""
 _ANCHOR: Final = re.compile(r"\\[AzBb]|(?<![\[\\])\^|\$|\\x|\\p|\\C")
 """Expressions that see where a string begins, or may: none is looked for in a body before it is read."""
+_LONG: Final = 10_000
+_MOST_MEMORY_BYTES: Final = 67_108_864
+"""Of a long expression and what it learns of texts: thousands of words take more than RE2 allows by itself,
+and would be looked for a hundred times as slowly."""
 _BACKSLASH: Final = re.compile(rb"\\")
 _ESCAPED: Final = re.compile(rb"\\u")
 _ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
@@ -78,6 +82,8 @@ def _compiled(pattern: str) -> Any:
     options.longest_match = True
     options.never_capture = True
     options.log_errors = False
+    if len(pattern) > _LONG:
+        options.max_mem = _MOST_MEMORY_BYTES
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
