@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
+from llmitm.cli.certs import make_pair
+from llmitm.config.load import load
 from llmitm.doctor import disk, limits, ports, settings, times, versions
 from llmitm.doctor.disk import Room
 from llmitm.doctor.finding import Level, Notes
 from llmitm.doctor.patient import Packages, Running, Told
+from llmitm.errors import ConfigError
 from support.clocks import HandClock
 from support.patients import findings, of_level, patient
 
@@ -158,7 +163,8 @@ GOOD = {
         ({"pydantic": "2.11.10"}, (3, 13, 0), [("pydantic", "error")]),
         ({"pydantic": "2.11.10"}, (3, 12, 9), []),
         ({"aiohttp": "3.14.0"}, (3, 13, 0), [("aiohttp", "error")]),
-        ({"mitmproxy": "12.2.1"}, (3, 13, 0), [("mitmproxy", "warning")]),
+        ({"brotli": "1.1.0"}, (3, 13, 0), [("brotli", "warning")]),
+        ({"h2": "4.3.0"}, (3, 13, 0), []),  # as HTTP/2 is off
         ({}, (3, 12, 1), [("python", "warning")]),
         ({}, (3, 11, 9), [("python", "error")]),
         ({}, (3, 15, 0), [("python", "warning")]),
@@ -172,6 +178,20 @@ async def test_packages_that_are_missing_too_old_or_known_to_be_bad(
     packages = Packages(version=installed.get, required=REQUIRED)
     await versions.versions(patient(tmp_path, packages=packages), notes, python)
     assert [(one.subject, one.level) for one in notes.found if one.level is not Level.OK] == wanted
+
+
+async def test_what_is_bad_only_with_http2_is_told_with_it(tmp_path: Path) -> None:
+    for name, content in zip(
+        ("cert.pem", "key.pem"), make_pair(("localhost",), 9, datetime.now(UTC)), strict=True
+    ):
+        (tmp_path / name).write_bytes(content)
+    text = '[server]\nhttp2 = true\ntls_cert = "cert.pem"\ntls_key = "key.pem"\n'
+    installed = {**GOOD, "h2": "4.3.0"}
+    notes = Notes("versions")
+    packages = Packages(version=installed.get, required=REQUIRED)
+    await versions.versions(patient(tmp_path, text, packages=packages), notes, (3, 13, 0))
+    (found,) = [one for one in notes.found if one.level is not Level.OK]
+    assert found.subject == "h2" and found.fix is not None and "http2 = false" in found.fix
 
 
 def test_what_is_required_of_this_package_is_read() -> None:
@@ -272,13 +292,23 @@ async def test_files_that_keys_are_read_from_are_looked_at_too(tmp_path: Path) -
     [
         ("[server]\nprot = 1\n", "did you mean port", "llmitm config check"),
         ("[server\n", "line 1", "llmitm config check"),
+        (None, "there is no", "llmitm init"),
+        ("a folder", "cannot be read: Is a directory", "give the user of the gateway the right"),
         ('[providers.openai]\napi_keys = ["env:NOT_SET"]\n', "NOT_SET is not set", "export NOT_SET=..."),
     ],
 )
 async def test_every_problem_of_the_configuration_has_a_fix(
-    tmp_path: Path, text: str, problem: str, fix: str
+    tmp_path: Path, text: str | None, problem: str, fix: str
 ) -> None:
-    (found,) = await findings(settings.configuration, patient(tmp_path, text))
+    examined = patient(tmp_path, text or "")
+    if text is None or text == "a folder":
+        examined.path.unlink()
+        if text is not None:
+            examined.path.mkdir()
+        with pytest.raises(ConfigError) as refused:
+            load(examined.path, env={})
+        examined = replace(examined, config=None, problems=refused.value.problems)
+    (found,) = await findings(settings.configuration, examined)
     assert found.level is Level.ERROR and problem in found.text and fix in (found.fix or "")
 
 

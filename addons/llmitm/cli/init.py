@@ -209,7 +209,7 @@ def _curl(found: Found, port: int, key: str | None) -> str:
         headers.append('"authorization: Bearer $OPENAI_API_KEY"')
     if key is not None:
         headers.append(f"'{'authorization: Bearer' if found.sources else 'x-llmitm-key:'} {key}'")
-    lines = [f"  curl http://127.0.0.1:{port}{path} -H 'content-type: application/json'"]
+    lines = [f"  curl http://127.0.0.1:{port}{path}", "    -H 'content-type: application/json'"]
     lines += [f"    -H {header}" for header in headers]
     said = '[{"role": "user", "content": "Hello"}]'
     lines.append(f"""    -d '{{"model": "{model}", "messages": {said}}}'""")

@@ -11,6 +11,7 @@ from typing import Final
 from llmitm.config.schema import Config
 from llmitm.doctor.finding import Notes
 from llmitm.doctor.patient import Patient
+from llmitm.errors import Problem
 from llmitm.secret import Secret
 
 _UNSET: Final = re.compile(r"the environment variable (\S+) is not set")
@@ -25,9 +26,8 @@ async def configuration(patient: Patient, notes: Notes) -> None:
                 "`llmitm init` writes one; --config FILE or CONFIG_PATH names another",
             )
             continue
-        unset = _UNSET.search(problem.message)
-        fix = f"export {unset[1]}=... where the gateway is started" if unset else _where(patient.path)
-        notes.error(str(problem), fix)
+        where = problem.path or str(patient.path)
+        notes.error(f"{where}: {problem.message}", _fix(problem, patient.path))
     config = patient.config
     if config is None:
         return
@@ -42,7 +42,11 @@ async def configuration(patient: Patient, notes: Notes) -> None:
         )
 
 
-def _where(path: Path) -> str:
+def _fix(problem: Problem, path: Path) -> str:
+    if unset := _UNSET.search(problem.message):
+        return f"export {unset[1]}=... where the gateway is started"
+    if not problem.path and problem.message.startswith("cannot be read"):
+        return "give the user of the gateway the right to read it, or name another with --config"
     return f"mend it in {path}; `llmitm config check` tells whether it is right"
 
 

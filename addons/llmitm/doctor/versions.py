@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from llmitm import __version__
+from llmitm.config.schema import Config
 from llmitm.doctor.finding import Notes
 from llmitm.doctor.patient import Patient
 
@@ -21,7 +22,7 @@ _CONDITION: Final = re.compile(r"(<|<=|>|>=|==|!=|~=)\s*([0-9][0-9A-Za-z.]*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bad:
-    """Versions of a package that are known to be bad."""
+    """Versions of a package that are known to be bad; those that the requirements rule out need no row."""
 
     package: str
     below: str
@@ -29,18 +30,17 @@ class Bad:
     why: str
     is_error: bool = False
     """Whether a gateway that others can reach must not run with it."""
+    matters: Callable[[Config], bool] = lambda config: True
+    """Only with such a configuration is it used."""
+    fix: str | None = None
+    """None: a newer version."""
 
 
 BAD: Final[tuple[Bad, ...]] = (
     Bad(
-        package="mitmproxy",
-        below="12.2.3",
-        why="security fixes, among them to the handling of certificates",
-    ),
-    Bad(
         package="aiohttp",
         below="3.14.1",
-        why="compressed bodies and pipelined requests may fill the memory (CVE-2026-54278), and more",
+        why="compressed bodies and pipelined requests may fill the memory (CVE-2026-54278)",
         is_error=True,
     ),
     Bad(
@@ -49,13 +49,29 @@ BAD: Final[tuple[Bad, ...]] = (
         why="deeply nested JSON ends the process (CVE-2025-67221)",
         is_error=True,
     ),
-    Bad(package="h11", below="0.16.0", why="requests can be smuggled in broken chunks (CVE-2025-43859)"),
-    Bad(package="h2", below="4.3.0", why="requests can be smuggled in headers (CVE-2025-57804)"),
     Bad(
-        package="redis",
-        below="4.5.4",
-        why="after a cancelled call the next one gets its answer (CVE-2023-28859)",
-        is_error=True,
+        package="brotli",
+        below="1.2.0",
+        why="a small compressed answer may fill the memory (CVE-2025-6176)",
+    ),
+    Bad(
+        package="pyjwt",
+        below="2.12.0",
+        why="critical extensions of logins that are not known are not refused (CVE-2026-32597)",
+        matters=lambda config: config.dashboard.enabled,
+    ),
+    Bad(
+        package="cryptography",
+        below="46.0.5",
+        why="points of some curves are not checked (CVE-2026-26007)",
+        matters=lambda config: config.server.tls_cert is not None,
+    ),
+    Bad(
+        package="h2",
+        below="4.4.1",
+        why="two Host headers over HTTP/2 may smuggle a request (CVE-2026-71554)",
+        matters=lambda config: config.server.http2 and config.server.tls_cert is not None,
+        fix="set [server] http2 = false until mitmproxy allows h2 4.4.1",
     ),
 )
 BAD_PYTHONS: Final = (((3, 12, 0), (3, 12, 2), "TLS connections leak memory (python/cpython issue 109534)"),)
@@ -77,10 +93,13 @@ async def versions(patient: Patient, notes: Notes, python: tuple[int, ...] = sys
             notes.error(text, f"pip install '{name}{conditions}'", subject=name)
     for bad in BAD:
         installed = packages.version(bad.package)
+        config = patient.config
         if installed is None or not is_before(installed, bad.below):
             continue
+        if config is not None and not bad.matters(config):
+            continue
         note = notes.error if bad.is_error else notes.warning
-        fix = f"pip install '{bad.package}>={bad.below}'"
+        fix = bad.fix or f"pip install '{bad.package}>={bad.below}'"
         note(f"{bad.package} {installed}: {bad.why}", fix, subject=bad.package)
     if not missing:
         mitmproxy = packages.version("mitmproxy") or "none"
