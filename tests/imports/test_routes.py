@@ -104,7 +104,7 @@ def test_a_model_is_asked_of_those_who_had_it(name: str, model: str, expected: l
     ("name", "model", "expected"),
     [
         ("litellm/whole", "gpt-4o", ["gpt-4o", "claude", "fast"]),
-        ("litellm/whole", "gpt-4", ["gpt-4o"]),
+        ("litellm/whole", "gpt-4", ["gpt-4o", "claude", "fast"]),
         ("litellm/whole", "claude", ["claude", "fast"]),
         ("cliproxyapi/whole", "house-large", ["openrouter/deepseek-v3.1", "openrouter/glm-5"]),
         (

@@ -146,6 +146,7 @@ def _router(table: Table, plan: Plan, models: Models) -> None:
     plan.put("timeouts.exchange_s", table.number("timeout"))
     plan.put("timeouts.first_byte_s", table.number("stream_timeout"))
     _aliases(table.table("model_group_alias"), plan)
+    _behind_aliases(plan)
     _redis(table, plan)
     table.lose(lost.ROUTER)
 
@@ -211,6 +212,16 @@ def _aliases(table: Table, plan: Plan) -> None:
             plan.aliases[name] = [(model, 1)]
         else:
             table.found.wrong(table.at(name), "the name of a model is expected")
+
+
+def _behind_aliases(plan: Plan) -> None:
+    """A further name falls back as its model does; whom a long prompt falls back to is named by its model."""
+    for name, members in plan.aliases.items():
+        for fallbacks in (plan.fallbacks, plan.context_fallbacks):
+            if members[0][0] in fallbacks:
+                fallbacks.setdefault(name, fallbacks[members[0][0]])
+    for name, targets in plan.context_fallbacks.items():
+        plan.context_fallbacks[name] = [plan.aliases.get(one, [(one, 1)])[0][0] for one in targets]
 
 
 def _redis(table: Table, plan: Plan) -> None:
