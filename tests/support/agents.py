@@ -32,7 +32,7 @@ from support.gateway import Gateway
 
 TEXT: Final = "written by an agent"
 DONE: Final = "The agent is done."
-KEY: Final = "sk-proxy-of-the-agent"
+KEY: Final = "sk-proxy-your-key"
 TIMEOUT_S: Final = 120.0
 
 _SEALED: Final = ("signature", "encrypted_content", "thoughtSignature")
@@ -47,9 +47,11 @@ class Upstream:
     table: str
     model: str
 
-    def config(self, url: str) -> str:
+    def config(self, url: str, asked: str) -> str:
+        """`asked`: the model's name that the agent asks for."""
         provider = self.table.format(url=url)
-        return (
+        alias = f'[routing.aliases]\n"{asked}" = "{self.model}"\n' if asked != self.model else ""
+        return alias + (
             f'[server]\nport = 0\n[log]\nformat = "json"\n'
             f'[[auth_keys]]\nname = "agent"\nkey = "{KEY}"\n'
             f'[providers.{provider}\napi_keys = ["sk-demo"]\n'
@@ -96,6 +98,8 @@ class Agent:
     """Files below its home, by name."""
     reads_prompt: bool = False
     """From standard input."""
+    model: str | None = None
+    """That it asks for, whoever answers; None: the upstream's."""
 
 
 def _calls(write: Json, read: Json) -> list[Any]:
@@ -116,6 +120,18 @@ def _codex(turn: Turn) -> list[Any]:
         {"call": "exec_command", "arguments": {"cmd": f"echo {TEXT} > note.txt"}},
         {"call": "exec_command", "arguments": {"cmd": "cat note.txt"}},
     )
+
+
+def _codex_in_code(turn: Turn) -> list[Any]:
+    """To models that it knows it offers one tool, which runs a script that calls the others."""
+    write, read = (
+        {
+            "call": "functions__exec",
+            "arguments": f"text(await tools.exec_command({json.dumps({'cmd': cmd})}))",
+        }
+        for cmd in (f"echo {TEXT} > note.txt", "cat note.txt")
+    )
+    return _calls(write, read)
 
 
 def _codex_config(turn: Turn) -> str:
@@ -180,6 +196,19 @@ def _aider(turn: Turn) -> list[Any]:
     return [{"say": f"{block}\n{DONE}"}]
 
 
+def _codex_with(name: str, script: Callable[[Turn], list[Any]], model: str | None = None) -> Agent:
+    return Agent(
+        name=name,
+        program="codex",
+        native="responses",
+        command=lambda turn: ["exec", "--skip-git-repo-check", "-s", "danger-full-access"],
+        script=script,
+        env=lambda turn: {"LLMITM_KEY": KEY},
+        files=lambda turn: {".codex/config.toml": _codex_config(turn)},
+        model=model,
+    )
+
+
 def _aider_with(name: str, native: str, prefix: str, env: str, path: str) -> Agent:
     return Agent(
         name=name,
@@ -211,15 +240,8 @@ AGENTS: Final[Mapping[str, Agent]] = {
                 "ANTHROPIC_SMALL_FAST_MODEL": turn.model,
             },
         ),
-        Agent(
-            name="codex",
-            program="codex",
-            native="responses",
-            command=lambda turn: ["exec", "--skip-git-repo-check", "-s", "danger-full-access"],
-            script=_codex,
-            env=lambda turn: {"LLMITM_KEY": KEY},
-            files=lambda turn: {".codex/config.toml": _codex_config(turn)},
-        ),
+        _codex_with("codex", _codex),
+        _codex_with("codex-in-code", _codex_in_code, model="gpt-6.1-sol"),
         Agent(
             name="gemini-cli",
             program="gemini",
@@ -271,10 +293,11 @@ async def turn(agent: Agent, name: str, program: str, folder: Path) -> Outcome:
         path.mkdir(parents=True)
     outcome = Outcome(agent=agent.name, upstream=name)
     async with Provider() as provider:
-        gateway = Gateway(upstream.config(provider.url), folder, host="serve")
+        model = agent.model or upstream.model
+        gateway = Gateway(upstream.config(provider.url, model), folder, host="serve")
         try:
             await asyncio.to_thread(gateway.start)
-            told = Turn(url=gateway.url, model=upstream.model, home=home, work=work, program=program)
+            told = Turn(url=gateway.url, model=model, home=home, work=work, program=program)
             began_s = asyncio.get_running_loop().time()
             prompt = f"Write a note and read it. demo-script: {json.dumps(agent.script(told))}"
             await _run(agent, told, prompt, outcome)
@@ -298,7 +321,13 @@ async def _run(agent: Agent, told: Turn, prompt: str, outcome: Outcome) -> None:
         *agent.command(told),
         *(() if agent.reads_prompt else (prompt,)),
         cwd=told.work,
-        env={"PATH": os.environ["PATH"], "HOME": str(told.home), "LANG": "C.UTF-8", **agent.env(told)},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(told.home),
+            "TMPDIR": str(told.home),
+            "LANG": "C.UTF-8",
+            **agent.env(told),
+        },
         stdin=asyncio.subprocess.PIPE if agent.reads_prompt else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
