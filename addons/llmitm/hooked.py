@@ -138,8 +138,9 @@ class Hooked:
 
     def _changed(self, request: ClientRequest, body: bytes, first: Request, shown: Request) -> ClientRequest:
         members = wire.changes(orjson.loads(body), shown.body)
-        if shown.model != first.model and isinstance(shown.model, str):
-            assert self.call is not None
+        if shown.model != first.model:
+            if not isinstance(shown.model, str) or not shown.model or self.call is None:
+                raise wire.nonsense()
             if self.call.model is None:
                 members["model"] = orjson.dumps(shown.model)
             else:

@@ -227,6 +227,13 @@ def on_request(request):
     )
 
 
+async def test_what_is_too_deep_to_be_written_stays_where_it_was_not_changed(gate: Gate) -> None:
+    world = gate.world("def on_request(request):\n    request.body['n'] = 1\n    return request\n")
+    deep = "[" * 400 + "]" * 400
+    await gate.ask(world, CHAT, chat(more=f', "metadata":{deep}'))
+    assert gate.provider.requests[-1].body.endswith(f'"metadata":{deep},"n":1 }}'.encode())
+
+
 @pytest.mark.parametrize("client", REQUESTS)
 async def test_the_model_of_a_request_can_be_changed_wherever_it_stands(gate: Gate, client: str) -> None:
     world = gate.world("""
@@ -527,6 +534,35 @@ async def test_an_answer_that_is_compressed_unasked_is_still_shown(gate: Gate) -
         answer = await gate.ask(gate.world(source), target, chat(), x_demo_fault="gzip")
         assert answer.json["seen"] == 1, target
         assert answer.head.header(b"content-encoding") is None
+
+
+KEEPS = """
+from pathlib import Path
+def keep(value):
+    with Path(__file__).with_name("shown").open("a") as file:
+        file.write(repr(value) + "\\n")
+on_request = lambda value: keep(value)
+on_attempt = lambda value: keep(value)
+on_delta = lambda value: keep(value)
+on_reply = lambda value: keep(value)
+"""
+
+
+async def test_functions_are_shown_no_key_of_anybody(gate: Gate) -> None:
+    world = gate.world(KEEPS)
+    for make in REQUESTS.values():
+        for model in ("chat-a", "gemini-a", "messages-a"):
+            for fault in ("", "status:401", "status:500"):
+                target, body = make(model, True)
+                await gate.ask(world, target, body, x_demo_fault=fault, cookie="a=sk-of-the-client")
+    given = {"authorization": "Bearer sk-of-the-client", "api_key": "sk-of-the-client"}
+    await gate.ask(world, "/fw/v1/chat/completions", chat(), **given)
+    await gate.ask(world, "/bare/v1/chat/completions", chat(), **given)
+    shown = (gate.folder / "shown").read_text()
+    for kind in ("Request", "Attempt", "Delta", "Reply"):
+        assert f"{kind}(" in shown
+    for secret in (*KEYS, "static-secret-value"):
+        assert secret not in shown
 
 
 # ---- failing
