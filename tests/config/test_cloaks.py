@@ -27,6 +27,7 @@ def write(folder: Path, text: str) -> Path:
         ("sensitive_words = [{regex = '(a'}]", "sensitive_words[0]", "RE2's syntax"),
         ("sensitive_words = [{regex = '(?!a)b'}]", "sensitive_words[0]", "no look-around"),
         ("sensitive_words = [{regex = 'a*'}]", "sensitive_words[0]", "matches the empty text"),
+        ("sensitive_words = [{regex = '(?:a{1,900}b){1,900}'}]", "sensitive_words[0]", "repetition size"),
         ("sensitive_words = [{text = 'a', regex = 'b'}]", "sensitive_words[0]", "is expected"),
         ("sensitive_words = [{rex = 'b'}]", "sensitive_words[0].rex", "did you mean regex?"),
         ("mode = 'sometimes'", "mode", "'always', 'never' or 'auto'"),
@@ -41,11 +42,11 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, place: 
 
 
 def test_words_secret_and_headers_are_read(tmp_path: Path) -> None:
-    text = "sensitive-words = ['Acme', {regex = 'a+'}]\nsecret = 'env:MARKS'\ncache-user-id = true\n"
+    text = "sensitive-words = ['Acme', {regex = 'b+'}]\nsecret = 'env:MARKS'\ncache-user-id = true\n"
     config = load(write(tmp_path, text), env={"MARKS": "sixteen-letters-or-more"})
     cloak = config.providers["openai"].credentials[0].cloak
     assert cloak is not None and cloak.secret is not None
-    assert [one.word for one in cloak.sensitive_words] == ["Acme", Expression("a+")]
+    assert [one.word for one in cloak.sensitive_words] == ["Acme", Expression("b+")]
     assert cloak.secret.reference == "env:MARKS"
     assert "sixteen-letters-or-more" in [one.reveal() for one in config.secrets()]
     assert config.warnings == ()
@@ -55,6 +56,8 @@ def test_words_secret_and_headers_are_read(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("sensitive_words = ['Acme', 'ACME']", "sensitive_words[1] is the same word as sensitive_words[0]"),
+        ("sensitive_words = ['Acme', 'Mask']", "sensitive_words[1] is found in the marks"),
+        ("sensitive_words = [{regex = '[a-z]+'}]", "sensitive_words[0] is found in the marks"),
         ("strict_mode = true", "strict_mode replaces nothing"),
     ],
 )

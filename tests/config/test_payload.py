@@ -62,6 +62,27 @@ def test_a_wrong_rule_is_refused_with_its_place(table: str, place: str, words: s
     assert words in problem.message
 
 
+@pytest.mark.parametrize(
+    ("rule", "warning"),
+    [
+        ("default]]\nparams = {'tools.*' = 1}", "payload.default[0].tools.* sets nothing"),
+        (
+            "override]]\nmodels = [{endpoint = 'al'}]\nparams = {a = 1}",
+            "payload.override[0].models[0].endpoint = 'al' names none; there are: all",
+        ),
+        (
+            "filter]]\nmodels = ['gpt-*', {provider = 'opnai'}]\nparams = ['a']",
+            "payload.filter[0].models[1].provider = 'opnai' names none; there are: openai",
+        ),
+        ("filter]]\nmodels = [{provider = 'open*', endpoint = '*'}]\nparams = ['a']", None),
+    ],
+)
+def test_a_rule_that_cannot_do_anything_is_a_warning(rule: str, warning: str | None, tmp_path: Path) -> None:
+    there = '[endpoints.all]\nkind = "gateway"\n[providers.openai]\napi_keys = ["k"]\n'
+    warnings = loaded(f"{there}[[payload.{rule}", tmp_path).warnings
+    assert [one.startswith(warning or "") for one in warnings] == ([] if warning is None else [True])
+
+
 RULES = """
 [[payload.filter]]
 params = ["all"]

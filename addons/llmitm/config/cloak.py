@@ -9,7 +9,7 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from llmitm.config.table import Table
-from llmitm.shape.cloak.words import Expression, Word, problem, repeated
+from llmitm.shape.cloak.words import Expression, Word, problem, repeated, stands_in_marks
 
 if TYPE_CHECKING:
     from llmitm.config.schema import Cloak, Config
@@ -60,5 +60,11 @@ def _doubts(place: str, cloak: Cloak) -> Iterator[str]:
             f"{place}.sensitive_words[{at}] is the same word as sensitive_words[{first}]: case makes no "
             "difference"
         )
+    for at, one in enumerate(cloak.sensitive_words):
+        if stands_in_marks(one.word):
+            yield (
+                f"{place}.sensitive_words[{at}] is found in the marks that stand for words: providers read "
+                "it in them"
+            )
     if cloak.strict_mode and not cloak.system_prompt:
         yield f"{place}.strict_mode replaces nothing: there is no system_prompt"

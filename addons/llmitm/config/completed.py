@@ -9,9 +9,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from llmitm.config import dashboard
+from llmitm.config import cloak, dashboard, payload
 from llmitm.config.budget import forgotten
-from llmitm.config.cloak import doubts
 from llmitm.config.schema import SIGNED, Config, Credential, Endpoint, Hooks, Provider, ProviderOptions
 from llmitm.errors import Problem
 from llmitm.record.ledger.place import Place as LedgerPlace
@@ -51,7 +50,8 @@ def completed(config: Config, source: str, folder: Path, problems: list[Problem]
     _check_tls(whole, problems)
     _check_capabilities(whole, problems)
     _check_state(whole, problems)
-    warnings = [*_check_auth(whole, problems), *forgotten(whole), *doubts(whole)]
+    warnings = [*_check_auth(whole, problems), *forgotten(whole)]
+    warnings += [*cloak.doubts(whole), *payload.doubts(whole)]
     has_tls = server.tls_cert is not None
     warnings += dashboard.check(whole.dashboard, server.port, has_tls, problems)
     return whole.model_copy(update={"warnings": tuple(warnings)})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +16,9 @@ from llmitm.secret import Secret
 from llmitm.shape import paths, values
 from llmitm.shape.payload import Match, Rule, Rules, When
 from llmitm.shape.splice import Edit, Kind
+
+if TYPE_CHECKING:
+    from llmitm.config.schema import Config
 
 _OURS: Final = {
     "model": "what is asked is decided by routing: use [routing] aliases, or models = [{id, alias}] of a "
@@ -164,3 +168,32 @@ class Payload(Table):
             *(one.rule(at) for at, one in enumerate(self.filter)),
         )
         return Rules(found) if found else None
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """What the operator should know of rules although it is possible."""
+    payload = config.payload
+    placed: list[tuple[str, _Selecting]] = [
+        *((_place("default", at), one) for at, one in enumerate(payload.default)),
+        *((_place("override", at), one) for at, one in enumerate(payload.override)),
+        *((_place("filter", at), one) for at, one in enumerate(payload.filter)),
+    ]
+    for place, rule in placed:
+        yield from _aimed_at_nobody(place, rule, config)
+    for at, default in enumerate(payload.default):
+        for path in (*default.params, *default.params_json):
+            if paths.parse(path).segments[-1] is paths.EVERY:
+                yield f"{_place('default', at)}.{path} sets nothing: what * stands for is there already"
+
+
+def _aimed_at_nobody(place: str, rule: _Selecting, config: Config) -> Iterator[str]:
+    # through Cloudflare providers are reached that have no table
+    there = {
+        "endpoint": list(config.endpoints),
+        "provider": [] if config.gateways else list(config.providers),
+    }
+    for at, match in enumerate(rule.models):
+        for what, glob in (("endpoint", match.endpoint), ("provider", match.provider)):
+            names = there[what]
+            if glob is not None and names and not any(fnmatchcase(name, glob) for name in names):
+                yield f"{place}.models[{at}].{what} = {glob!r} names none; there are: {', '.join(names)}"

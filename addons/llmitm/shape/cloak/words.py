@@ -61,6 +61,13 @@ def repeated(words: Sequence[Word]) -> Iterator[tuple[int, int]]:
             yield at, first
 
 
+def stands_in_marks(word: Word) -> bool:
+    """Whether every mark holds the word: its beginning is that of all marks."""
+    if isinstance(word, Expression):
+        return _compiled(word.regex).search(BEGINNING) is not None
+    return word.strip().casefold() in BEGINNING.decode()
+
+
 def _problem(regex: str) -> str | None:
     if not regex:
         return "must not be empty"
