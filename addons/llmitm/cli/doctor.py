@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import textwrap
@@ -30,6 +31,7 @@ _LEFT_S: Final = 0.2
 def run(config: Path | None, *, as_json: bool, is_offline: bool) -> int:
     """Returns the exit status: 0 where nothing is broken, 1 where something is."""
     path = find(config, os.environ)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what was left behind is told as a finding
     loop = asyncio.SelectorEventLoop()
     report = loop.run_until_complete(
         look_over(path, os.environ, SystemClock(), is_offline=is_offline, running=_running(path))

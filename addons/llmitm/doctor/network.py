@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -99,12 +100,30 @@ class Network:
             reply = await self.ask(way, "HEAD", way.origin + "/")
         except UpstreamFailed as failed:
             self.failures[way] = failed
-            return failed.message.rstrip(".")
+            why = await self._distrust(way) if failed.failure is Failure.TLS else ""
+            return failed.message.rstrip(".") + why
         except LlmitmError as error:
             return str(error)
         await reply.close()
         self.reached_ms[way] = (clock.tick_s() - began_s) * 1000
         return None
+
+    async def _distrust(self, way: Way) -> str:
+        """What is wrong with the upstream's TLS, told after a colon; empty where that cannot be seen."""
+        if way.proxy is not None:
+            return ""
+        port, trusting = urlsplit(way.origin).port, ssl.create_default_context()
+        try:
+            async with asyncio.timeout(self.name_s):
+                _, writer = await asyncio.open_connection(way.host, port, ssl=trusting)
+        except ssl.SSLCertVerificationError as error:
+            return f": {error.verify_message}"
+        except ssl.SSLError as error:
+            return f": {(error.reason or type(error).__name__).replace('_', ' ').lower()}"
+        except (OSError, ValueError):
+            return ""
+        writer.transport.abort()
+        return ""
 
     async def ask(self, way: Way, method: str, url: str) -> UpstreamReply:
         """Without any key. Raises LlmitmError."""

@@ -35,6 +35,8 @@ from llmitm.send.upstream import Upstream
 WHOLE_S: Final = 15.0
 """All of it, whatever hangs."""
 READING_S: Final = 5.0
+LEAVING_S: Final = 0.5
+"""What was cut short may tidy up so long."""
 TIMEOUTS: Final = Timeouts(connect_s=4, first_byte_s=network.ANSWER_S, idle_s=4, exchange_s=10)
 
 type Check = Callable[[Patient, Notes], Awaitable[None]]
@@ -73,6 +75,8 @@ async def examine(patient: Patient, redact: Redactor, *, whole_s: float = WHOLE_
             task.cancel()
             fix = "--offline looks at this machine alone"
             notes[name].error(f"was not done within {whole_s:g} s", fix)
+    if late:
+        await asyncio.wait(late, timeout=LEAVING_S)
     last = Notes("clock", redact=redact)
     await times.clock(patient, last, began=began)
     findings = [finding for name, _ in checks for finding in _sorted(notes[name])] + last.found

@@ -37,7 +37,8 @@ async def clock(patient: Patient, notes: Notes, *, began: tuple[float, float]) -
         notes.ok(f"it says {_shown(now_s)}; nobody was asked whether that is right")
         return
     off_s = median(offs)
-    how = f"it is {abs(off_s):.0f} s {'slow' if off_s > 0 else 'fast'}, as {len(offs)} answers tell"
+    tell = "one answer tells" if len(offs) == 1 else f"{len(offs)} answers tell"
+    how = f"it is {abs(off_s):.0f} s {'slow' if off_s > 0 else 'fast'}, as {tell}"
     if abs(off_s) >= WRONG_S:
         notes.error(how, FIX)
     elif abs(off_s) >= ODD_S:
