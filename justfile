@@ -64,6 +64,10 @@ test-verbose *args:
 web:
     cd web && npm ci --no-fund --no-audit && npm run build
 
+# every page of the dashboard in light and dark, into docs/screenshots (needs Chromium)
+screenshots:
+    PYTHONPATH=addons:tests {{python}} -m support.screenshots
+
 # formatting, lint and types
 check:
     .venv/bin/ruff format --check .
@@ -125,7 +129,7 @@ shared-proof *args:
 bench-books *args:
     {{python}} tests/bench/books.py "$@"
 
-# what the dashboard costs on the request path: without it, with it, and with five who read along
+# what the dashboard costs on the request path: without it, with it, and with five who read along; --browsers
 bench-readers *args:
     {{python}} tests/bench/readers.py "$@"
 

@@ -1,7 +1,8 @@
 """`just bench-readers`: what the dashboard costs on the request path, as ratios within one run.
 
 The same gateway in turn: without a dashboard, with one that nobody looks at, and with five who read along
-over WebSockets. The full path: a client's key, limits, routing by model, tokens read, a cost, the ledger.
+over WebSockets, or with `--browsers` in as many pages of a real browser, that needs CPU of its own: look
+at the gateway's own. The full path: a client's key, limits, routing by model, tokens, a cost, the ledger.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -26,10 +28,13 @@ PASSWORD = "a long password of tests"
 HASH = "$argon2id$v=19$m=8192,t=1,p=1$7BqykFXlekTkWry5eXHNWw$HkA4TtJV1xmFydS3LHGyPa9BpJlrkZJE29WEOTAYUfg"
 PRICES = '[model_prices]\n"gpt-*" = { input = 1.0, output = 4.0 }\n'
 DASHBOARD = '[dashboard]\nenabled = true\nport = {port}\npassword_hash = "{hash}"\n'
+SETTLED_S = 8.0
+"""Until those who read have logged in."""
+PLACES = ("/", "/live", "/live?show=failed", "/", "/requests")
 KINDS = ("none", "alone", "read")
 
 
-async def measure(rounds: int, duration_s: float) -> None:
+async def measure(rounds: int, duration_s: float, reading: list[str]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="llmitm-bench-"))
     upstream = bench.free_port()
     processes = {"upstream": start("--upstream", str(upstream), script=Path(bench.__file__))}
@@ -47,7 +52,8 @@ async def measure(rounds: int, duration_s: float) -> None:
         await bench.until_open(upstream)
         for port in (*ports.values(), *shown.values()):
             await bench.until_open(port)
-        processes["readers"] = start(f"http://127.0.0.1:{shown['read']}", script=Path(__file__))
+        processes["readers"] = start(f"http://127.0.0.1:{shown['read']}", *reading, script=Path(__file__))
+        await asyncio.sleep(SETTLED_S)
         await compare(ports, {kind: processes[kind].pid for kind in KINDS}, rounds, duration_s)
     finally:
         for process in processes.values():
@@ -59,7 +65,8 @@ async def measure(rounds: int, duration_s: float) -> None:
 def start(*words: str, script: Path | None = None) -> subprocess.Popen[bytes]:
     first = [str(script)] if script else []
     return subprocess.Popen(
-        [sys.executable, *first, *words], env={**os.environ, "PYTHONPATH": str(bench.ROOT / "addons")}
+        [sys.executable, *first, *words],
+        env={**os.environ, "PYTHONPATH": f"{bench.ROOT / 'addons'}:{bench.ROOT / 'tests'}"},
     )
 
 
@@ -99,13 +106,36 @@ async def read_along(url: str) -> None:
     print("readers got", counts)
 
 
+def look_on(url: str) -> None:
+    """Five pages of a real browser, for ever."""
+
+    from support.browsing import chromium, logged_in
+
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    with chromium() as browser:
+        contexts = [logged_in(browser, url) for _ in range(READERS)]
+        pages = [context.new_page() for context in contexts]
+        for page, place in zip(pages, PLACES, strict=True):
+            page.goto(url + place)
+        while not over.is_set():
+            pages[1].wait_for_timeout(250)
+        print("rows that are shown live:", pages[1].get_by_role("row").count())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", nargs="?", help="read along there")
+    parser.add_argument("--browsers", action="store_true", help="read along in a real browser")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     asked = parser.parse_args()
-    asyncio.run(read_along(asked.url) if asked.url else measure(asked.rounds, asked.seconds))
+    if asked.url and asked.browsers:
+        look_on(asked.url)
+    elif asked.url:
+        asyncio.run(read_along(asked.url))
+    else:
+        asyncio.run(measure(asked.rounds, asked.seconds, ["--browsers"] if asked.browsers else []))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,7 @@ password_hash = "{hash}"
 bodies = true
 flush_ms = 20
 {ledger}
-[model_prices]
-"gpt-*" = {{ input = 2.0, output = 8.0 }}
+{prices}
 [providers.openai]
 base_url = "{url}"
 format = "openai"
@@ -48,6 +47,7 @@ name = "second"
 api_key = "sk-canary-of-the-second"
 {more}
 """
+PRICES = '[model_prices]\n"gpt-*" = { input = 2.0, output = 8.0 }'
 MOST_WAIT_MS = 10_000
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -92,11 +92,12 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def control_room(
-    browser: Browser, folder: Path, *, ledger: str = "", more: str = ""
+    browser: Browser, folder: Path, *, ledger: str = "", more: str = "", prices: str = PRICES
 ) -> Iterator[ControlRoom]:
-    """`ledger` goes below [ledger], `more` stands at the end of the configuration."""
+    """`ledger` goes below [ledger], `more`, in which {url} is the provider's, stands at the end."""
     with Backstage() as provider:
-        config = _CONFIG.format(hash=_HASH, url=provider.url, ledger=ledger, more=more)
+        more = more.replace("{url}", provider.url)
+        config = _CONFIG.format(hash=_HASH, url=provider.url, ledger=ledger, more=more, prices=prices)
         with Gateway(config, folder, host="serve") as gateway:
             base = gateway.wait_for(r"dashboard on (http://[^\s\"]+)")[1]
             context = logged_in(browser, base)

@@ -227,8 +227,8 @@ def _sums() -> tuple[ColumnElement[Any], ...]:
     """Of attempts, each of which names its own provider and model; exchanges are counted once."""
     has_tokens = or_(_A.input_tokens.is_not(None), _A.output_tokens.is_not(None))
     return (
-        func.count(distinct(_E.id)).label("requests"),
-        func.count(distinct(case((_E.outcome != Outcome.OK.value, _E.id)))).label("failed"),
+        func.count(distinct(_E.row)).label("requests"),
+        func.count(distinct(case((_E.outcome != Outcome.OK.value, _E.row)))).label("failed"),
         func.count(_A.number).label("attempts"),
         func.sum(_A.input_tokens).label("input_tokens"),
         func.sum(_A.cache_read_tokens).label("cache_read_tokens"),
