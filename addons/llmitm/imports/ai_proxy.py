@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from llmitm.config.dashboard import LEAST_SECRET_SIGNS, MOST_TTL_S, wrong_hash
+from llmitm.config.formats import FORMATS
 from llmitm.exchange import Dialect
-from llmitm.imports import addresses, entries, rules
+from llmitm.imports import addresses, entries, references, rules
 from llmitm.imports.entries import Section
 from llmitm.imports.plan import Plan
 from llmitm.imports.serving import clients, passing, served
@@ -33,8 +34,11 @@ def read(table: Table) -> Plan:
     plan = Plan()
     for section in _SECTIONS:
         _section(section, table, plan)
+    for one in table.tables("providers"):
+        _provider(one, plan)
     _of_any_model(table, plan)
     clients(plan, table.secrets("api-keys"))
+    _auth_keys(table, plan)
     served(plan, table, host="0.0.0.0", port=8317)
     _routing(table, plan)
     _retry(table.table("retry"), plan)
@@ -77,6 +81,40 @@ def _section(section: Section, table: Table, plan: Plan) -> None:
         if made.base_url is not None and section.dialect is Dialect.OPENAI_CHAT:
             made.base_url = _with_version(made.base_url)
         entries.place(plan, made, section)
+
+
+def _provider(table: Table, plan: Plan) -> None:
+    """As later versions have it: providers with names, each with its format."""
+    dialect = FORMATS.get(table.text("format") or "openai")
+    if dialect is None:
+        table.found.wrong(table.at("format"), "openai, claude or gemini is expected")
+        return
+    made = entries.account(table, "id")
+    name, made.name = made.name, None
+    wire_api = table.text("wire-api")
+    made.wire_api = wire_api if wire_api == "responses" else None
+    table.done()
+    if not entries.usable(table, made):
+        return
+    if made.base_url is not None and dialect is Dialect.OPENAI_CHAT:
+        made.base_url = _with_version(made.base_url)
+    usual = {section.dialect: section.provider for section in _SECTIONS if section.provider is not None}
+    entries.place(plan, made, Section("providers", name or usual[dialect], dialect))
+
+
+def _auth_keys(table: Table, plan: Plan) -> None:
+    """Texts, or tables with a `key` and perhaps a name."""
+    for at, value in enumerate(table.items("auth-keys")):
+        path = f"{table.at('auth-keys')}[{at}]"
+        if isinstance(value, str):
+            clients(plan, [(path, references.secret(value))])
+        elif isinstance(value, dict):
+            inner = Table(value, table.found, path)
+            if (key := inner.secret("key")) is not None:
+                clients(plan, [(path, key)], inner.text("name"))
+            inner.done()
+        else:
+            table.found.wrong(path, "text is expected, or a table with a key")
 
 
 def _of_any_model(table: Table, plan: Plan) -> None:

@@ -19,7 +19,7 @@ from llmitm.imports.table import Table
 from llmitm.secret import Secret
 
 _WAITING: Final = re.compile(r"the (?:environment variable|file) ")
-_FILE: Final = re.compile(r"(.+) cannot be read: ")
+_FILE: Final = re.compile(r"(?:the file )?(.+) cannot be read: ")
 
 
 @dataclass(frozen=True, slots=True)

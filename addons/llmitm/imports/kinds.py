@@ -65,7 +65,8 @@ KINDS: Final = (
         "ai-proxy",
         "ai-proxy",
         ("yaml", "json"),
-        "openai-api-key model-prices rate-limit dashboard retry daemon body-limit-mb max-retry-interval "
+        "auth-keys providers openai-api-key "
+        "model-prices rate-limit dashboard retry daemon body-limit-mb max-retry-interval "
         "connect-timeout request-timeout non-stream-keepalive-secs log-dir claude-api-key gemini-api-key "
         "openai-compatibility api-keys claude-header-defaults",
         ai_proxy.read,

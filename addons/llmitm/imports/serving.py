@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from llmitm.imports.plan import AuthKey, Endpoint, Plan
+from llmitm.imports.references import written
 from llmitm.imports.table import Table
 from llmitm.secret import Secret
 from llmitm.shape.headers import wrong
@@ -13,14 +14,13 @@ from llmitm.shape.headers import wrong
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
-def clients(plan: Plan, keys: Sequence[tuple[str, Secret]]) -> None:
-    """Keys of clients, which had no names; the same key twice is one."""
-    seen: set[str] = set()
+def clients(plan: Plan, keys: Sequence[tuple[str, Secret]], name: str | None = None) -> None:
+    """Keys of clients, which may have a name; the same key twice is one."""
     for path, key in keys:
-        text = key.reference or key.reveal()
-        if text not in seen:
-            seen.add(text)
-            plan.auth_keys.append(AuthKey(source=path, name=f"client-{len(seen)}", key=key))
+        if all(written(key) != written(one.key) for one in plan.auth_keys):
+            names = {one.name for one in plan.auth_keys}
+            made = name if name is not None and name not in names else f"client-{len(names) + 1}"
+            plan.auth_keys.append(AuthKey(source=path, name=made, key=key))
 
 
 def listens(plan: Plan, table: Table, host: str, port: int) -> None:
