@@ -52,6 +52,8 @@ def admitted(
 def refused(headers: Headers, **options: Any) -> int:
     with pytest.raises(Refused) as caught:
         admitted(headers, **options)
+    if caught.value.status == 401:  # or coding agents try again for minutes
+        assert (b"x-should-retry", b"false") in caught.value.headers
     return caught.value.status
 
 

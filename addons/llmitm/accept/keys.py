@@ -25,6 +25,8 @@ PLACES: Final = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"
 """Where SDKs put the key of the provider that they think they talk to."""
 OURS: Final = b"sk-proxy-"
 """Keys that begin so are ours: one that is not known is refused, never passed on."""
+_NEVER_AGAIN: Final = ((b"x-should-retry", b"false"),)
+"""Clients try again after a 401, some for minutes; ours stands until somebody mends a configuration."""
 
 _QUERY_KEY: Final = re.compile(rb"(?:\A|(?<=&))key=([^&]*)(?:&|\Z)")
 
@@ -93,13 +95,19 @@ def admit(
             401,
             "missing_key",
             "This endpoint passes your provider key on, so the gateway's key must come in x-llmitm-key.",
+            headers=_NEVER_AGAIN,
         )
     if not presented and path.startswith(tickets.PATH):
         if (held := tickets.holder(query, config)) is not None:
             key = _checked(held, endpoint_name, now_s)
             return Admission(name=key.name, drop_headers=PLACES | {OWN}, query=tickets.without(query))
     if not presented:
-        raise Refused(401, "missing_key", "No key was sent; send one as Authorization: Bearer, or x-api-key.")
+        raise Refused(
+            401,
+            "missing_key",
+            "No key was sent; send one as Authorization: Bearer, or x-api-key.",
+            headers=_NEVER_AGAIN,
+        )
     if len(presented) > 1:
         raise _contradicting()
     key = _checked(_known(next(iter(presented)), config), endpoint_name, now_s)
@@ -136,7 +144,7 @@ def _checked(key: AuthKey | None, endpoint_name: str, now_s: float) -> AuthKey:
     if key is None or key.disabled:
         raise _unknown()
     if key.expires_at is not None and key.expires_at <= datetime.fromtimestamp(now_s, UTC):
-        raise Refused(401, "expired_key", "This key has expired.")
+        raise Refused(401, "expired_key", "This key has expired.", headers=_NEVER_AGAIN)
     if key.allowed_endpoints and not any(fnmatchcase(endpoint_name, glob) for glob in key.allowed_endpoints):
         raise Refused(403, "endpoint_not_allowed", "This key may not use this endpoint.")
     return key
@@ -148,7 +156,7 @@ def is_ours(value: bytes, config: Config) -> bool:
 
 
 def _unknown() -> Refused:
-    return Refused(401, "invalid_api_key", "This key is not known to the gateway.")
+    return Refused(401, "invalid_api_key", "This key is not known to the gateway.", headers=_NEVER_AGAIN)
 
 
 def _contradicting() -> Refused:
