@@ -94,6 +94,8 @@ class Network:
     async def _reached(self, way: Way) -> str | None:
         if way.is_resolved_here and await self.named(way.host) is not None:
             return f"{way.host} has no address"
+        if way.proxy is not None and await self.named(host_of(way.proxy)) is not None:
+            return f"its proxy {host_of(way.proxy)} has no address"
         clock = self._patient.clock
         began_s = clock.tick_s()
         try:

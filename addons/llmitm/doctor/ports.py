@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import ssl
+import sys
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final
@@ -94,7 +95,8 @@ def _taken(patient: Patient, notes: Notes, table: str, port: int, subject: str) 
         notes.ok(f"the gateway of this configuration listens here (pid {running.pid})", subject=subject)
         return
     if holder is None:
-        who, fix = "a process of another user", f"`sudo ss -ltnp sport = :{port}` names it"
+        command = f"ss -ltnp sport = :{port}" if sys.platform == "linux" else f"lsof -nP -iTCP:{port}"
+        who, fix = "a process that cannot be seen from here", f"`sudo {command}` names it"
     else:
         who, fix = f"{holder[1]} (pid {holder[0]})", "stop it"
     config = patient.config
