@@ -131,6 +131,14 @@ def test_a_line_of_a_unit_is_the_command_that_was_meant() -> None:
     assert shlex.split(line) == [sys.executable, "-P", "-m", "llmitm", "run", "--config", str(STRANGE)]
 
 
+@pytest.mark.parametrize("manager", [Systemd(), Launchd()])
+@pytest.mark.parametrize("config", [Path("/var/lib/llmitm/config.toml"), STRANGE], ids=["usual", "strange"])
+def test_what_a_service_was_written_for_is_read_from_it(manager: Systemd | Launchd, config: Path) -> None:
+    assert manager.config(manager.text(service(config))) == config
+    assert manager.config("[Service]\nExecStart=/bin/true --config\n") is None
+    assert manager.config("") is None
+
+
 def test_launchd_is_given_a_property_list() -> None:
     made = service(STRANGE, is_system=True, run_as="me", shutdown_s=60)
     job = plistlib.loads(Launchd().text(made).encode())

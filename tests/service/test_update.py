@@ -69,7 +69,8 @@ class Place:
             machine = Machine(
                 run=self.run,
                 restarts=((str(self.python), "-P", "-m", "llmitm", "restart"),),
-                config=None,
+                served=(),
+                checked=(),
                 ask=ask_by_config,
                 clock=SystemClock(),
                 say=lambda text: None,
@@ -123,7 +124,8 @@ class Fake:
         self.machine = Machine(
             run=self._run,
             restarts=(("restart", "it"),),
-            config=place / "config.toml",
+            served=(place / "config.toml",),
+            checked=(place / "config.toml",),
             ask=self._ask,
             clock=_Clock(),
             say=self.said.append,

@@ -7,6 +7,7 @@ requirements.txt pins, checked by hash, and its gateway is asked. pipx and uvx r
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -91,6 +92,21 @@ class Installed:
         return made
 
     @classmethod
+    def with_ours(cls, wheel: Path, folder: Path) -> Installed:
+        """As `beside_ours`, for installers that look into their own folder alone: second names of ours."""
+        venv.create(folder, with_pip=False, symlinks=True)
+        made = cls(folder)
+        ours = next(path for path in sys.path if path.endswith("site-packages"))
+        (site,) = (folder / "lib").glob("python*/site-packages")
+        not_ours = shutil.ignore_patterns("llmitm-*", "*_llmitm*")
+        shutil.copytree(
+            ours, site, symlinks=True, ignore=not_ours, copy_function=_second_name, dirs_exist_ok=True
+        )
+        with zipfile.ZipFile(wheel) as packed:
+            packed.extractall(site)
+        return made
+
+    @classmethod
     def alone(cls, wheel: Path, folder: Path) -> Installed:
         venv.create(folder, with_pip=True, symlinks=True)
         made = cls(folder)
@@ -137,6 +153,13 @@ class Installed:
         return found
 
 
+def _second_name(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dist", type=Path, help="folder with one wheel and one source distribution")
@@ -152,11 +175,12 @@ def main() -> int:
         print(f"dashboard: {installed.pages()}")
         for runner in ("pipx run --spec", "uvx --from"):
             program, *words = runner.split()
-            if shutil.which(program) is None:
+            found = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+            if found is None:
                 print(f"{program}: not installed, not tried")
                 continue
             ran = subprocess.run(
-                [program, *words, str(dist.wheel), "llmitm", "--version"], capture_output=True, text=True
+                [found, *words, str(dist.wheel), "llmitm", "--version"], capture_output=True, text=True
             )
             print(f"{program}: {ran.stdout.strip()}")
             failures += [f"{program}: {ran.stderr}"] if ran.returncode else []

@@ -1,19 +1,22 @@
 """`llmitm update` with whole wheels: `python -m support.update_proof`. Takes about a minute.
 
-A gateway runs as a service of an environment of its own, is updated from an index in a folder by pip and by
+A gateway runs as a service of an environment of its own, is updated from an index on loopback by pip and by
 uv, and gets its version back where the newer one does not run, or does not use its configuration.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Mapping
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from llmitm.service.probe import ask_by_config
@@ -61,23 +64,28 @@ def _digest(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *values: object) -> None: ...
+
+
 class Host:
-    """A machine on which llmitm is installed with pip and runs as a service."""
+    """A machine on which llmitm is installed and runs as a service."""
 
     def __init__(self, wheel: Path, folder: Path, installer: str) -> None:
-        self.index = folder / "index"
-        self.index.mkdir()
+        self.index = folder / "simple" / "llmitm"
+        self.index.mkdir(parents=True)
         self._wheel = wheel
         self._installer = installer
         venv = folder / "venv"
-        self.environment = Installed.beside_ours(self.offer("1.0.0"), venv)
+        make = Installed.with_ours if installer == "uv" else Installed.beside_ours
+        self.environment = make(self.offer("1.0.0"), venv)
         if uv := shutil.which("uv", path=str(Path(sys.executable).parent)):
             (venv / "bin" / "uv").symlink_to(uv)
         self.config = folder / "config.toml"
         self.config.write_text(CONFIG)
         unit = folder / ".config/systemd/user/llmitm.service"
         unit.parent.mkdir(parents=True)
-        unit.touch()
+        unit.write_text(f"ExecStart=llmitm run --config {self.config}\n")
         systemctl = venv / "bin" / "systemctl"
         systemctl.write_text(SYSTEMCTL.format(python=self.environment.python))
         systemctl.chmod(0o755)
@@ -86,10 +94,8 @@ class Host:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "CONFIG_PATH": str(self.config),
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self.index),
-            "UV_NO_INDEX": "1",
-            "UV_FIND_LINKS": str(self.index),
+            "PIP_INDEX_URL": (url := self._serve(folder)),
+            "UV_DEFAULT_INDEX": url,
             "UV_CACHE_DIR": str(folder / "cache"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
@@ -97,10 +103,17 @@ class Host:
     def offer(self, version: str, more: Mapping[str, str] | None = None) -> Path:
         return repacked(self._wheel, self.index, version, self._installer, more)
 
+    def _serve(self, folder: Path) -> str:
+        """The folder as an index: a list of files is all that one is."""
+        handler = functools.partial(_Quiet, directory=str(folder))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/simple/"
+
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.environment.python), "-P", *words]
         return subprocess.run(
-            command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+            command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
         )
 
     def __call__(self, *words: str, status: int = 0) -> str:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -75,10 +76,13 @@ def _change(
     service: str,
     env: Mapping[str, str],
 ) -> int:
+    services = tuple(_running(service, run, env))
+    served = tuple(one.config for one in services if one.config is not None)
     machine = Machine(
         run=run,
-        restarts=_restarts(service, run, env),
-        config=config,
+        restarts=tuple(command for one in services for command in one.restart),
+        served=served,
+        checked=tuple(dict.fromkeys((*served, *([config] if config else [])))),
         ask=ask_by_config,
         clock=SystemClock(),
         say=lambda text: print(text, flush=True),
@@ -88,26 +92,34 @@ def _change(
     except Failed as failed:
         return _say(str(failed))
     print(f"llmitm {version} is in place")
-    if not machine.restarts and config is not None:
+    if config is not None and config not in served:
         running = ask_by_config(config).version
-        if running is not None:
+        if running not in (None, version):
             print(f"what runs with {config} is still {running}: llmitm stop, and start it anew")
     return 0
 
 
-def _restarts(name: str, run: Callable[[Command], Ran], env: Mapping[str, str]) -> tuple[Command, ...]:
-    """What restarts the services of that name which run: the machine's, and one's own."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that runs."""
+
+    restart: tuple[Command, ...]
+    config: Path | None
+    """None: it is not known."""
+
+
+def _running(name: str, run: Callable[[Command], Ran], env: Mapping[str, str]) -> Iterator[Running]:
+    """The services of that name: the machine's, and one's own."""
     manager = MANAGERS[manager_here()]()
     home = Path(env.get("HOME") or Path.home())
-    found: list[Command] = []
     for is_system in (True, False):
         service = Service(config=Path("/"), is_system=is_system, home=home, name=name)
-        if not manager.file(service).exists():
+        try:
+            config = manager.config(manager.file(service).read_text())
+        except OSError:
             continue
-        asked = manager.commands(Action.IS_ACTIVE, service)
-        if all(run(command).status == 0 for command in asked):
-            found += manager.commands(Action.RESTART, service)
-    return tuple(found)
+        if all(run(command).status == 0 for command in manager.commands(Action.IS_ACTIVE, service)):
+            yield Running(manager.commands(Action.RESTART, service), config)
 
 
 def _place(config: Path | None, env: Mapping[str, str]) -> Path | None:

@@ -43,6 +43,13 @@ class Launchd:
             job["UserName"] = service.run_as or "nobody"
         return plistlib.dumps(job, sort_keys=False).decode()
 
+    def config(self, text: str) -> Path | None:
+        try:
+            words = plistlib.loads(text.encode())["ProgramArguments"]
+            return Path(words[words.index("--config") + 1])
+        except (plistlib.InvalidFileException, ValueError, LookupError, TypeError):
+            return None
+
     def commands(self, action: Action, service: Service) -> tuple[Command, ...]:
         domain = "system" if service.is_system else f"gui/{os.getuid()}"
         job = f"{domain}/{service.name}"

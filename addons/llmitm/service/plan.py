@@ -68,6 +68,9 @@ class Manager(Protocol):
 
     def text(self, service: Service) -> str: ...
 
+    def config(self, text: str) -> Path | None:
+        """Of the service that `text` was written for; None where it does not say."""
+
     def commands(self, action: Action, service: Service) -> tuple[Command, ...]:
         """What is run: for INSTALL after the file was written, for UNINSTALL before it is removed."""
 

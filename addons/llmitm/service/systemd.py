@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +81,11 @@ class Systemd:
                 "",
             )
         )
+
+    def config(self, text: str) -> Path | None:
+        found = re.search(r"(?m)^ExecStart=(.*)$", text)
+        words = shlex.split(found[1].replace("%%", "%").replace("$$", "$")) if found else []
+        return Path(words[words.index("--config") + 1]) if "--config" in words[:-1] else None
 
     def commands(self, action: Action, service: Service) -> tuple[Command, ...]:
         control = ("systemctl",) if service.is_system else ("systemctl", "--user")

@@ -47,6 +47,9 @@ class Windows:
             )
         )
 
+    def config(self, text: str) -> Path | None:
+        return None  # `llmitm serve`, which it runs, keeps no PID file to ask after it by
+
     def commands(self, action: Action, service: Service) -> tuple[Command, ...]:
         name = service.name
         match action:

@@ -36,8 +36,10 @@ class Machine:
     """With the environment that the installer wants."""
     restarts: tuple[Command, ...]
     """What restarts the services that run."""
-    config: Path | None
-    """Of the gateway that runs; None: it is not known."""
+    served: tuple[Path, ...]
+    """The configurations of those services, as far as they are known."""
+    checked: tuple[Path, ...]
+    """The configurations that the new version must be able to use."""
     ask: Callable[[Path], Answer]
     clock: Clock
     say: Callable[[str], None]
@@ -108,18 +110,19 @@ def _verify(now: Installed, version: str, machine: Machine) -> None:
     said = _run(machine, (*ours, "--version"))
     if said.split() != ["llmitm", version]:
         raise Failed(f"it says that it is {said.strip()}, not {version}")
-    if machine.config is not None:
-        _run(machine, (*ours, "config", "check", "--config", str(machine.config)))
+    for config in machine.checked:
+        _run(machine, (*ours, "config", "check", "--config", str(config)))
 
 
 async def _wait_ready(version: str, machine: Machine) -> None:
-    if machine.config is None:
-        return  # the word of the service manager has to do
+    """Where no configuration is known the word of the service manager has to do."""
     deadline_s = machine.clock.tick_s() + READY_S
-    while True:
-        answer = machine.ask(machine.config)
+    waiting = list(machine.served)
+    while waiting:
+        answer = machine.ask(waiting[0])
         if answer.problem is None and answer.version == version:
-            return
+            del waiting[0]
+            continue
         if machine.clock.tick_s() > deadline_s:
             raise Failed(
                 f"the service was not ready with {version} within {READY_S:g} s:"
