@@ -131,8 +131,11 @@ def test_an_addon_answers_in_the_providers_place_and_a_function_changes_the_erro
     sdk: openai.OpenAI, provider: Backstage
 ) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
-        sdk.chat.completions.create(model="gpt-demo", messages=HELLO, extra_headers={"X-Offline": "1"})
+        sdk.chat.completions.create(
+            model="gpt-demo", messages=HELLO, extra_headers={"X-Offline": "1", "X-Debug": "1"}
+        )
     assert caught.value.status_code == 503
+    assert caught.value.response.headers["x-debug-attempts"] == "2"  # it was tried with the next credential
     assert caught.value.response.json()["help"] == "Ask the platform team."
     assert provider.new == 0
 
