@@ -77,7 +77,6 @@ def _section(section: Section, table: Table, plan: Plan) -> None:
             one.found.changed(
                 one.path, f"has the key of {first}, for which it was dropped; here both are used"
             )
-            made.name = made.name or f"{section.key}-{len(seen) + 1}"
         if made.base_url is not None and section.dialect is Dialect.OPENAI_CHAT:
             made.base_url = _with_version(made.base_url)
         entries.place(plan, made, section)

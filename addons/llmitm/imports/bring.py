@@ -11,7 +11,7 @@ from typing import Final
 
 from llmitm.config.load import load
 from llmitm.errors import ConfigError, Problem
-from llmitm.imports import kinds, to_env, writing
+from llmitm.imports import kinds, to_env, twins, writing
 from llmitm.imports.found import Found, Note
 from llmitm.imports.parse import parse
 from llmitm.imports.plan import Plan
@@ -65,6 +65,7 @@ def bring(
         raise ConfigError(source, [Problem("", f"is {parsed.format}; {chosen.title} has {wanted}")])
     found = Found(parsed.lines, env or {})
     plan = chosen.read(Table(parsed.values, found))
+    twins.tell_apart(plan, found)
     if found.problems:
         raise ConfigError(source, found.problems)
     if moved_from is not None:

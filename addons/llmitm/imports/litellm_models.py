@@ -210,8 +210,6 @@ def place(models: Models, plan: Plan) -> None:
             known.weight = weight if weight != 1 else None
     if any(account.prefix is not None for _, account in plan.accounts()):
         plan.put("routing.force_model_prefix", True)
-    for provider in plan.providers.values():
-        _name_twins(provider.accounts)
 
 
 def _clash(models: list[Model], more: list[Model]) -> bool:
@@ -226,20 +224,6 @@ def _same(one: Deployment) -> tuple[Any, ...]:
     key = references.written(account.api_key) if account.api_key is not None else None
     address = (account.base_url, account.api_version, account.format, account.wire_api, account.prefix)
     return (one.provider, key, *address, headers)
-
-
-def _name_twins(accounts: list[Account]) -> None:
-    """Accounts of one key need names, since they would be called by it."""
-    keys: set[str] = set()
-    names: set[str | None] = set()
-    for one in accounts:
-        text = references.written(one.api_key) if one.api_key is not None else None
-        if text in keys and one.models:
-            first = (one.models[0].alias or one.models[0].id).replace("*", "").strip("/-") or "any"
-            free = (name for number in range(1, 10_000) if (name := f"{first}-{number}") not in names)
-            one.name = first if first not in names else next(free)
-        keys |= {text} if text is not None else set()
-        names.add(one.name)
 
 
 @dataclass(frozen=True, slots=True)
