@@ -6,7 +6,8 @@ begun, whoever reads the upstream tells of its silence with empty pieces, so tha
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from llmitm.clock import Clock
 from llmitm.config.schema import Streaming
 from llmitm.exchange import Dialect, ResponseHead
-from llmitm.send.heartbeat import with_heartbeat
+from llmitm.send.heartbeat import beats_until
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
@@ -74,24 +75,25 @@ class Beating:
     async def _begun(self, steps: Steps, interval_s: float, after_s: float) -> Steps:
         """Heartbeats, and the first step."""
 
-        async def first() -> AsyncIterator[bytes]:
-            step = await anext(steps)
-            assert isinstance(step, ResponseHead)
-            self._head = step
-            yield b""
+        async def first() -> ResponseHead | bytes:
+            return await anext(steps)
 
-        beats = with_heartbeat(
-            first(), interval_s=interval_s, after_s=after_s, beat=self._beat, clock=self.clock
-        )
-        async with aclosing(beats):
-            async for beat in beats:
-                if self._head is None and not self.is_spent:
-                    self.is_spent = True
-                    yield self._spare_head()
-                if beat:
-                    yield beat
-        head = self._head
-        assert head is not None
+        work = asyncio.ensure_future(first())
+        beats = beats_until(work, interval_s=interval_s, after_s=after_s, clock=self.clock)
+        try:
+            async with aclosing(beats):
+                async for _ in beats:
+                    if not self.is_spent:
+                        self.is_spent = True
+                        yield self._spare_head()
+                    yield self._beat()
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+        head = work.result()
+        assert isinstance(head, ResponseHead)
+        self._head = head
         if not self.is_spent:
             yield head
         elif head.whole:

@@ -1,4 +1,4 @@
-"""Signs of life for a client whose answer is slow to come.
+"""When a client whose answer is slow to come is due a sign of life.
 
 Proxies and clients give up on a connection that is silent. A comment of an event stream, or a blank
 before a JSON body, keeps it open and says nothing.
@@ -7,96 +7,30 @@ before a JSON body, keeps it open and says nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncGenerator
 
 from llmitm.clock import Clock
 
-_SEAMS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
+async def beats_until[T](
+    work: asyncio.Future[T], *, interval_s: float, after_s: float, clock: Clock
+) -> AsyncGenerator[None]:
+    """Yields `after_s` seconds from now, and `interval_s` seconds after each time, until `work` is done.
 
-async def with_heartbeat(
-    pieces: AsyncIterator[bytes],
-    *,
-    interval_s: float,
-    after_s: float,
-    beat: Callable[[], bytes],
-    clock: Clock,
-) -> AsyncGenerator[bytes, None]:
-    """The pieces as they come, and what `beat` says where they do not.
-
-    The first beat of a stream that has not begun comes after `after_s` seconds, later ones after
-    `interval_s` of silence. None comes within an event: only before the first piece, and after a piece that
-    ends with a blank line. `interval_s` 0 turns beats off. One beat at most waits for a client that is slow
-    to read; no piece is read ahead of it but one.
-
-    Whatever `pieces` raises is raised here. Once it was begun, closing this closes `pieces`, which is read
-    in one task of its own from its first piece to its end.
+    Time that a slow reader takes does not count, so that no beats pile up. What `work` ends in is not looked
+    at; closing this leaves `work` alone.
     """
-    if interval_s <= 0:
-        try:
-            async for piece in pieces:
-                yield piece
-        finally:
-            await _close(pieces)
-        return
-
-    wake, taken = asyncio.Event(), asyncio.Event()
-    slot: list[bytes] = []
-    last_s = clock.tick_s()
     wait_s = after_s
-    is_due = False
-
-    async def pump() -> None:
+    while not work.done():
+        pause = asyncio.ensure_future(_slept(clock, wait_s))
         try:
-            async for piece in pieces:
-                slot.append(piece)
-                wake.set()
-                await taken.wait()
-                taken.clear()
+            await asyncio.wait((work, pause), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            wake.set()
-            await _close(pieces)
-
-    async def tick() -> None:
-        nonlocal is_due
-        while True:
-            left_s = last_s + wait_s - clock.tick_s()
-            if left_s <= 0:
-                is_due = True
-                wake.set()
-                left_s = wait_s
-            await clock.sleep(min(left_s, interval_s))  # what is waited for may become shorter meanwhile
-
-    source = asyncio.create_task(pump())
-    ticker = asyncio.create_task(tick())
-    source.add_done_callback(lambda _: wake.set())
-    tail = _SEAMS[0]
-    try:
-        while True:
-            await wake.wait()
-            wake.clear()
-            if slot:
-                piece = slot.pop()
-                taken.set()
-                tail = (tail + piece)[-4:]
-                wait_s = interval_s
-                yield piece
-            elif source.done():
-                source.result()
-                return
-            elif is_due and tail.endswith(_SEAMS):
-                wait_s = interval_s
-                yield beat()
-            is_due = False
-            last_s = clock.tick_s()
-    finally:
-        source.cancel()
-        ticker.cancel()
-        await asyncio.gather(source, ticker, return_exceptions=True)
+            pause.cancel()
+        if not work.done():
+            yield
+            wait_s = interval_s
 
 
-async def _close(pieces: AsyncIterator[bytes]) -> None:
-    close = getattr(pieces, "aclose", None)
-    if close is not None:
-        await close()
+async def _slept(clock: Clock, duration_s: float) -> None:
+    await clock.sleep(duration_s)
