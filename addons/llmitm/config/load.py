@@ -87,7 +87,7 @@ def _no_file(env: Mapping[str, str]) -> list[Problem]:
     problems = [
         Problem(
             "",
-            "no such file; copy config.toml.example to config.toml and edit it, or name another "
+            "no such file; `llmitm init` writes one (config.toml.example has every key), or name another "
             "with --config or CONFIG_PATH",
         )
     ]

@@ -80,7 +80,7 @@ BAD_PYTHONS: Final = (((3, 12, 0), (3, 12, 2), "TLS connections leak memory (pyt
 
 async def versions(patient: Patient, notes: Notes, python: tuple[int, ...] = sys.version_info[:3]) -> None:
     _python(python, notes.named("versions"))
-    packages = patient.packages
+    packages, config = patient.packages, patient.config or Config()
     missing = False
     for name, conditions in required(packages.required, python):
         installed = packages.version(name)
@@ -93,10 +93,7 @@ async def versions(patient: Patient, notes: Notes, python: tuple[int, ...] = sys
             notes.error(text, f"pip install '{name}{conditions}'", subject=name)
     for bad in BAD:
         installed = packages.version(bad.package)
-        config = patient.config
-        if installed is None or not is_before(installed, bad.below):
-            continue
-        if config is not None and not bad.matters(config):
+        if installed is None or not is_before(installed, bad.below) or not bad.matters(config):
             continue
         note = notes.error if bad.is_error else notes.warning
         fix = bad.fix or f"pip install '{bad.package}>={bad.below}'"
