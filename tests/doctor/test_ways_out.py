@@ -20,11 +20,11 @@ from llmitm.doctor.network import Network
 from llmitm.doctor.patient import Patient, aside
 from llmitm.doctor.rounds import examine, look_over
 from llmitm.errors import Failure, UpstreamFailed
-from llmitm.exchange import Dialect
+from llmitm.exchange import Attempt, Dialect, UpstreamReply, UpstreamRequest
 from llmitm.secret import Redactor
 from llmitm.send.alarm import Timeouts
 from llmitm.send.upstream import Upstream
-from support.patients import Answers, findings, patient
+from support.patients import Answers, Reply, findings, patient
 from support.proxies import TestProxy
 
 KEY = "sk-canary-of-the-doctor"
@@ -145,6 +145,63 @@ async def test_offline_asks_this_machine_alone(tmp_path: Path) -> None:
     )
     await asked(tmp_path, text, sender, is_offline=True)
     assert sender.lines == ["HEAD http://localhost:11434/", "GET http://localhost:11434/v1/models"]
+
+
+SECRETS = {
+    "server.proxy_url": "canary-of-the-server-proxy",
+    "provider": "sk-canary-of-a-provider",
+    "header": "canary-of-a-header",
+    "proxy": "canary-of-a-proxy",
+    "token": "canary-of-a-gateway",
+    "client": "sk-proxy-canary-of-a-client",
+    "ledger": "canary-of-the-ledger",
+    "state": "canary-of-the-state",
+    "jwt": "canary-of-the-dashboard-0001",
+    "telemetry": "canary-of-the-collector",
+}
+TELLING = f"""
+[server]
+port = 0
+proxy_url = "http://user:{SECRETS["server.proxy_url"]}@127.0.0.1:1"
+[providers.openai]
+api_keys = ["{SECRETS["provider"]}"]
+headers = {{x-team = "{SECRETS["header"]}"}}
+[providers.groq]
+api_keys = ["{SECRETS["provider"]}-2"]
+proxy_url = "socks5://user:{SECRETS["proxy"]}@127.0.0.1:2"
+[[gateways]]
+account_id = "0123456789abcdef"
+gateway_id = "g"
+token = "{SECRETS["token"]}"
+[[auth_keys]]
+name = "client"
+key = "{SECRETS["client"]}"
+[ledger]
+url = "postgresql://user:{SECRETS["ledger"]}@127.0.0.1:3/x"
+[state]
+url = "redis://:{SECRETS["state"]}@127.0.0.1:4/0"
+[dashboard]
+jwt_secret = "{SECRETS["jwt"]}"
+[telemetry]
+enabled = true
+headers = {{authorization = "{SECRETS["telemetry"]}"}}
+"""
+
+
+async def test_no_secret_is_in_any_finding_though_all_who_are_asked_repeat_them(tmp_path: Path) -> None:
+    class Gossip(Answers):
+        async def send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamReply:
+            if request.method == "HEAD":
+                return await super().send(attempt, request)
+            return Reply(401, error(f"I heard: {' '.join(SECRETS.values())}"))
+
+    examined = patient(tmp_path, TELLING, sender=Gossip(), clock=SystemClock())
+    assert examined.config is not None, examined.problems
+    redact = Redactor()
+    redact.learn(*examined.config.secrets())
+    report = await examine(examined, redact, whole_s=8)
+    text = str(report.as_data())
+    assert "I heard" in text and [one for one in SECRETS.values() if one in text] == []
 
 
 UNKNOWN = "Name or service not known"

@@ -25,6 +25,8 @@ from llmitm.secret import Secret
 NAME_S: Final = 4.0
 """So long a name may take."""
 ANSWER_S: Final = 6.0
+MOST_AT_ONCE: Final = 16
+"""Requests: who has a hundred keys of one provider does not run into its limits for that."""
 PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
@@ -58,6 +60,7 @@ class Network:
         """`name_s`: so long a name may take, and a connection to a proxy."""
         self._patient = patient
         self.name_s = name_s
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._names: dict[str, asyncio.Task[str | None]] = {}
         self._ways: dict[Way, asyncio.Task[str | None]] = {}
         self.reached_ms: dict[Way, float] = {}
@@ -144,7 +147,8 @@ class Network:
         """Sends it, and keeps what time the other side says it is. Raises LlmitmError."""
         clock = self._patient.clock
         began_s = clock.now_s()
-        reply = await self._patient.sender.send(attempt, request)
+        async with self._turns:
+            reply = await self._patient.sender.send(attempt, request)
         if (date := reply.head.header(b"date")) is not None:
             self._patient.told.append(_told(attempt.url, date, began_s, clock))
         return reply
