@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import runpy
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +39,13 @@ def test_the_wheel_holds_all_that_the_gateway_needs(dist: Dist) -> None:
 
 def test_the_source_holds_the_whole_repository(dist: Dist) -> None:
     assert missing_in_source(dist) == set()
+
+
+def test_the_wheel_holds_the_licences_of_what_its_pages_are_made_of(dist: Dist) -> None:
+    with zipfile.ZipFile(dist.wheel) as packed:
+        licences = packed.read("llmitm/admin/static/licenses.md").decode()
+    bundled = json.loads((ROOT / "web" / "package.json").read_text())["dependencies"]
+    assert {name for name in bundled if f"## {name} - " not in licences} == set()
 
 
 def test_what_is_installed_runs_without_the_repository(installed: Installed) -> None:

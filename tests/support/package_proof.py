@@ -22,7 +22,6 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = "addons/llmitm"
-KINDS: Final = ("*.py", "*.lua", "*.mako", "*.html", "*.js", "*.css", "*.svg", "py.typed", "*.toml", "*.json")
 BESIDE: Final = ("share/llmitm/gateway.py", "share/llmitm/config.toml.example")
 CONFIG: Final = """
 [server]
@@ -55,7 +54,8 @@ def built(folder: Path) -> Dist:
 def missing_in_wheel(dist: Dist, root: Path = ROOT) -> set[str]:
     """Files that the gateway needs and the wheel has not."""
     package = root / PACKAGE
-    wanted = {f"llmitm/{path.relative_to(package)}" for kind in KINDS for path in package.rglob(kind)}
+    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    wanted = {f"llmitm/{path.relative_to(package)}" for path in files}
     with zipfile.ZipFile(dist.wheel) as wheel:
         names = set(wheel.namelist())
     info = next(name for name in names if name.endswith(".dist-info/METADATA")).removesuffix("METADATA")
