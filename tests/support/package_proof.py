@@ -2,6 +2,7 @@
 
 Without `--dist` they are built first. The wheel is installed into a fresh environment with the versions that
 requirements.txt pins, checked by hash, and its gateway is asked. pipx and uvx run it, where there are any.
+Nothing but Python is needed where `--dist` is given.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.request
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -138,19 +140,24 @@ class Installed:
 
     def pages(self) -> dict[str, int]:
         """Path and length in bytes of the dashboard's first page and of all that it names."""
-        import httpx
-
         from support.gateway import Gateway
 
         found: dict[str, int] = {}
         with Gateway(CONFIG, self.folder, python=self.python) as running:
             url = running.wait_for(r"dashboard on (http://[^\s,\"]+)")[1]
-            index = httpx.get(f"{url}/", trust_env=False, follow_redirects=True).raise_for_status()
-            found["/"] = len(index.content)
-            for name in re.findall(r'(?:src|href)="(/[^"]+)"', index.text):
-                page = httpx.get(f"{url}{name}", trust_env=False).raise_for_status()
-                found[name] = len(page.content)
+            index = _fetched(f"{url}/")
+            found["/"] = len(index)
+            for name in re.findall(r'(?:src|href)="(/[^"]+)"', index.decode()):
+                found[name] = len(_fetched(f"{url}{name}"))
         return found
+
+
+def _fetched(url: str) -> bytes:
+    """Raises OSError: also for what is not there."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=30) as answer:
+        body: bytes = answer.read()
+    return body
 
 
 def _second_name(source: str, target: str) -> None:
