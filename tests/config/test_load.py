@@ -10,6 +10,7 @@ import pytest
 from llmitm.cli.certs import write_pair
 from llmitm.config.describe import describe
 from llmitm.config.load import find, load
+from llmitm.config.raw import dotenv
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError
 from llmitm.exchange import Dialect
@@ -90,6 +91,32 @@ def test_the_cloudflare_proxys_environment_alone_makes_an_endpoint(tmp_path: Pat
     assert config.server.port == 4000
     assert (config.gateways[0].account_id, config.gateways[0].gateway_id) == ("acc", "gate")
     assert config.endpoints["default"].kind == "cloudflare"
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("ACCOUNT_ID=acc", "acc"),
+        ("  export ACCOUNT_ID = acc  # mine", "acc"),
+        ("ACCOUNT_ID='acc'  # mine", "acc"),
+        ('ACCOUNT_ID="a # c"', "a # c"),
+        ("ACCOUNT_ID=a#c", "a#c"),
+        ("ACCOUNT_ID=\"a'c\" # it's mine", "a'c"),
+    ],
+)
+def test_values_of_an_environment_file_lose_quotes_and_comments(
+    tmp_path: Path, line: str, value: str
+) -> None:
+    (tmp_path / ".env").write_text(line + "\nGATEWAY_ID=gate\n")
+    found = dotenv(tmp_path / ".env")
+    assert found == {"ACCOUNT_ID": value, "GATEWAY_ID": "gate"}
+
+
+def test_the_log_lies_beside_the_configuration_in_a_folder_that_is_there(tmp_path: Path) -> None:
+    assert loaded(tmp_path, '[log]\nfile = "llmitm.log"').log.file == tmp_path / "llmitm.log"
+    assert problems(tmp_path, '[log]\nfile = "logs/llmitm.log"') == [
+        f"log.file: there is no folder {tmp_path / 'logs'}"
+    ]
 
 
 def test_everything_wrong_is_told_at_once_with_its_place(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from llmitm.config import cloak, dashboard, payload
 from llmitm.config.budget import forgotten
-from llmitm.config.schema import SIGNED, Config, Credential, Endpoint, Hooks, Provider, ProviderOptions
+from llmitm.config.schema import SIGNED, Config, Credential, Endpoint, Hooks, Log, Provider, ProviderOptions
 from llmitm.errors import Problem
 from llmitm.record.ledger.place import Place as LedgerPlace
 from llmitm.route.known import RETIRED
@@ -43,6 +43,7 @@ def completed(config: Config, source: str, folder: Path, problems: list[Problem]
             "endpoints": endpoints,
             "server": server.model_copy(update=places),
             "hooks": _with_modules(config.hooks, folder, problems),
+            "log": _with_place(config.log, folder, problems),
             "source": source,
         }
     )
@@ -92,6 +93,16 @@ def _with_modules(hooks: Hooks, folder: Path, problems: list[Problem]) -> Hooks:
         except modules.Broken as error:
             problems.append(Problem(f"hooks.modules[{at}]", str(error)))
     return hooks.having(modules.joined(loaded)) if loaded else hooks
+
+
+def _with_place(log: Log, folder: Path, problems: list[Problem]) -> Log:
+    """Its file lies beside the configuration, as all do that are named there."""
+    if log.file is None:
+        return log
+    file = folder / log.file.expanduser()
+    if not file.parent.is_dir():
+        problems.append(Problem("log.file", f"there is no folder {file.parent}"))
+    return log.model_copy(update={"file": file})
 
 
 def _check_endpoints(config: Config, problems: list[Problem]) -> None:

@@ -133,22 +133,22 @@ def apply_overrides(
             log["level"] = level.lower()
 
 
+_ASSIGNED: Final = re.compile(
+    r"""\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))(?:\s+\#.*)?\s*\Z"""
+)
+
+
 def dotenv(path: Path) -> dict[str, str]:
-    """`NAME=value` lines of a .env file; quotes round a value are taken off."""
+    """`NAME=value` lines of a .env file; quotes round a value are taken off, and comments."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
     found: dict[str, str] = {}
     for line in lines:
-        match = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z", line)
-        if match:
-            value = match[2]
-            if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-                value = value[1:-1]
-            else:
-                value = re.sub(r"\s+#.*\Z", "", value)
-            found[match[1]] = value
+        if match := _ASSIGNED.match(line):
+            name, in_double, in_single, bare = match.groups()
+            found[name] = next(one for one in (in_double, in_single, bare) if one is not None)
     return found
 
 
