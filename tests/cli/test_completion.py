@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
-import select
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import typer
 
 from llmitm.cli.completion import SHELLS, WORDS, places, run, script
 from llmitm.cli.main import app
+from support.terminals import AtTerminal
 
 EVERY = list(places(typer.main.get_command(app)))
 
@@ -81,40 +79,12 @@ def test_fish_offers(folder: Path, words: list[str], wanted: set[str], unwanted:
     assert wanted <= offered and not unwanted & offered and not told.stderr
 
 
-class Shell:
-    """An interactive one at a terminal."""
-
-    def __init__(self, command: list[str], folder: Path) -> None:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "dumb", "PS1": "> "}
-        self._pid, self._terminal = pty.fork()
-        if self._pid == 0:
-            os.chdir(folder)
-            os.execvpe(command[0], command, environment)
-        self._said = ""
-
-    def type(self, text: str) -> None:
-        os.write(self._terminal, text.encode())
-
-    def until(self, pattern: str, timeout_s: float = 15.0) -> None:
-        """Waits until what came since the last match has this in it."""
-        deadline_s = time.monotonic() + timeout_s
-        while (found := re.search(pattern, self._said)) is None:
-            left_s = deadline_s - time.monotonic()
-            assert left_s > 0 and select.select([self._terminal], [], [], left_s)[0], self._said
-            self._said += os.read(self._terminal, 65_536).decode("utf-8", "replace")
-        self._said = self._said[found.end() :]
-
-    def close(self) -> None:
-        os.close(self._terminal)
-        os.waitpid(self._pid, 0)
-
-
 @pytest.fixture
-def shell(request: pytest.FixtureRequest, folder: Path) -> Iterator[Shell]:
+def shell(request: pytest.FixtureRequest, folder: Path) -> Iterator[AtTerminal]:
     command: list[str] = request.param
     if shutil.which(command[0]) is None:
         pytest.skip(f"there is no {command[0]} (Debian: apt-get install {command[0]})")
-    made = Shell(command, folder)
+    made = AtTerminal(command, folder)
     yield made
     made.close()
 
@@ -136,7 +106,7 @@ TYPED = (
     ids=["bash", "zsh"],
     indirect=["shell"],
 )
-def test_tab_completes_at_a_terminal(shell: Shell, name: str) -> None:
+def test_tab_completes_at_a_terminal(shell: AtTerminal, name: str) -> None:
     shell.type(f"{LOADED[name]}; llmitm() {{ echo as''\"ked for: $*\"; }}; echo rea''dy\n")
     shell.until("ready")
     for begun, whole in TYPED:
