@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -88,6 +90,31 @@ def test_a_provider_is_added_asked_looked_at_and_taken_back(
     assert page.get_by_text("meadow").count() == 0
     assert room.ask("Who is left?", model="llama-3").status_code == 404
     page.close()
+
+
+def test_a_request_is_edited_and_played_again_here_and_by_curl(page: Page, room: ControlRoom) -> None:
+    room.ask("Sing of the Rhine, it's long")
+    first = room.get("logs?limit=1")["items"][0]["id"]
+    page.goto(f"/requests/{first}")
+    button(page, "Play again").click()
+    body = page.get_by_role("dialog").get_by_label("Body")
+    assert button(page, "Play as it was").is_enabled()
+    body.fill(body.input_value().replace("Rhine", "Danube"))
+    button(page, "Play as edited").click()
+    page.get_by_text("Played again from").wait_for()
+    page.get_by_label("What was sent").get_by_text("Sing of the Danube, it's long", exact=True).wait_for()
+    again = page.url.rpartition("/")[2]
+    assert again != first and room.get(f"logs/{again}")["replay_of"] == first
+    button(page, "Differences").click()
+    page.get_by_label("The request, compared").get_by_text("byte for byte").wait_for()
+
+    room.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button(page, "Copy as curl").click()
+    button(page, "Copied").wait_for()
+    command = page.evaluate("navigator.clipboard.readText()")
+    environment = {**os.environ, "LLMITM_URL": room.gateway.url, "LLMITM_KEY": ""}
+    sent = subprocess.run(["sh", "-c", f"{command} -s"], env=environment, capture_output=True, text=True)
+    assert "Sing of the Danube, it's long" in sent.stdout, sent.stderr
 
 
 def test_a_credential_is_tested_let_rest_and_revived(page: Page) -> None:
@@ -236,7 +263,7 @@ def test_two_models_answer_side_by_side_as_they_speak(page: Page, room: ControlR
         said.get_by_text("The demo provider heard you say: Tell me of otters").wait_for()
     page.get_by_text("done ·").nth(1).wait_for()
     page.get_by_role("link", name="Open this request").nth(1).click()
-    page.get_by_role("heading", name=re.compile("/v1/messages")).wait_for()
+    page.get_by_role("heading", name="/v1/messages").wait_for()
     asked = room.get(f"logs/{page.url.rpartition('/')[2]}")
     assert (asked["dialect"], asked["upstream_dialect"]) == ("anthropic-messages", "openai-chat")
 

@@ -48,7 +48,7 @@ api_key = "sk-canary-of-the-second"
 {more}
 """
 PRICES = '[model_prices]\n"gpt-*" = { input = 2.0, output = 8.0 }'
-MOST_WAIT_MS = 10_000
+MOST_WAIT_MS = 30_000
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -92,10 +92,19 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def control_room(
-    browser: Browser, folder: Path, *, ledger: str = "", more: str = "", prices: str = PRICES
+    browser: Browser,
+    folder: Path,
+    *,
+    ledger: str = "",
+    more: str = "",
+    prices: str = PRICES,
+    pace_s: float = 0,
 ) -> Iterator[ControlRoom]:
-    """`ledger` goes below [ledger], `more`, in which {url} is the provider's, stands at the end."""
-    with Backstage() as provider:
+    """`ledger` goes below [ledger], `more`, in which {url} is the provider's, stands at the end.
+
+    `pace_s` is what the provider waits before each piece of a stream.
+    """
+    with Backstage(pace_s=pace_s) as provider:
         more = more.replace("{url}", provider.url)
         config = _CONFIG.format(hash=_HASH, url=provider.url, ledger=ledger, more=more, prices=prices)
         with Gateway(config, folder, host="serve") as gateway:

@@ -142,7 +142,7 @@ def take(room: ControlRoom, shades: Iterable[str] = ("light", "dark")) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         more = MORE.replace("{key}", KEY).replace("{nobody}", "0" * 64)
-        with control_room(browser, Path(folder), more=more, prices="") as room:
+        with control_room(browser, Path(folder), more=more, prices="", pace_s=0.05) as room:
             ask(room, rounds=3)
             take(room)
 

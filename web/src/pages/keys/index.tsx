@@ -62,7 +62,7 @@ export default function Keys() {
           {found.isPending && <Waiting />}
           {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
           {found.data && rows.length === 0 && (
-            <Empty title="No key yet">
+            <Empty title="No key yet" actions={isAdmin && <Button kind="primary" icon="plus" onClick={() => setOpen({ what: "create" })}>Create the first key</Button>}>
               {found.data.is_open === false
                 ? "Nobody is admitted. Create a key and give it to a client."
                 : "Where no key is set up, only this machine may ask. Create one for each client: it can be limited, watched and taken back."}

@@ -196,16 +196,17 @@ interface Where {
   tls_enabled: boolean;
 }
 
-function first(where: Where | undefined): string {
+function first(where: Where | undefined, needsKey: boolean): string {
   const host = where?.host.includes(":") ? `[${where.host}]` : where?.host;
   const origin = `${where?.tls_enabled ? "https" : "http"}://${host ?? "127.0.0.1"}:${where?.port ?? 8811}`;
-  return `curl ${origin}/v1/chat/completions \\
+  return `curl ${origin}/v1/chat/completions \\${needsKey ? '\n  -H "x-llmitm-key: $LLMITM_KEY" \\' : ""}
   -H 'content-type: application/json' \\
   -d '{"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hello"}]}'`;
 }
 
 function First() {
   const where = useQuery({ queryKey: [...keys.system, "where"], queryFn: () => get<Where>("system/health") });
+  const keyed = useQuery({ queryKey: keys.authKeys, queryFn: () => get<{ is_open?: boolean }>("auth-keys") });
   return (
     <Panel title="Send the first request">
       <div className="stack">
@@ -213,7 +214,7 @@ function First() {
           Point a client at the gateway, or try one in the <Link to="/playground">playground</Link>. It is seen here, in <Link to="/live">Live</Link> while it runs, and in{" "}
           <Link to="/requests">Requests</Link> when it is over.
         </p>
-        <Code text={first(where.data)} label="A first request" wraps />
+        <Code text={first(where.data, keyed.data?.is_open === false)} label="A first request" wraps />
       </div>
     </Panel>
   );

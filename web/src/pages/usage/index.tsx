@@ -3,7 +3,7 @@
 import "../../parts/parts.css";
 
 import { useQuery } from "@tanstack/react-query";
-import { useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 
 import { get } from "../../api/client";
 import { keys } from "../../api/queries";
@@ -82,8 +82,8 @@ export default function Usage() {
         {times.isPending && <Waiting lines={4} />}
         {total && total.requests === 0 && (
           <Panel>
-            <Empty title="Nothing was asked in this time">
-              Costs stand here as soon as a request was answered. The playground sends one.
+            <Empty title="Nothing was asked in this time" actions={<Link className="button" to="/playground">Send one from the playground</Link>}>
+              Costs stand here as soon as a request was answered.
             </Empty>
           </Panel>
         )}
