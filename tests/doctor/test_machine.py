@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import replace
-from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
-from llmitm.cli.certs import make_pair
 from llmitm.config.load import load
 from llmitm.doctor import disk, limits, ports, settings, times, versions
 from llmitm.doctor.disk import Room
@@ -164,7 +162,7 @@ GOOD = {
         ({"pydantic": "2.11.10"}, (3, 12, 9), []),
         ({"aiohttp": "3.14.0"}, (3, 13, 0), [("aiohttp", "error")]),
         ({"brotli": "1.1.0"}, (3, 13, 0), [("brotli", "warning")]),
-        ({"h2": "4.3.0"}, (3, 13, 0), []),  # as HTTP/2 is off
+        ({"pyjwt": "2.10.0"}, (3, 13, 0), []),  # as there is no dashboard
         ({}, (3, 12, 1), [("python", "warning")]),
         ({}, (3, 11, 9), [("python", "error")]),
         ({}, (3, 15, 0), [("python", "warning")]),
@@ -180,18 +178,13 @@ async def test_packages_that_are_missing_too_old_or_known_to_be_bad(
     assert [(one.subject, one.level) for one in notes.found if one.level is not Level.OK] == wanted
 
 
-async def test_what_is_bad_only_with_http2_is_told_with_it(tmp_path: Path) -> None:
-    for name, content in zip(
-        ("cert.pem", "key.pem"), make_pair(("localhost",), 9, datetime.now(UTC)), strict=True
-    ):
-        (tmp_path / name).write_bytes(content)
-    text = '[server]\nhttp2 = true\ntls_cert = "cert.pem"\ntls_key = "key.pem"\n'
-    installed = {**GOOD, "h2": "4.3.0"}
+async def test_what_is_bad_only_with_a_dashboard_is_told_with_one(tmp_path: Path) -> None:
     notes = Notes("versions")
-    packages = Packages(version=installed.get, required=REQUIRED)
-    await versions.versions(patient(tmp_path, text, packages=packages), notes, (3, 13, 0))
+    packages = Packages(version={**GOOD, "pyjwt": "2.10.0"}.get, required=REQUIRED)
+    examined = patient(tmp_path, "[dashboard]\nenabled = true\n", packages=packages)
+    await versions.versions(examined, notes, (3, 13, 0))
     (found,) = [one for one in notes.found if one.level is not Level.OK]
-    assert found.subject == "h2" and found.fix is not None and "http2 = false" in found.fix
+    assert (found.subject, found.fix) == ("pyjwt", "pip install 'pyjwt>=2.12.0'")
 
 
 def test_what_is_required_of_this_package_is_read() -> None:

@@ -32,8 +32,6 @@ class Bad:
     """Whether a gateway that others can reach must not run with it."""
     matters: Callable[[Config], bool] = lambda config: True
     """Only with such a configuration is it used."""
-    fix: str | None = None
-    """None: a newer version."""
 
 
 BAD: Final[tuple[Bad, ...]] = (
@@ -66,14 +64,8 @@ BAD: Final[tuple[Bad, ...]] = (
         why="points of some curves are not checked (CVE-2026-26007)",
         matters=lambda config: config.server.tls_cert is not None,
     ),
-    Bad(
-        package="h2",
-        below="4.4.1",
-        why="two Host headers over HTTP/2 may smuggle a request (CVE-2026-71554)",
-        matters=lambda config: config.server.http2 and config.server.tls_cert is not None,
-        fix="set [server] http2 = false until mitmproxy allows h2 4.4.1",
-    ),
 )
+"""h2 before 4.4.1 (two Host headers, CVE-2026-71554) is not among them: no Host of a client travels on."""
 BAD_PYTHONS: Final = (((3, 12, 0), (3, 12, 2), "TLS connections leak memory (python/cpython issue 109534)"),)
 """First, first that is mended, why."""
 
@@ -96,7 +88,7 @@ async def versions(patient: Patient, notes: Notes, python: tuple[int, ...] = sys
         if installed is None or not is_before(installed, bad.below) or not bad.matters(config):
             continue
         note = notes.error if bad.is_error else notes.warning
-        fix = bad.fix or f"pip install '{bad.package}>={bad.below}'"
+        fix = f"pip install '{bad.package}>={bad.below}'"
         note(f"{bad.package} {installed}: {bad.why}", fix, subject=bad.package)
     if not missing:
         mitmproxy = packages.version("mitmproxy") or "none"
