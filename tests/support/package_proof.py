@@ -180,7 +180,7 @@ def main() -> int:
         print(installed("--version").strip())
         print(installed("demo").strip().splitlines()[-1])
         print(f"dashboard: {installed.pages()}")
-        for runner in ("pipx run --spec", "uvx --from"):
+        for runner in (f"pipx run --python {sys.executable} --spec", f"uvx --python {sys.executable} --from"):
             program, *words = runner.split()
             found = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
             if found is None:
