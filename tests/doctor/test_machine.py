@@ -88,10 +88,10 @@ async def test_room_on_the_disk(
 
 
 async def test_a_folder_that_is_not_there_is_told_with_what_goes_there(tmp_path: Path) -> None:
-    found = await findings(disk.disk, patient(tmp_path, '[log]\nfile = "logs/llmitm.log"\n'))
+    found = await findings(disk.disk, patient(tmp_path, '[ledger]\nurl = "sqlite:///books/a.db"\n'))
     (error,) = [one for one in found if one.level is Level.ERROR]
-    assert error.subject == str(tmp_path / "logs") and "the log" in error.text
-    assert error.fix == f"mkdir -p {tmp_path / 'logs'}"
+    assert error.subject == str(tmp_path / "books") and "the ledger" in error.text
+    assert error.fix == f"mkdir -p {tmp_path / 'books'}"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
