@@ -241,6 +241,11 @@ def test_a_port_that_is_taken_is_left_to_its_holder(tmp_path: Path, run: Run) ->
     assert f"http://127.0.0.1:{port}/" in told
 
 
+def test_the_port_of_the_environment_wins(run: Run) -> None:
+    status, told, _ = run({"OPENAI_API_KEY": KEY, "PORT": "9345"})
+    assert status == 0 and "http://127.0.0.1:9345/" in told and "is taken" not in told
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert init.run(tmp_path / "none" / "config.toml", {}) == 1
     assert "cannot be written" in capsys.readouterr().err

@@ -134,10 +134,10 @@ def _write(path: Path, wanted: Wanted, env: Mapping[str, str]) -> int:
         _create(path.parent / f"{wanted.key[0]}.key", wanted.key[1] + "\n")
     _create(path, text)
     try:
-        load(path, env={name: value for name, value in env.items() if name != "PORT"})
+        config = load(path, env=env)
     except ConfigError as error:
-        return _say(f"what was written is not right; please report this\n{error}")
-    _tell(path, wanted, port, key)
+        return _say(f"what was written cannot be used here\n{error}")
+    _tell(path, wanted, config.server.port, key, is_named="PORT" in env)
     return 0
 
 
@@ -164,7 +164,8 @@ def free_port() -> int:
     return first
 
 
-def _tell(path: Path, wanted: Wanted, port: int, key: str | None) -> None:
+def _tell(path: Path, wanted: Wanted, port: int, key: str | None, *, is_named: bool) -> None:
+    """`is_named`: the port is the environment's, which wins over the file's."""
     found = wanted.found
     print(textwrap.fill(f"Wrote {path}: {_described(found)}.", 80, break_on_hyphens=False))
     if wanted.key is not None:
@@ -175,7 +176,7 @@ def _tell(path: Path, wanted: Wanted, port: int, key: str | None) -> None:
             "another usual variable, and run `llmitm init` again with this file out of the way.\n"
             "`llmitm demo` shows everything without any key."
         )
-    if port != Server().port:
+    if port != Server().port and not is_named:
         print(f"Port {Server().port} is taken, so it is {port}.")
     if key is not None:
         print(f"\nThe key of your first client, shown only now:\n\n  {key}")
