@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.browsing import ControlRoom, control_room, settled
+from support.browsing import MOST_WAIT_MS, ControlRoom, control_room, settled
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -52,7 +52,8 @@ PAYLOADS = (
     f"[x](javascript:{RUNS}) ![x](x 'onerror={RUNS}')",
 )
 INJECTED = (
-    "script:not([src]), iframe, object, embed, base, meta[http-equiv], marquee, math, video, form[action], x"
+    "script:not([src]), iframe, object, embed, base, meta[http-equiv], marquee, math, video, form[action], x, "
+    "[onerror], [onload], [onclick], [onfocus], [ontoggle], [onbegin], [onstart], [href^=javascript]"
 )
 
 
@@ -114,12 +115,11 @@ def test_no_text_of_a_prompt_model_key_or_provider_runs(browser: Browser, room: 
     context = browser.new_context(
         base_url=room.base, storage_state=room.context.storage_state(), bypass_csp=True
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(MOST_WAIT_MS)
     page = context.new_page()
     ran: list[str] = []
     page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
     for place, shown in (
-        ("/", 0),
         ("/live", len(PAYLOADS)),
         ("/requests", len(PAYLOADS)),
         ("/usage?since=24h", len(PAYLOADS)),
@@ -127,14 +127,12 @@ def test_no_text_of_a_prompt_model_key_or_provider_runs(browser: Browser, room: 
         ("/config", 1),
         ("/system", 1),
         (f"/routing?model={PAYLOADS[1]}", 1),
-        *(
-            (f"/requests/{one}{view}", 1)
-            for one in (answered, refused)
-            for view in ("", "?view=raw", "?view=differences")
-        ),
+        (f"/requests/{refused}", 1),
+        (f"/requests/{answered}", 1),
+        (f"/requests/{answered}?view=raw", 1),
     ):
         settled(page, place)
-        page.wait_for_function(SHOWS, arg=shown, timeout=20_000)
+        page.wait_for_function(SHOWS, arg=shown)
         assert page.evaluate("window.ran") is None, place
         assert page.locator(INJECTED).count() == 0, place
     assert ran == []
