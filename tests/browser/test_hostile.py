@@ -52,8 +52,8 @@ PAYLOADS = (
     f"[x](javascript:{RUNS}) ![x](x 'onerror={RUNS}')",
 )
 INJECTED = (
-    "script:not([src]), iframe, object, embed, base, meta[http-equiv], marquee, math, video, form[action], x, "
-    "[onerror], [onload], [onclick], [onfocus], [ontoggle], [onbegin], [onstart], [href^=javascript]"
+    "script:not([src]), iframe, object, embed, base, meta[http-equiv], marquee, math, video, form[action], x"
+    ", [onerror], [onload], [onclick], [onfocus], [ontoggle], [onbegin], [onstart], [href^=javascript]"
 )
 
 
