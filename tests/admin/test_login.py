@@ -466,9 +466,11 @@ async def test_what_is_asked_wrongly_is_told_field_by_field(pages: Pages) -> Non
 
 async def test_what_changes_something_says_what(pages: Pages) -> None:
     token = bearer(await pages.token())
-    for path in ("limits", "routing", "providers/main"):
+    for path in ("limits", "routing", "providers/main", "endpoints/all", "gateways/a/b"):
         status, told, _ = await pages.ask("PATCH", f"{BASE}/{path}", headers=token)
         assert (status, told["error"]) == (400, "missing_body")
+    for path, wrong in (("routing", {"force_model_prefix": 0}), ("limits", {"rpm": "60"})):
+        assert (await pages.ask("PATCH", f"{BASE}/{path}", wrong, headers=token))[0] == 422
 
 
 def test_marks_of_passwords_say_nothing_and_differ() -> None:
