@@ -65,6 +65,19 @@ def test_a_missing_config_says_how_to_make_one(tmp_path: Path) -> None:
     assert "config.toml.example" in ran.stderr
 
 
+def test_an_ipv6_address_is_listened_on(provider: Backstage, tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    config = FORWARD.format(more='host = "::1"', url=provider.url)
+    with Gateway(config, tmp_path, host="serve") as running:
+        url = running.wait_for(r"listening on (http://\[::1\]:\d+)")[1]
+        answer = httpx.get(f"{url}/health", trust_env=False)
+        assert answer.status_code == 200
+
+
 def test_a_missing_certificate_says_so(tmp_path: Path) -> None:
     config = '[server]\ntls_cert = "nope.pem"\ntls_key = "nope.key"\n'
     ran = run(tmp_path, config, "serve")

@@ -78,8 +78,7 @@ class Door:
         self.hold_limit_bytes = world.config.server.body_limit_bytes
         self.certificate: Certificate | None = None
         server = world.config.server
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        self._mode: ProxyMode = ReverseMode.parse(f"reverse:{DEAD_TARGET}@{host}:{server.port}")
+        self._mode: ProxyMode = ReverseMode.parse(f"reverse:{DEAD_TARGET}@{server.host}:{server.port}")
         self._is_running = False
         self._is_seen = True
         self._vaults: OrderedDict[str, masks.Vault] = OrderedDict()
@@ -165,12 +164,13 @@ class Door:
         bound = instance.listen_addrs[0]
         self.world.port = bound[1]
         names = ", ".join(self.world.config.endpoints) or "none"
-        log.info("listening on %s://%s:%s, endpoints: %s", scheme, server.host, bound[1], names)
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        url = f"{scheme}://{host}:{bound[1]}"
+        log.info("listening on %s, endpoints: %s", url, names)
         if self._board is not None:
-            host = f"[{server.host}]" if ":" in server.host else server.host
-            self._board.listening(f"{scheme}://{host}:{bound[1]}")
+            self._board.listening(url)
         if self.world.supervisor is not None:
-            self.world.supervisor.ready(f"{scheme}://{server.host}:{bound[1]}")
+            self.world.supervisor.ready(url)
             self._spawn(self.world.supervisor.beat(self.world.clock))
         if ctx.master.addons.get("webauth") is not None:
             self.world.gallery = MitmwebGallery(ctx.master)
