@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from support.browsing import ControlRoom, control_room
+from support.browsing import ControlRoom, control_room, violations
 from support.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
@@ -280,6 +280,10 @@ def test_the_system_page_tells_how_it_is_and_reads_the_file_anew(page: Page, roo
     path.write_text(kept)
     button(page, "Read config anew").click()
     page.get_by_text("The configuration was read anew.").wait_for()
+    button(page, "Examine").click()
+    findings = page.get_by_role("list", name="Findings")
+    findings.get_by_role("listitem").filter(has_text="config").first.wait_for()
+    assert violations(page) == []
 
 
 def test_a_session_that_is_over_is_renewed_once_for_all_that_ask(page: Page, room: ControlRoom) -> None:
