@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from llmitm.identity import Identity
 from llmitm.secret import Secret
 
 type Headers = tuple[tuple[bytes, bytes], ...]
@@ -132,6 +133,8 @@ class Attempt:
     model: str | None = None
     proxy_url: Secret | None = None
     """Outbound proxy with its user information; None is a direct connection."""
+    identity: Identity | None = None
+    """For TLS. None: the system's authorities are trusted, and no certificate is shown."""
     deadline_s: float | None = None
     """On the clock's ticks: when the whole exchange is to be over; None: `[timeouts] exchange_s` from now."""
     silence_s: float | None = None

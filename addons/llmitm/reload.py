@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from llmitm.config.identified import Identified
 from llmitm.config.schema import AuthKey, Config, Hooks
 from llmitm.config.telemetry import Telemetry
 from llmitm.config.watch import Source
@@ -96,7 +97,8 @@ def _parts(value: Any) -> Mapping[str, Any] | None:
             return {"modules": (value.modules, value.loaded)}
         case BaseModel():
             names = type(value).model_fields
-            return {name: getattr(value, name) for name in names if name not in _NOT_COMPARED}
+            parts = {name: getattr(value, name) for name in names if name not in _NOT_COMPARED}
+            return {**parts, "TLS files": value.identity} if isinstance(value, Identified) else parts
         case Mapping():
             return value
         case (AuthKey(), *_):

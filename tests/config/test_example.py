@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from llmitm.config import schema
 from llmitm.config.load import load
+from support.authorities import Authority
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.toml.example"
 
@@ -35,6 +36,7 @@ def test_it_loads_with_every_key_in_use(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("passthrough_headers = []\n" + text)
     (tmp_path / "my_rules.py").write_text("def on_request(request):\n    return None\n")
+    Authority(tmp_path, "ca").pair("client")
     env = dict.fromkeys(re.findall(r"env:(\w+)", text), "some-secret-value")
     env["OPENAI_API_KEY_2"] = "another-value"
     env |= {name: f"$2b$12${'x' * 53}" for name in env if name.endswith("_HASH")}

@@ -15,6 +15,7 @@ from llmitm.cli.certs import write_pair
 from llmitm.clock import SystemClock
 from llmitm.errors import Failure, UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, UpstreamReply, UpstreamRequest
+from llmitm.identity import Identity
 from llmitm.secret import Secret
 from llmitm.send.alarm import Timeouts
 from llmitm.send.frames import Frames, Message, masked
@@ -48,7 +49,9 @@ class Said:
         raise AssertionError("nobody waits for the end of a session")
 
 
-async def switched(sender: Upstream, url: str, body: Said, proxy: str = "") -> UpstreamReply:
+async def switched(
+    sender: Upstream, url: str, body: Said, proxy: str = "", identity: Identity | None = None
+) -> UpstreamReply:
     attempt = Attempt(
         exchange_id="x",
         number=1,
@@ -59,6 +62,7 @@ async def switched(sender: Upstream, url: str, body: Said, proxy: str = "") -> U
         credential_headers=((b"authorization", Secret("Bearer ours")),),
         credential_query=((b"api_key", Secret("a&b")),),
         proxy_url=Secret(proxy) if proxy else None,
+        identity=identity,
     )
     request = UpstreamRequest(method="GET", url=url, headers=HANDSHAKE, body=body, is_upgrade=True)
     return await sender.send(attempt, request)
@@ -88,12 +92,12 @@ async def test_a_session_over_tls_and_through_a_proxy(tmp_path: Path, kind: str)
         finally:
             over.set()
 
-    sender = Upstream(QUICK, SystemClock(), tls_ca=tmp_path / "cert.pem")
+    sender, identity = Upstream(QUICK, SystemClock()), Identity.of(tmp_path / "cert.pem", None)
     async with TestProxy(kind or "http") as proxy, serve(session, "127.0.0.1", 0, ssl=tls) as server:
         port = server.sockets[0].getsockname()[1]
         said, frames = Said(), Frames()
         way = f"{kind}://127.0.0.1:{proxy.port}" if kind else ""
-        reply = await switched(sender, f"https://127.0.0.1:{port}/v1/realtime?model=a", said, way)
+        reply = await switched(sender, f"https://127.0.0.1:{port}/v1/realtime?model=a", said, way, identity)
         assert reply.head.status == 101
         assert reply.head.header(b"upgrade") == b"websocket"
         assert reply.head.header(b"sec-websocket-accept") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

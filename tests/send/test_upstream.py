@@ -15,6 +15,7 @@ from llmitm.clock import SystemClock
 from llmitm.demo.provider import Provider
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Body, Dialect, Headers, HeldBody, UpstreamRequest
+from llmitm.identity import Identity
 from llmitm.secret import Secret
 from llmitm.send.alarm import Timeouts
 from llmitm.send.headers import forwardable_request, forwardable_response
@@ -88,16 +89,16 @@ async def test_outbound_proxies(kind: str, user: str | None, is_tls: bool, tmp_p
             await provider.start(ssl=server)
         url = provider.url.replace("127.0.0.1", "localhost") + "/echo/x"
         credentials = "" if user is None else "user%20name:p%40ss%3Aword@"
-        sender = Upstream(QUICK, SystemClock(), tls_ca=authority if is_tls else None)
+        sender, identity = Upstream(QUICK, SystemClock()), Identity.of(authority, None) if is_tls else None
         try:
-            made = attempt(url, f"{kind}://{credentials}127.0.0.1:{proxy.port}")
+            made = attempt(url, f"{kind}://{credentials}127.0.0.1:{proxy.port}", identity=identity)
             status, _ = await whole(sender, made, request(url))
             assert status == 200
             assert len(proxy.seen) == 1
             assert provider.count == 1
             names = {name.lower() for name, _ in provider.requests[0].headers}
             assert not any(name.startswith(b"proxy-") for name in names)
-            direct, _ = await whole(sender, attempt(url), request(url))
+            direct, _ = await whole(sender, attempt(url, identity=identity), request(url))
             assert direct == 200 and len(proxy.seen) == 1
         finally:
             await sender.close()

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from llmitm.config import cloak, dashboard, payload
 from llmitm.config.budget import forgotten
+from llmitm.config.identified import Identities
 from llmitm.config.schema import SIGNED, Config, Credential, Endpoint, Hooks, Log, Provider, ProviderOptions
 from llmitm.errors import Problem
 from llmitm.record.ledger.place import Place as LedgerPlace
@@ -24,10 +25,12 @@ from llmitm.translate import models
 def completed(config: Config, source: str, folder: Path, problems: list[Problem]) -> Config:
     """Fills in what follows from the rest, and checks what tables ask of one another."""
     server = config.server
+    identities = Identities(folder, problems)
     providers = {
-        name: _with_credentials(name, provider, problems) for name, provider in config.providers.items()
+        name: _with_credentials(name, provider, identities, problems)
+        for name, provider in config.providers.items()
     }
-    endpoints = dict(config.endpoints)
+    endpoints = {name: identities.given(one, f"endpoints.{name}") for name, one in config.endpoints.items()}
     if server.default_endpoint in (None, "default") and "default" not in endpoints:
         if config.gateways:
             endpoints["default"] = Endpoint(kind="cloudflare")
@@ -58,8 +61,11 @@ def completed(config: Config, source: str, folder: Path, problems: list[Problem]
     return whole.model_copy(update={"warnings": tuple(warnings)})
 
 
-def _with_credentials(name: str, provider: Provider, problems: list[Problem]) -> Provider:
+def _with_credentials(
+    name: str, provider: Provider, identities: Identities, problems: list[Problem]
+) -> Provider:
     place = f"providers.{name}"
+    provider = identities.given(provider, place)
     if name in SIGNED and provider.base_url is None:
         problems.append(Problem(place, f"{name} needs signed requests, which are not built yet"))
     inherited = {
@@ -72,7 +78,8 @@ def _with_credentials(name: str, provider: Provider, problems: list[Problem]) ->
     made: list[Credential] = []
     for key in provider.api_keys:
         made.append(Credential(**inherited, api_key=key, name=Credential.name_of(name, key)))
-    for one in provider.credentials:
+    for at, one in enumerate(provider.credentials):
+        identities.given(one, f"{place}.credentials[{at}]")  # for its problems
         own = {field: getattr(one, field) for field in one.model_fields_set}
         own["name"] = own.get("name") or Credential.name_of(name, one.api_key)
         made.append(Credential(**{**inherited, **own}))
@@ -81,6 +88,7 @@ def _with_credentials(name: str, provider: Provider, problems: list[Problem]) ->
         if one.name in seen:
             problems.append(Problem(place, f"two credentials are called {one.name}; give one another name"))
         seen.add(one.name)
+    made = [identities.given(one, place) for one in made]
     completed = {"credentials": tuple(made), "refused_betas": inherited["refused_betas"]}
     return provider.model_copy(update=completed)
 

@@ -32,6 +32,7 @@ from llmitm.config.budget import Budget, Period, Tokens, Usd
 from llmitm.config.cloak import SensitiveWord, as_words
 from llmitm.config.dashboard import Dashboard
 from llmitm.config.formats import FORMATS as FORMATS
+from llmitm.config.identified import Identified
 from llmitm.config.payload import Payload
 from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
@@ -228,7 +229,7 @@ class Server(Table):
         return value
 
 
-class Endpoint(Table):
+class Endpoint(Identified):
     kind: Literal["forward", "cloudflare", "gateway"] = "forward"
     target_base: BaseUrl | None = None
     proxy_url: ProxyUrl | None = None
@@ -294,7 +295,7 @@ def _models(value: Any) -> Any:
     return value
 
 
-class ProviderOptions(Table):
+class ProviderOptions(Identified):
     """What a provider and each of its credentials may say."""
 
     format: str | None = None
@@ -317,8 +318,6 @@ class ProviderOptions(Table):
     completions: tuple[Glob, ...] | None = None
     """Globs of models that it completes plain prompts with; None: what is known of it."""
     api_version: str | None = None
-    tls_ca: Path | None = None
-    tls_client_cert: Path | None = None
     cloak: Cloak | None = None
 
     @field_validator("format")

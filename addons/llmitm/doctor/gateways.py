@@ -33,8 +33,9 @@ async def _one(config: Config, network: Network, gateway: Gateway, notes: Notes)
     if gateway.form == "rest":
         notes.ok("form rest is not tried: every question there is paid for", subject=subject)
         return
-    proxies = [one.proxy_url for one in config.endpoints.values() if one.kind == "cloudflare"]
-    way = way_to(config.cloudflare.base_url, *proxies[:1], config.server.proxy_url)
+    ours = [one for one in config.endpoints.values() if one.kind == "cloudflare"][:1]
+    proxies, identity = [one.proxy_url for one in ours], next((one.identity for one in ours), None)
+    way = way_to(config.cloudflare.base_url, *proxies, config.server.proxy_url, identity=identity)
     if not network.is_asked(way):
         notes.ok("not asked (--offline)", subject=subject)
     elif await network.reached(way) is not None:
@@ -61,6 +62,7 @@ async def _asked(config: Config, network: Network, gateway: Gateway, way: Way) -
         dialect=Dialect.OPENAI_CHAT,
         credential_headers=keys,
         proxy_url=way.proxy,
+        identity=way.identity,
     )
     request = UpstreamRequest(method="GET", url=url, headers=(), body=HeldBody())
     reply = await network.send(attempt, request)

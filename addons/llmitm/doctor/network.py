@@ -20,6 +20,7 @@ from llmitm.doctor.patient import Patient, Told
 from llmitm.doctor.ports import is_here
 from llmitm.errors import Failure, LlmitmError, UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, HeldBody, UpstreamReply, UpstreamRequest
+from llmitm.identity import Identity
 from llmitm.secret import Secret
 
 NAME_S: Final = 4.0
@@ -38,6 +39,8 @@ class Way:
     """Scheme, host and port of the upstream."""
     proxy: Secret | None = None
     """None: directly."""
+    identity: Identity | None = None
+    """For TLS; None: as the system has it."""
 
     @property
     def host(self) -> str:
@@ -117,7 +120,8 @@ class Network:
         """What is wrong with the upstream's TLS, told after a colon; empty where that cannot be seen."""
         if way.proxy is not None:
             return ""
-        port, trusting = urlsplit(way.origin).port, ssl.create_default_context()
+        port = urlsplit(way.origin).port
+        trusting = way.identity.context() if way.identity is not None else ssl.create_default_context()
         try:
             async with asyncio.timeout(self.name_s):
                 _, writer = await asyncio.open_connection(way.host, port, ssl=trusting)
@@ -140,6 +144,7 @@ class Network:
             url=url,
             dialect=Dialect.OPENAI_CHAT,
             proxy_url=way.proxy,
+            identity=way.identity,
         )
         return await self.send(attempt, UpstreamRequest(method=method, url=url, headers=(), body=HeldBody()))
 
@@ -183,18 +188,19 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host}:{parts.port or PORTS.get(parts.scheme, 443)}"
 
 
-def way_to(url: str, *proxies: Secret | None) -> Way:
+def way_to(url: str, *proxies: Secret | None, identity: Identity | None = None) -> Way:
     """The first of the proxies that says anything counts; an empty one is no proxy."""
     proxy = next((one for one in proxies if one is not None), None)
-    return Way(origin=origin_of(url), proxy=proxy or None)
+    is_tls = urlsplit(url).scheme == "https"
+    return Way(origin=origin_of(url), proxy=proxy or None, identity=identity if is_tls else None)
 
 
 def ways(config: Config) -> Mapping[Way, list[str]]:
     """Every upstream that may be asked, with what asks it."""
     found: dict[Way, list[str]] = {}
 
-    def add(who: str, url: str, *proxies: Secret | None) -> None:
-        asking = found.setdefault(way_to(url, *proxies), [])
+    def add(who: str, url: str, *proxies: Secret | None, identity: Identity | None = None) -> None:
+        asking = found.setdefault(way_to(url, *proxies, identity=identity), [])
         if who not in asking:
             asking.append(who)
 
@@ -205,15 +211,17 @@ def ways(config: Config) -> Mapping[Way, list[str]]:
         usable: list[ProviderOptions] = [one for one in provider.credentials if not one.disabled]
         for one in usable or [provider]:
             if (base := one.base(name)) is not None:
-                add(f"provider {name}", base, one.proxy_url, server)
+                add(f"provider {name}", base, one.proxy_url, server, identity=one.identity)
     for name, endpoint in config.endpoints.items():
         if endpoint.kind == "forward":
-            add(f"endpoint {name}", config.target_of(name), endpoint.proxy_url, server)
+            asked = config.providers.get(endpoint.provider or "")
+            own = (asked and asked.identity) or endpoint.identity
+            add(f"endpoint {name}", config.target_of(name), endpoint.proxy_url, server, identity=own)
         elif endpoint.kind == "cloudflare":
             rest = any(gateway.form == "rest" for gateway in config.gateways)
             hosts = [config.cloudflare.base_url] if any(one.form != "rest" for one in config.gateways) else []
             for url in hosts + ([config.cloudflare.rest_base_url] if rest else []):
-                add(f"endpoint {name}", url, endpoint.proxy_url, server)
+                add(f"endpoint {name}", url, endpoint.proxy_url, server, identity=endpoint.identity)
     if config.telemetry.enabled:
         add("telemetry", config.telemetry.endpoint)
     return found

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from llmitm.config.schema import Config, Credential, Gateway, ProviderOptions
 from llmitm.errors import Refused
 from llmitm.exchange import Attempt, Dialect, Headers
+from llmitm.identity import Identity
 from llmitm.route import cloudflare, providers
 from llmitm.route.calls import Call, url_of
 from llmitm.route.choice import Choice
@@ -183,6 +184,7 @@ def towards(
         drop_headers=_dropped(asked, config) if credential else asked.drop_headers,
         model=chosen.model,
         proxy_url=proxy_of(config, asked.endpoint, credential or options),
+        identity=identity_of(config, asked.endpoint, credential or options),
         deadline_s=asked.deadline_s,
         silence_s=asked.silence_s,
     )
@@ -204,6 +206,7 @@ def forward(asked: Asked, credential: Credential | None, config: Config, number:
         credential_headers=_key_of(endpoint.provider, credential, asked.dialect),
         drop_headers=_dropped(asked, config) if credential else asked.drop_headers,
         proxy_url=proxy_of(config, asked.endpoint, credential),
+        identity=identity_of(config, asked.endpoint, credential),
         deadline_s=asked.deadline_s,
     )
     return Planned(attempt=attempt, add_headers=extra(credential))
@@ -236,6 +239,7 @@ def by_way(asked: Asked, way: Way, config: Config, number: int = 1) -> Planned:
         gateway=f"{gateway.account_id}/{gateway.gateway_id}",
         model=asked.model,
         proxy_url=proxy_of(config, asked.endpoint, credential),
+        identity=identity_of(config, asked.endpoint, None),
         deadline_s=asked.deadline_s,
     )
     return Planned(attempt=attempt, add_headers=(*aim.add_headers, *extra(credential)), model=aim.model)
@@ -285,6 +289,12 @@ def proxy_of(config: Config, endpoint: str, credential: ProviderOptions | None) 
     return None
 
 
+def identity_of(config: Config, endpoint: str, options: ProviderOptions | None) -> Identity | None:
+    """Credential (and so provider), then endpoint. None for `options`: the provider is not asked itself."""
+    own = options.identity if options is not None else None
+    return own or config.endpoints[endpoint].identity
+
+
 def again(
     exchange_id: str,
     url: str,
@@ -332,4 +342,5 @@ def again(
         credential_headers=put,
         gateway=gateway,
         proxy_url=proxy_of(config, endpoint, found),
+        identity=identity_of(config, endpoint, None if gateway else found),
     )

@@ -17,7 +17,7 @@ from llmitm.exchange import Attempt, Dialect
 from llmitm.route import cloudflare
 from llmitm.route.choice import Choice
 from llmitm.route.join import join
-from llmitm.route.plan import Asked, Planned, Way, extra, proxy_of, target_of
+from llmitm.route.plan import Asked, Planned, Way, extra, identity_of, proxy_of, target_of
 from llmitm.route.providers import Candidate, auth_of, key_headers
 from llmitm.route.siblings import GEMINI, OPENAI, Sibling
 from llmitm.secret import Secret
@@ -192,6 +192,7 @@ def by_way(asked: Asked, socket: Socket | None, way: Way, config: Config, number
         gateway=f"{gateway.account_id}/{gateway.gateway_id}",
         model=model,
         proxy_url=proxy_of(config, asked.endpoint, credential),
+        identity=identity_of(config, asked.endpoint, None),
         deadline_s=asked.deadline_s,
     )
     return Planned(attempt=attempt, add_headers=(*aim.add_headers, *extra(credential)))

@@ -15,13 +15,12 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import aiohttp
 import yarl
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
@@ -42,7 +41,7 @@ from llmitm.exchange import (
 from llmitm.secret import Secret
 from llmitm.send.alarm import Alarm, Timeouts
 from llmitm.send.headers import UPGRADE, as_text, forwardable_response, framed, with_keys
-from llmitm.send.proxies import Route, route
+from llmitm.send.proxies import AGE_S, Pools, Route
 from llmitm.send.tunnel import Tunnel
 
 HEAD_LIMIT_BYTES: Final = 65_536
@@ -66,19 +65,12 @@ _CONNECT_ERRORS: Final = (
 
 
 class Upstream:
-    """An `exchange.Sender`. One pool per proxy, shared by all clients, made when first needed.
+    """An `exchange.Sender`. One pool per proxy and TLS identity, shared by all clients."""
 
-    An instance has one TLS identity: `tls_ca` is a PEM file of authorities to trust instead of the system's.
-    """
-
-    def __init__(self, timeouts: Timeouts, clock: Clock, *, tls_ca: Path | None = None) -> None:
-        """Raises OSError (ssl.SSLError among them) where `tls_ca` cannot be read."""
+    def __init__(self, timeouts: Timeouts, clock: Clock, *, resolver: AbstractResolver | None = None) -> None:
+        """`resolver` looks up names; None: the system's."""
         self._clock = clock
-        self._tls: ssl.SSLContext | None = None
-        if tls_ca is not None:
-            self._tls = ssl.create_default_context(cafile=tls_ca)
-            self._tls.set_alpn_protocols(("http/1.1",))
-        self._routes: dict[Secret | None, Route] = {}
+        self._pools = Pools(clock, resolver)
         self._links: WeakKeyDictionary[ResponseHandler, _Link] = WeakKeyDictionary()
         """Of every connection that has carried a request, so that one from the pool is known as such."""
         self.keep_to(timeouts)
@@ -86,6 +78,7 @@ class Upstream:
     def keep_to(self, timeouts: Timeouts) -> None:
         """How long is waited from now on. What is under way keeps the times that it began with."""
         self._timeouts = timeouts
+        self._pools.give_up_unused()
         self._socks_timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
 
     async def send(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamReply:
@@ -105,7 +98,7 @@ class Upstream:
         if request.is_upgrade:
             headers += UPGRADE
         url = _url(with_keys(request.url, attempt.credential_query))
-        way = self._route(attempt.proxy_url)
+        way = self._pools.way(attempt.proxy_url, attempt.identity)
         if way.credentials and url.scheme == "http":
             headers += way.credentials
 
@@ -164,9 +157,9 @@ class Upstream:
                 protocol = connection.protocol
                 assert protocol is not None
                 link = self._links.get(protocol)
-                if link is None or not is_fresh:
+                if link is None or not (is_fresh or self._is_old(link)):
                     return connection, link
-                connection.close()  # as old as the one that was just found closed
+                connection.close()  # perhaps as old as the one that was just found closed
         except TimeoutError:
             raise
         except _CONNECT_ERRORS as error:
@@ -175,23 +168,16 @@ class Upstream:
     def _link(self, connection: Connection) -> _Link:
         protocol = connection.protocol
         assert protocol is not None
-        link = self._links[protocol] = _Link()
+        link = self._links[protocol] = _Link(self._clock.tick_s())
         if protocol.closed is not None:
             protocol.closed.add_done_callback(link.closed)
         return link
 
-    def _route(self, proxy_url: Secret | None) -> Route:
-        proxy_url = proxy_url or None
-        known = self._routes.get(proxy_url)
-        if known is None:
-            known = self._routes[proxy_url] = route(proxy_url, tls=self._tls)
-        return known
+    def _is_old(self, link: _Link) -> bool:
+        return self._clock.tick_s() - link.made_s > AGE_S
 
     async def close(self) -> None:
-        routes = list(self._routes.values())
-        self._routes.clear()
-        for way in routes:
-            await way.close()
+        await self._pools.close()
 
 
 class _Stale(Exception):
@@ -208,9 +194,11 @@ class _Link:
     aiohttp tells it itself, but for a body whose chunks are broken: who reads that would wait for ever.
     """
 
-    __slots__ = ("reply",)
+    __slots__ = ("made_s", "reply")
 
-    def __init__(self) -> None:
+    def __init__(self, made_s: float) -> None:
+        self.made_s = made_s
+        """When the connection was, on the clock's ticks."""
         self.reply: _Reply | None = None
 
     def closed(self, future: asyncio.Future[None]) -> None:
