@@ -128,8 +128,10 @@ def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     at = start + 1
     for raw in values:
-        match = _ELEMENT.match(text, at)
-        first = match.end() if match else at
+        first = at + 1 if text.startswith(b",", at) else at
+        if text[first] in b" \t\n\r,":
+            match = _ELEMENT.match(text, first)
+            first = match.end() if match else first
         at = first + len(memoryview(raw))
         found.append((first, at))
     return found

@@ -58,6 +58,10 @@ CONTENT: dict[str, tuple[Any, Any]] = {
             ]
         },
     ),
+    "arguments without a string": (
+        {"function_call": {"arguments": "[1234567, true]"}},
+        {"function_call": {"arguments": "[1234567, true]"}},
+    ),
     "arguments that are no JSON": (
         {"function_call": {"arguments": 'acme {"'}},
         {"function_call": {"arguments": '<acme> {"'}},
@@ -182,7 +186,7 @@ CONTENT: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("name", CONTENT)
 def test_content_is_masked_and_nothing_else(name: str) -> None:
     value, expected = CONTENT[name]
-    assert with_words(orjson.dumps(value)) == expected
+    assert with_words(orjson.dumps(value), Words([*PLAIN[3:], "Acme", "1234567"])) == expected
 
 
 def test_only_the_bytes_of_words_change() -> None:

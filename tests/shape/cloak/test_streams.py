@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmitm.exchange import Dialect
@@ -218,6 +218,7 @@ def events_of(whole: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name", STREAMS)
+@settings(deadline=None)
 @given(data=st.data(), texts=st.lists(TEXTS, min_size=1, max_size=3))
 def test_a_masked_text_is_restored_from_any_stream(name: str, data: st.DataObject, texts: list[str]) -> None:
     dialect, write, read = STREAMS[name]
@@ -230,6 +231,7 @@ def test_a_masked_text_is_restored_from_any_stream(name: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("name", CALLS)
+@settings(deadline=None)
 @given(data=st.data(), values=st.lists(TEXTS, min_size=1, max_size=3))
 def test_arguments_stay_json_whatever_words_they_hold(
     name: str, data: st.DataObject, values: list[str]
@@ -243,6 +245,7 @@ def test_arguments_stay_json_whatever_words_they_hold(
 
 
 @pytest.mark.parametrize("name", STREAMS)
+@settings(deadline=None)
 @given(data=st.data(), texts=st.lists(TEXTS, min_size=1, max_size=3))
 def test_a_stream_without_marks_of_ours_passes_byte_for_byte(
     name: str, data: st.DataObject, texts: list[str]
@@ -255,6 +258,7 @@ def test_a_stream_without_marks_of_ours_passes_byte_for_byte(
     assert through(data, uncloak, dialect, sent) == sent
 
 
+@settings(deadline=None)
 @given(data=st.data(), text=TEXTS)
 def test_a_json_array_over_time_is_restored(data: st.DataObject, text: str) -> None:
     seen, uncloak = masked(text)
@@ -271,6 +275,7 @@ def test_a_json_array_over_time_is_restored(data: st.DataObject, text: str) -> N
     assert len(texts) == len(chunks)
 
 
+@settings(deadline=None)
 @given(data=st.data(), text=TEXTS)
 def test_a_whole_answer_is_restored_however_it_comes(data: st.DataObject, text: str) -> None:
     seen, uncloak = masked(text)

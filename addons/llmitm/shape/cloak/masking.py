@@ -262,7 +262,7 @@ class _Walk:
                 self._put_exact(start, end)
             return
         raw = self._body[start:end]
-        if b"\\" not in raw:
+        if b"\\" not in raw and not is_json:
             for first, last in self._words.spans(raw):
                 self._put(start + first, start + last, raw[first:last])
             return

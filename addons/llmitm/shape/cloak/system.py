@@ -71,13 +71,7 @@ def _responses(body: bytes, named: Mapping[str, Member], text: str, is_replaced:
     if not is_replaced:
         was = body[there.start : there.end] if there is not None else b"null"
         return {"instructions": _before(was, text)}
-    changes = {"instructions": orjson.dumps(text)}
-    if "input" in named and body[named["input"].start : named["input"].start + 1] == b"[":
-        items = _texts(body, named["input"])
-        kept = [item for item in items if _role(item) not in _INSTRUCTING]
-        if len(kept) < len(items):
-            changes["input"] = _list(kept)
-    return changes
+    return {"instructions": orjson.dumps(text), **_without(body, named, "input", _INSTRUCTING)}
 
 
 def _messages(body: bytes, named: Mapping[str, Member], text: str, is_replaced: bool) -> _Changes:
@@ -86,13 +80,8 @@ def _messages(body: bytes, named: Mapping[str, Member], text: str, is_replaced: 
     if not is_replaced:
         return {"system": _before(was, text)}
     marker = _last_marker([was]) if was.startswith(b"[") else None
-    changes = {"system": orjson.dumps(text) if marker is None else _list([_part(text, marker)])}
-    if "messages" in named:
-        turns = _texts(body, named["messages"])
-        kept = [turn for turn in turns if _role(turn) != "system"]
-        if len(kept) < len(turns):
-            changes["messages"] = _list(kept)
-    return changes
+    system = orjson.dumps(text) if marker is None else _list([_part(text, marker)])
+    return {"system": system, **_without(body, named, "messages", ("system",))}
 
 
 def _gemini(body: bytes, named: Mapping[str, Member], text: str, is_replaced: bool) -> _Changes:
@@ -116,6 +105,13 @@ _CHANGES: Final[Mapping[Dialect, Callable[[bytes, Mapping[str, Member], str, boo
     Dialect.ANTHROPIC_MESSAGES: _messages,
     Dialect.GEMINI: _gemini,
 }
+
+
+def _without(body: bytes, named: Mapping[str, Member], name: str, roles: tuple[str, ...]) -> _Changes:
+    """A list of turns without those of some roles; nothing where there are none."""
+    turns = _texts(body, named[name]) if name in named else []
+    kept = [turn for turn in turns if _role(turn) not in roles]
+    return {name: _list(kept)} if len(kept) < len(turns) else {}
 
 
 def _before(was: bytes, text: str) -> bytes:
