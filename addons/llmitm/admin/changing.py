@@ -17,7 +17,7 @@ CHANGE_ERRORS: Final = (404, 409, 422)
 
 
 class Taken(BaseModel):
-    """A body. What is not named stays as it is; null takes a field out of the configuration. 0 is no false."""
+    """A body. What is not named stays as it is; null takes a field out of the file. 0 is no false."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), strict=True)
 
