@@ -13,7 +13,7 @@ import pytest
 from support.browsing import MOST_WAIT_MS, ControlRoom, control_room, settled
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Dialog
 
 KEY = "sk-proxy-of-the-tests"
 RUNS = "window.ran=1;parent.ran=1;top.ran=1"
@@ -118,7 +118,12 @@ def test_no_text_of_a_prompt_model_key_or_provider_runs(browser: Browser, room: 
     context.set_default_timeout(MOST_WAIT_MS)
     page = context.new_page()
     ran: list[str] = []
-    page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        ran.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     for place, shown in (
         ("/live", len(PAYLOADS)),
         ("/requests", len(PAYLOADS)),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 MOST_BYTES: Final = 80_000
-SIZE: Final = {"width": 1280, "height": 860}
 SETTLED_MS: Final = 1_200
 """Charts draw themselves, and numbers are pushed each second."""
 KEY: Final = "sk-proxy-of-the-tests"
@@ -126,7 +125,7 @@ def shoot(page: Page, path: Path) -> None:
 def take(room: ControlRoom, shades: Iterable[str] = ("light", "dark")) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     page = room.context.new_page()
-    page.set_viewport_size(SIZE)
+    page.set_viewport_size({"width": 1280, "height": 860})
     for name, place in places(room).items():
         settled(page, place)
         if name == "playground":
