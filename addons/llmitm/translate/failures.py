@@ -270,8 +270,17 @@ def _event(dialect: Dialect, told: _Told, request_id: str, sequence_number: int)
                 "error": error,  # not documented, but sent: the official client raises on it alone
             }
             return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
+        case Dialect.GEMINI:
+            return gemini_error_event(orjson.dumps(body))
         case _:
             return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
+def gemini_error_event(body: bytes) -> bytes:
+    """Twice: as an event, and as the bare object that Google's own streams break off with. Its client for
+    JavaScript passes over an event that is an error, and then takes the stream for a whole one.
+    """
+    return b"data: " + body + b"\n\n" + body + b"\n\n"
 
 
 def _plain(text: str) -> str:

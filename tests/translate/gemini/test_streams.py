@@ -12,6 +12,7 @@ from google.genai import types
 
 from llmitm.exchange import Dialect, Usage
 from llmitm.translate import seals
+from llmitm.translate.failures import gemini_error_event
 from llmitm.translate.gemini.reply_in import read_reply
 from llmitm.translate.gemini.stream_in import StreamReader
 from llmitm.translate.gemini.stream_out import StreamWriter
@@ -389,7 +390,7 @@ def test_failures_are_told_within_the_stream(is_json_array: bool) -> None:
     events: list[StreamEvent] = [start, text, PartDelta(0, "text", "a"), failed]
     error = b'{"error":{"code":429,"message":"Too much.","status":"RESOURCE_EXHAUSTED"}}'
     stream = written(events, replace(ASKED, is_json_array=is_json_array))
-    assert stream.endswith(b",\n" + error + b"]" if is_json_array else b"data: " + error + b"\n\n")
+    assert stream.endswith(b",\n" + error + b"]" if is_json_array else gemini_error_event(error))
     if is_json_array:
         assert written([failed], replace(ASKED, is_json_array=True)) == b"[" + error + b"]"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from llmitm.exchange import Dialect, Usage
 from llmitm.translate import jsontext
-from llmitm.translate.failures import status_for, write_error
+from llmitm.translate.failures import gemini_error_event, status_for, write_error
 from llmitm.translate.gemini.grounding import Supports
 from llmitm.translate.gemini.parts import is_to_lend, signature, write_part
 from llmitm.translate.gemini.reply_out import candidate
@@ -129,7 +129,7 @@ class StreamWriter:
     def _fail(self, failure: Failure) -> bytes:
         status = status_for(Dialect.GEMINI, failure.status)
         text = write_error(Dialect.GEMINI, status, failure.code or "", failure.message, "")
-        return self._chunk(text, is_last=True)
+        return self._chunk(text, is_last=True) if self._is_array else gemini_error_event(text)
 
 
 class _Choice:
