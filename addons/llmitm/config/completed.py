@@ -106,6 +106,8 @@ def _with_modules(hooks: Hooks, folder: Path, problems: list[Problem]) -> Hooks:
 def _with_place(log: Log, folder: Path, problems: list[Problem]) -> Log:
     """Its file lies beside the configuration, as all do that are named there."""
     if log.file is None:
+        if log.rotate is not None:
+            problems.append(Problem("log.rotate", "needs log.file"))
         return log
     file = folder / log.file.expanduser()
     if not file.parent.is_dir():

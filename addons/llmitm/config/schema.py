@@ -38,6 +38,7 @@ from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
 from llmitm.config.telemetry import Telemetry
 from llmitm.exchange import Dialect
+from llmitm.record.log_file import Rotation
 from llmitm.route.known import KNOWN, Known
 from llmitm.route.verdict import WHY
 from llmitm.secret import Secret
@@ -554,6 +555,19 @@ class Log(Table):
     format: Literal["auto", "human", "json"] = "auto"
     file: Path | None = None
     rotate: str | None = None
+    keep: Count = 14
+
+    @field_validator("rotate")
+    @classmethod
+    def _known_rotation(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None or Rotation.of(value) else None
+        except ValueError as error:
+            raise _wrong(str(error)) from None
+
+    @property
+    def rotation(self) -> Rotation | None:
+        return None if self.rotate is None else Rotation.of(self.rotate)
 
 
 def _passable(value: str) -> str:

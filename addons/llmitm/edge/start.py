@@ -40,10 +40,17 @@ def world_or_exit(
 
     def keep_log(config: Config) -> None:
         settings = config.log
-        open_log(made.redact, level=settings.level, form=settings.format, file=settings.file)
+        open_log(
+            made.redact,
+            level=settings.level,
+            form=settings.format,
+            file=settings.file,
+            rotation=settings.rotation,
+            keep=settings.keep,
+        )
 
     keep_log(config)
-    made.followers.append(keep_log)  # a file that was moved away is begun anew, too
+    made.followers.append(keep_log)
     if config.ledger.enabled:
         _keep_ledger(made, source.path.absolute().parent)
     if config.telemetry.enabled:

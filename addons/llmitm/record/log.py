@@ -16,6 +16,7 @@ from typing import IO, Any
 import orjson
 
 from llmitm.record.entry import Entry
+from llmitm.record.log_file import LogFile, Rotation
 
 LEVELS = {
     "error": logging.ERROR,
@@ -135,21 +136,21 @@ def open_log(
     level: str = "info",
     form: str = "auto",
     file: Path | None = None,
+    rotation: Rotation | None = None,
+    keep: int = 14,
     stream: IO[str] | None = None,
 ) -> logging.Logger:
     """Sets up the logger `llmitm`, in place of what it had, and returns it.
 
     `form` is human, json, or auto: human where `stream` (standard error if None) is a terminal.
-    `file`, where given, gets the lines instead of the stream.
+    `file`, where given, gets the lines instead of the stream; see `LogFile` for `rotation` and `keep`.
     """
     logger = logging.getLogger("llmitm")
     for old in logger.handlers[:]:
         logger.removeHandler(old)
         old.close()
     target = stream or sys.stderr
-    handler: logging.Handler = (
-        logging.FileHandler(file, delay=True) if file else logging.StreamHandler(target)
-    )
+    handler: logging.Handler = LogFile(file, rotation, keep) if file else logging.StreamHandler(target)
     as_json = form == "json" or (form == "auto" and (file is not None or not target.isatty()))
     handler.setFormatter(_Formatter(as_json=as_json, redact=redact))
     logger.addHandler(handler)
