@@ -200,6 +200,10 @@ update: pin
 docs:
     @ls README.md CHANGELOG.md config.toml.example docs/*.md
 
+# docs/configuration.md anew, from the schema
+reference:
+    PYTHONPATH=addons:tests {{python}} -m support.reference
+
 # the next version, 1.0.0 -> 1.0.1; nothing is committed
 bump-patch:
     {{python}} .ci/version.py patch
