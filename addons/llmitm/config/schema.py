@@ -526,7 +526,7 @@ class Hooks(Table):
     """Relative to the configuration."""
     _loaded: Modules | None = PrivateAttr(None)
 
-    @property
+    @cached_property  # asked for by every request, and a private attribute takes 2 us
     def loaded(self) -> Modules | None:
         """What they define; None: there are none."""
         return self._loaded
@@ -534,6 +534,7 @@ class Hooks(Table):
     def having(self, loaded: Modules) -> Self:
         made = self.model_copy()
         made._loaded = loaded
+        made.__dict__.pop("loaded", None)
         return made
 
 
