@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import PrivateAttr
@@ -16,7 +17,7 @@ class Identified(Table):
     tls_client_cert: Path | None = None
     _identity: Identity | None = PrivateAttr(None)
 
-    @property
+    @cached_property  # asked for by every attempt, and a private attribute takes 2 us
     def identity(self) -> Identity | None:
         """Once loaded; None: the system's authorities, and no certificate of ours."""
         return self._identity
@@ -41,6 +42,7 @@ class Identities:
             self._known[pair] = self._read(*pair, place)
         made = options.model_copy()
         made._identity = self._known[pair]
+        made.__dict__.pop("identity", None)
         return made
 
     def _placed(self, path: Path | None) -> Path | None:
