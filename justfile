@@ -121,6 +121,10 @@ retrymath *args:
 storm *args:
     PYTHONPATH=addons:tests {{python}} -m support.storm "$@"
 
+# half an hour of mixed traffic, faults and reloads: memory, descriptors, tasks, lost rows, wrong answers; --minutes
+soak *args:
+    PYTHONPATH=addons:tests {{python}} -m support.soak "$@"
+
 # minutes of load on two gateways that share one redis-server, which goes away and comes back: limits, with figures
 shared-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.shared_proof "$@"

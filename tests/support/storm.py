@@ -35,7 +35,7 @@ FAULTS: Final = (
     "truncate:0",
 )
 """Each of them before anything meaningful was said."""
-_PROVIDERS: Final = {
+PROVIDERS: Final = {
     "chat": ("openai-chat", "gpt-demo", "/v1"),
     "responses": ("openai-responses", "gpt-5.2-demo", "/v1"),
     "messages": ("anthropic-messages", "claude-demo", ""),
@@ -64,7 +64,7 @@ class Weather:
 
     def config(self, url: str) -> str:
         lines = [f"retry = {{{self.retry}}}", "[server]", "port = 0", "[endpoints.all]", 'kind = "gateway"']
-        for name, (dialect, model, path) in _PROVIDERS.items():
+        for name, (dialect, model, path) in PROVIDERS.items():
             lines += [
                 f"[providers.{name}]",
                 f'format = "{dialect}"',
@@ -174,9 +174,9 @@ async def storm(
 async def _ask(
     session: aiohttp.ClientSession, url: str, number: int, drawn: random.Random, figures: Figures
 ) -> None:
-    dialect, model = drawn.choice(list(_PROVIDERS)), drawn.choice(list(_PROVIDERS.values()))[1]
+    dialect, model = drawn.choice(list(PROVIDERS)), drawn.choice(list(PROVIDERS.values()))[1]
     is_stream, said = drawn.random() < 0.5, f"number {number} {drawn.random()}"
-    path, body = _request(dialect, model, said, is_stream)
+    path, body = request_in(dialect, model, said, is_stream)
     async with session.post(f"{url}/all{path}", json=body, headers={"x-debug": "1"}) as answer:
         content = await answer.read()
     attempts = int(answer.headers.get("x-debug-attempts", 0))
@@ -186,12 +186,12 @@ async def _ask(
     if answer.status != 200:
         figures.told[answer.status] += 1
         return
-    found = _text(dialect, content, is_stream)
+    found = text_in(dialect, content, is_stream)
     if found != f"The demo provider heard you say: {said}":
         figures.wrong.append(f"{dialect} to {model}, stream {is_stream}: {content[-600:]!r}")
 
 
-def _request(dialect: str, model: str, said: str, is_stream: bool) -> tuple[str, dict[str, Any]]:
+def request_in(dialect: str, model: str, said: str, is_stream: bool) -> tuple[str, dict[str, Any]]:
     turns = [{"role": "user", "content": said}]
     match dialect:
         case "chat":
@@ -208,7 +208,7 @@ def _request(dialect: str, model: str, said: str, is_stream: bool) -> tuple[str,
             }
 
 
-def _text(dialect: str, content: bytes, is_stream: bool) -> str | None:
+def text_in(dialect: str, content: bytes, is_stream: bool) -> str | None:
     """What was said; None where the answer is not whole."""
     if not is_stream:
         return _of_whole(dialect, orjson.loads(content))
