@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
 from collections import Counter
@@ -10,11 +11,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from llmitm.exchange import Dialect
 from llmitm.state.redis import TIMEOUT_S
-from support.gateway import BIN
+from support.gateway import BIN, times_over
 from support.redis_server import BINARY, NO_BINARY
 from support.together import Clients, Together, Told, clients_of, most_at_once
 
@@ -81,6 +83,7 @@ KEYS = {
     "places": "concurrency = 8",
     "left": "concurrency = 6",
     "leaving": "concurrency = 6",
+    "closing": "concurrency = 6",
     "frozen-away": "rpm = 10",
     "frozen-back": "rpm = 24",
     "frozen-held": "concurrency = 4",
@@ -276,6 +279,19 @@ async def test_places_come_back_from_clients_that_leave(together: Together) -> N
             200: 6
         }:
             assert time.monotonic() < until_s, statuses(told)
+
+
+def test_a_connection_that_closes_behind_its_answer_is_no_client_that_left(together: Together) -> None:
+    """Places are given back once the answer is told: what is written down of it is still the answer."""
+    gateway = together.gateways[0]
+    body = {"model": "steady", "messages": [{"role": "user", "content": "hello"}]}
+    headers = {"x-llmitm-key": "sk-proxy-closing", "connection": "close"}
+    for _ in range(10):
+        answer = httpx.post(f"{gateway.url}/all/v1/chat/completions", json=body, headers=headers, timeout=20)
+        assert answer.status_code == 200
+    gateway.wait_for(times_over('"auth_key":"closing"', 10))
+    lines = [json.loads(line) for line in gateway.output().splitlines() if '"auth_key":"closing"' in line]
+    assert [line["status"] for line in lines] == [200] * 10
 
 
 async def test_turns_are_taken_over_both(together: Together) -> None:

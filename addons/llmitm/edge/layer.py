@@ -139,6 +139,10 @@ class Trip:
         """The session has come to its end on the client's side: what is left to say to the upstream is said
         whether or not the client's connection is still there."""
         self.upload.end()
+        self._outlive_connection()
+
+    def _outlive_connection(self) -> None:
+        """The end of the client's connection does not cancel the journey from now on."""
         self.layer.handler.transports.pop(self, None)  # type: ignore[call-overload]
 
     def _over(self, task: asyncio.Task[None]) -> None:
@@ -243,6 +247,10 @@ class Trip:
         if head.header(b"content-length") is None and head.status not in (204, 304):
             response.headers["content-length"] = str(len(content))
         stream_id = self.stream_id
+        is_http1 = self.layer.http2 is None
+        if is_http1:
+            # a connection that closes behind a whole answer must not cancel what is still to be written down
+            self._outlive_connection()
         if content and self.request.data.method != b"HEAD":
             await self._push(
                 ResponseHeaders(stream_id, response, end_stream=False),
@@ -256,7 +264,14 @@ class Trip:
                 ResponseEndOfMessage(stream_id),
                 last=True,
             )
-        await self._drain()
+        if not (is_http1 and self._is_handed_over()):
+            await self._drain()
+
+    def _is_handed_over(self) -> bool:
+        """Whether all that was written is with the system, or goes there before the connection closes."""
+        io = self.layer.handler.transports.get(self.layer.context.client)
+        writer: Any = None if io is None else io.writer
+        return writer is None or writer.is_closing() or writer.transport.get_write_buffer_size() == 0
 
     async def _switch(self, head: ResponseHead) -> None:
         """From here on the stream is a WebSocket, unless the handshake was refused."""
