@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from llmitm.identity import Identity
 from llmitm.secret import Secret
 
 type Headers = tuple[tuple[bytes, bytes], ...]
+
+EXCHANGE_ID: Final = b"x-llmitm-id"
+"""Of an answer: names its exchange, in the ledger too; answers that leave no line there have none."""
 
 
 class Dialect(StrEnum):

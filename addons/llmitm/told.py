@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from llmitm.accept import endpoints
 from llmitm.errors import Failure, Refused, UpstreamFailed
-from llmitm.exchange import ClientRequest, Dialect, Headers, Killed, ResponseHead
+from llmitm.exchange import EXCHANGE_ID, ClientRequest, Dialect, Headers, Killed, ResponseHead
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry, Outcome
 from llmitm.route.search import NEVER_AGAIN
@@ -45,6 +45,9 @@ class Told:
                 step = replace(step, headers=(*step.headers, named))
             if step.status >= 300 and self._is_injecting():
                 step = _without_secrets(step, self.world.redact)
+            if not kept.is_quiet:
+                named = (EXCHANGE_ID, kept.id.encode())
+                step = replace(step, headers=(*step.headers, named))
             self.head = step
             kept.status = step.status
             if kept.legs is not None:

@@ -169,7 +169,10 @@ def test_a_rescued_exchange_tells_why_and_what_it_cost(
 def test_pages_filters_and_numbers(gateway: Gateway, page: httpx.Client) -> None:
     for _ in range(4):
         assert ask(gateway).status_code == 200
-    assert ask(gateway, model="nobody-has-it").status_code == 404
+    lost = ask(gateway, model="nobody-has-it")
+    assert lost.status_code == 404
+    found = page.get(f"{API}/logs", params={"q": lost.headers["x-llmitm-id"]}).json()["items"]
+    assert [one["model"] for one in found] == ["nobody-has-it"]
     refused = page.get(f"{API}/logs", params={"status": "4xx"}).json()["items"]
     assert refused and {one["status"] for one in refused} == {404}
     names, cursor = [], None

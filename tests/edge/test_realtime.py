@@ -271,6 +271,7 @@ async def test_where_a_handshake_goes_and_with_which_keys(
     sent: dict[str, str | None],
 ) -> None:
     async with opened(gateway, path, *protocols, **headers) as session:
+        assert session.response.headers["x-llmitm-id"].startswith("llmitm-")
         await session.send("hello")
         while await session.recv() != "hello":
             pass

@@ -232,6 +232,41 @@ async def test_ready_says_no_while_draining(provider: Provider, tmp_path: Any) -
     assert entries == []
 
 
+HIS_ID = "status:400;x-request-id=req_of_his;x-llmitm-id=of-a-gateway-behind"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fault", "status"),
+    [
+        ("/dev/v1/chat/completions", CHAT, "slow:0", 200),
+        ("/dev/v1/chat/completions", CHAT, HIS_ID, 400),
+        ("/dev/v1/chat/completions", CHAT, "reset", 502),
+        ("/keyed/v1/chat/completions", CHAT, HIS_ID, 400),
+        ("/router/v1/models", None, "slow:0", 200),
+        ("/cf/v1/chat/completions", CHAT | {"stream": True}, "slow:0", 200),
+        ("/cf/v1/chat/completions", CHAT, HIS_ID, 400),
+        ("/nowhere/v1/messages", CHAT, "slow:0", 404),
+    ],
+)
+async def test_every_answer_names_its_exchange(
+    provider: Provider, tmp_path: Any, path: str, body: Any, fault: str, status: int
+) -> None:
+    world, entries = world_of(provider, tmp_path)
+    provider.script([fault])
+    head, _ = await ask(world, path, body, authorization="Bearer sk-openai-key")
+    await world.close()
+    assert head.status == status
+    named = [value.decode() for name, value in head.headers if name.lower() == b"x-llmitm-id"]
+    assert named == [entry.id for entry in entries] == ["id-1"]
+
+
+async def test_what_leaves_no_row_names_none(provider: Provider, tmp_path: Any) -> None:
+    world, _ = world_of(provider, tmp_path)
+    for path in ("/health", "/ready", "/metrics"):
+        assert (await ask(world, path))[0].header(b"x-llmitm-id") is None
+    await world.close()
+
+
 # -- streams that are simulated ---------------------------------------------------------------------------
 
 COMPLETION = {

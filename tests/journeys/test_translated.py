@@ -330,6 +330,26 @@ async def test_what_fails_later_is_told_in_the_stream(
     assert entries[0].error
 
 
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ("slow:0", 200),
+        ("status:400;x-request-id=req_of_his;x-llmitm-id=of-a-gateway-behind", 400),
+        ("error-event:6", 200),
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("model", ["chat-a", "messages-a", "nobody-has-it"])
+async def test_every_answer_names_its_exchange(
+    provider: Provider, world: World, model: str, streams: bool, fault: str, status: int
+) -> None:
+    provider.script([fault])
+    head, _ = await ask(world, asking(Dialect.OPENAI_CHAT, model=model, streams=streams))
+    if "event" not in fault:
+        assert head.status == (404 if model.startswith("nobody") else status)
+    assert [value for name, value in head.headers if name.lower() == b"x-llmitm-id"] == [b"id-1"]
+
+
 @pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_the_record_knows_the_tokens(world: World, dialect: Dialect, streams: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from llmitm.errors import Refused
-from llmitm.exchange import Headers
+from llmitm.exchange import EXCHANGE_ID, Headers
 from llmitm.secret import Secret
 
 HOP_BY_HOP: Final = frozenset(
@@ -29,6 +29,8 @@ HOP_BY_HOP: Final = frozenset(
 UPGRADE: Final = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
 """The hop's own part of a WebSocket's handshake."""
 _REQUEST_ONLY: Final = HOP_BY_HOP | {b"host", b"expect", b"http2-settings"}
+_ANSWER_ONLY: Final = HOP_BY_HOP | {EXCHANGE_ID}
+"""A gateway behind this one names its own exchange."""
 _FRAMING: Final = _REQUEST_ONLY | {b"content-length"}
 _NOT_DROPPABLE: Final = frozenset({b"", b"close", b"keep-alive", b"content-length"})
 """What a Connection header cannot take away: without its length a body would be cut wrongly."""
@@ -55,7 +57,7 @@ def forwardable_request(headers: Headers, drop: frozenset[bytes]) -> Headers:
 
 def forwardable_response(headers: Headers) -> Headers:
     """What goes back to the client."""
-    stay = HOP_BY_HOP | _named_by_connection(headers)
+    stay = _ANSWER_ONLY | _named_by_connection(headers)
     return tuple(pair for pair in headers if pair[0].lower() not in stay)
 
 
