@@ -125,6 +125,10 @@ storm *args:
 soak *args:
     PYTHONPATH=addons:tests {{python}} -m support.soak "$@"
 
+# drains, reloads, renewed certificates, restarts, faults, clocks and disks under load, as a table; --only WORDS
+battery *args:
+    PYTHONPATH=addons:tests {{python}} -m support.battery "$@"
+
 # minutes of load on two gateways that share one redis-server, which goes away and comes back: limits, with figures
 shared-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.shared_proof "$@"

@@ -89,6 +89,10 @@ class Gateway:
     def output(self) -> str:
         return "".join(self._lines)
 
+    def lines_from(self, number: int) -> list[str]:
+        """What it printed from that line on, 0 being the first."""
+        return self._lines[number:]
+
     def wait_for(self, pattern: str, timeout_s: float = 20.0) -> re.Match[str]:
         """Waits until the output matches; fails, showing it, where the process ends or time is up."""
         deadline_s = time.monotonic() + timeout_s
