@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmitm.clock import Clock, SystemClock
 from llmitm.config.schema import Config
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 class Gallery(Protocol):
     """Who shows flows of exchanges."""
 
-    def addresses(self, exchange: str) -> Mapping[int | None, str]:
-        """URLs by number of the attempt; None is the client's leg. Those that are gone are not there."""
+    def addresses(self, exchange: str) -> Mapping[int | None, str] | None:
+        """URLs by number of the attempt; None is the client's leg. Those that are gone are not there. None
+        where nobody can tell on which port they are shown."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,10 @@ class World:
     is_shared: bool = False
     """Whether other processes may use the same store."""
     is_draining: bool = False
+    is_cut: bool = False
+    """Whether what runs is ended, since the gateway stops."""
+    running: set[asyncio.Task[Any]] = field(default_factory=set)
+    """Tasks with an exchange under way; those of WebSockets aside, which have `sessions`."""
     in_flight: int = 0
     exchanges: int = 0
     numbered: int = 0
@@ -118,6 +124,12 @@ class World:
         for follower in self.followers:
             follower(config)
         self.config = config
+
+    def cut(self) -> None:
+        """Ends every exchange under way. Its client is told why, and it is written down."""
+        self.is_cut = True
+        for task in tuple(self.running):
+            task.cancel("the gateway stops")
 
     async def close(self) -> None:
         if self.ledger is not None:

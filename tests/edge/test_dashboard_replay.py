@@ -11,6 +11,7 @@ import pytest
 
 from support.backstage import Backstage
 from support.gateway import Gateway
+from support.pages import free_port
 
 PASSWORD = "a long password of tests"
 HASH = "$argon2id$v=19$m=8192,t=1,p=1$7BqykFXlekTkWry5eXHNWw$HkA4TtJV1xmFydS3LHGyPa9BpJlrkZJE29WEOTAYUfg"
@@ -36,6 +37,7 @@ password_hash = "{hash}"
 """
 CHAT = {"model": "gpt-demo", "messages": [{"role": "user", "content": "Where is the lighthouse?"}]}
 API = "/api/dashboard"
+WORD = "a word of tests"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def upstream() -> Iterator[Backstage]:
 @pytest.fixture(scope="module")
 def gateway(upstream: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     config = CONFIG.format(url=upstream.url, hash=HASH, key=CLIENT_KEY)
-    options = ("--set", "web_port=0", "--set", "web_password=a word of tests")
+    options = ("--web-port", str(free_port()), "--set", f"web_password={WORD}")
     folder = tmp_path_factory.mktemp("gateway")
     with Gateway(config, folder, host="mitmweb", options=options) as running:
         running.wait_for(r"dashboard on (http://127\.0\.0\.1:\d+)")
@@ -109,13 +111,19 @@ def test_an_exchange_is_played_again_as_it_was_or_with_another_body(
 
 
 def test_flows_are_found_in_mitmweb(gateway: Gateway, page: httpx.Client) -> None:
+    """mitmweb finds a flow by its id from behind the # of the address."""
     played = page.post(f"{API}/playground/v1/chat/completions", json=CHAT)
     told = whole(page, played.headers["x-request-id"])
-    found = re.fullmatch(r"http://127\.0\.0\.1:\d+/#/flows/([0-9a-f-]+)/request", told["mitmweb_url"])
-    assert found is not None and told["mitmweb_hint"] is None
-    leg = told["attempt_list"][0]["mitmweb_url"]
-    assert leg.endswith("/request") and leg != told["mitmweb_url"]
-    assert "a word of tests" not in str(told)
+    assert told["mitmweb_hint"] is None and WORD not in str(told)
+    urls = [told["mitmweb_url"], told["attempt_list"][0]["mitmweb_url"]]
+    with httpx.Client(headers={"authorization": f"Bearer {WORD}"}, trust_env=False, timeout=20) as mitmweb:
+        for url, is_attempt in zip(urls, (False, True), strict=True):
+            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/#/flows/([0-9a-f-]+)/request", url)
+            assert found is not None
+            assert mitmweb.get(url).status_code == 200
+            (shown,) = [one for one in mitmweb.get(f"{found[1]}/flows").json() if one["id"] == found[2]]
+            assert shown["comment"].startswith(told["id"]), shown
+            assert ("attempt 1" in shown["comment"]) == is_attempt
 
 
 def test_what_cannot_be_played_again_says_why(gateway: Gateway, page: httpx.Client) -> None:

@@ -170,7 +170,10 @@ async def _one(asked: Asked) -> Exchange:
     if found is None:
         raise LookupError("There is no exchange of that id: it may be older than what the ledger keeps")
     gallery = asked.world.gallery
-    return shown.with_flows(found, None if gallery is None else gallery.addresses(found.id))
+    if gallery is None:
+        return shown.with_flows(found, {}, shown.NO_MITMWEB)
+    addresses = gallery.addresses(found.id)
+    return shown.with_flows(found, addresses or {}, shown.NO_PORT if addresses is None else shown.GONE)
 
 
 async def _running(asked: Asked) -> Running:

@@ -330,17 +330,16 @@ def exchange(
 
 
 NO_MITMWEB: Final = "Run the gateway as mitmweb -s addons/gateway.py to see, pause and edit its flows."
+NO_PORT: Final = "mitmweb does not tell which port it took: start it with --web-port and a number."
 GONE: Final = "mitmweb does not hold its flow any more."
 
 
-def with_flows(found: Exchange, addresses: Mapping[int | None, str] | None) -> Exchange:
-    """With links to its flows. `addresses` by number of the attempt, None being the client's; None: nobody
-    shows flows."""
-    if not addresses:
-        return found.model_copy(update={"mitmweb_hint": NO_MITMWEB if addresses is None else GONE})
+def with_flows(found: Exchange, addresses: Mapping[int | None, str], hint: str) -> Exchange:
+    """With links to its flows. `addresses` by number of the attempt, None being the client's; `hint`: why
+    that is not there."""
     tries = [one.model_copy(update={"mitmweb_url": addresses.get(one.number)}) for one in found.attempt_list]
     url = addresses.get(None)
-    linked = {"mitmweb_url": url, "mitmweb_hint": GONE if url is None else None, "attempt_list": tries}
+    linked = {"mitmweb_url": url, "mitmweb_hint": hint if url is None else None, "attempt_list": tries}
     return found.model_copy(update=linked)
 
 

@@ -15,7 +15,9 @@ class MitmwebGallery:
     def __init__(self, master: Any) -> None:
         self._master = master
 
-    def addresses(self, exchange: str) -> Mapping[int | None, str]:
+    def addresses(self, exchange: str) -> Mapping[int | None, str] | None:
+        if self._master.options.web_port == 0:  # mitmweb takes a free one and keeps it to itself
+            return None
         view = self._master.addons.get("view")
         if view is None:
             return {}
