@@ -133,6 +133,10 @@ battery *args:
 shared-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.shared_proof "$@"
 
+# three gateways behind a balancer on one Redis and one PostgreSQL: one killed, one cut off, one reloaded, under load
+fleet-proof *args:
+    PYTHONPATH=addons:tests {{python}} -m support.fleet "$@"
+
 # what the ledger costs on the request path: the same gateway with it on and off, in turn
 bench-books *args:
     {{python}} tests/bench/books.py "$@"

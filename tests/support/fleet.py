@@ -1,0 +1,550 @@
+"""Three gateways behind one balancer, with one Redis and one PostgreSQL, while they fail: `just fleet-proof`.
+
+Clients ask for more than each limit gives out. Under that load one gateway is killed and comes back, one is
+cut off from Redis for a while, one reads its configuration anew again and again, every other one broken.
+Afterwards: each answer belongs to its question, limits held, and the ledger has a row for each answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+import asyncpg
+import httpx
+
+from llmitm.demo.received import Received
+from llmitm.exchange import Dialect
+from support import postgres_server, redis_server
+from support.backstage import Backstage
+from support.balancers import BINARIES, Balancer, absent
+from support.gateway import Gateway
+from support.postgres_server import PostgresServer
+from support.redis_server import RedisServer
+from support.shared_proof import ON_THE_WAY_S, WINDOW_S, Found, most_within
+from support.together import Clients, Told, most_at_once
+
+NAMES: Final = ("one", "two", "three")
+REQUESTS: Final = 900
+TOKENS: Final = 15_000
+PLACES: Final = 12
+EXCHANGE_S: Final = 20.0
+"""After that the places that a killed gateway held are free again."""
+AWAY_S: Final = 2.0
+"""Until a gateway that is cut off has noticed it: what it waited for Redis."""
+FLUSH_S: Final = 2.0
+"""What a killed gateway may not have written yet."""
+START_S: Final = 90.0
+"""Three at once on a busy machine."""
+TOLERATED: Final = 1.02
+UNUSED: Final = 0.9
+"""Less than that would be a limit that nobody reached."""
+CONFIG: Final = f"""
+[server]
+port = {{port}}
+trusted_proxies = ["127.0.0.1/32"]
+[timeouts]
+exchange_s = {EXCHANGE_S}
+[state]
+url = "{{redis}}"
+[ledger]
+url = "{{postgres}}"
+[endpoints.all]
+kind = "gateway"
+[providers.quick]
+base_url = "{{url}}/v1"
+format = "openai-chat"
+api_keys = ["sk-requests"]
+models = ["requests", "free"]
+headers = {{{{x-gateway = "{{name}}"}}}}
+[providers.counted]
+base_url = "{{url}}/v1"
+format = "openai-chat"
+api_keys = ["sk-tokens"]
+models = ["tokens"]
+headers = {{{{x-gateway = "{{name}}"}}}}
+[providers.slow]
+base_url = "{{url}}/v1"
+format = "openai-chat"
+api_keys = ["sk-places"]
+models = ["places"]
+headers = {{{{x-gateway = "{{name}}", x-demo-fault = "slow:150"}}}}
+[providers.paced]
+base_url = "{{url}}/v1"
+format = "openai-chat"
+api_keys = ["sk-streams"]
+models = ["streams"]
+headers = {{{{x-gateway = "{{name}}", x-demo-fault = "pace:40"}}}}
+[[auth_keys]]
+name = "requests"
+key = "sk-proxy-requests"
+rpm = {REQUESTS}
+[[auth_keys]]
+name = "tokens"
+key = "sk-proxy-tokens"
+tpm = {TOKENS}
+[[auth_keys]]
+name = "places"
+key = "sk-proxy-places"
+concurrency = {PLACES}
+[[auth_keys]]
+name = "free"
+key = "sk-proxy-free"
+[[auth_keys]]
+name = "streams"
+key = "sk-proxy-streams"
+"""
+CLIENTS: Final = {"requests": 12, "tokens": 8, "places": 20, "free": 6, "streams": 12}
+_MARK = re.compile(rb"question-(\d+)-asked")
+_DIALECTS: Final = tuple(Dialect)
+
+
+class Relay:
+    """A way to a server on loopback that can be cut and mended, in a thread of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.port = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.mend()
+
+    def mend(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+
+    def cut(self) -> None:
+        """Refuses new connections, and resets those that there are."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+
+    def close(self) -> None:
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.close()
+            return
+        for source, sink in ((reader, other_writer), (other_reader, writer)):
+            self._writers.add(sink)
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while piece := await source.read(65_536):
+                sink.write(piece)
+                await sink.drain()
+        except OSError:
+            pass
+        finally:
+            sink.close()
+            self._writers.discard(sink)
+
+
+class Fleet:
+    """Everything that runs. Use it as a context manager."""
+
+    def __init__(self, folder: Path, balancer: str) -> None:
+        self._folder = folder
+        self._kind = balancer
+        self._stack = ExitStack()
+        self._started = 0
+        self.gateways: dict[str, Gateway] = {}
+
+    def __enter__(self) -> Fleet:
+        with self._stack:
+            redis = RedisServer(self._folder)
+            redis.start()
+            self._stack.callback(redis.kill)
+            self.postgres = PostgresServer()
+            self._stack.callback(self.postgres.close)
+            self.postgres.start()
+            self.ledger = asyncio.run(self.postgres.database())
+            self.relay = Relay(redis.port)
+            self._stack.callback(self.relay.close)
+            self.provider = self._stack.enter_context(Backstage(requests_kept=1_000_000))
+            ways = {"one": redis.port, "two": self.relay.port, "three": redis.port}
+            self._ports = {name: _free_port() for name in NAMES}
+            self.configs = {
+                name: CONFIG.format(
+                    name=name,
+                    port=self._ports[name],
+                    redis=f"redis://127.0.0.1:{ways[name]}",
+                    postgres=self.ledger,
+                    url=self.provider.url,
+                )
+                for name in NAMES
+            }
+            made = [self._made(name) for name in NAMES]
+            for one in made:
+                one.wait_for("listening on", START_S)
+                one.start()
+            folder = self._folder / "balancer"
+            folder.mkdir()
+            self.balancer = self._stack.enter_context(Balancer(self._kind, folder, [*self._ports.values()]))
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def _made(self, name: str) -> Gateway:
+        self._started += 1
+        folder = self._folder / f"{name}-{self._started}"
+        folder.mkdir()
+        gateway = self.gateways[name] = Gateway(self.configs[name], folder, host="serve")
+        self._stack.callback(gateway.stop)
+        return gateway
+
+    def start(self, name: str) -> None:
+        gateway = self._made(name)
+        gateway.wait_for("listening on", START_S)
+        gateway.start()
+
+    def kill(self, name: str) -> None:
+        self.gateways[name].process.kill()
+        self.gateways[name].process.wait()
+
+    def stop(self) -> None:
+        """All gateways, as their services would: what they keep is written."""
+        for one in self.gateways.values():
+            one.process.send_signal(signal.SIGTERM)
+        for one in self.gateways.values():
+            one.stop()
+
+    @property
+    def arrived(self) -> list[Received]:
+        return list(self.provider.provider.requests)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """One question and what came of it."""
+
+    number: int
+    key: str
+    began_s: float
+    told: Told | None = None
+    """None: the connection broke."""
+    error: str = ""
+    ended_s: float = 0.0
+
+    @property
+    def is_answered(self) -> bool:
+        return self.told is not None and self.told.status == 200 and self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """A stream has its end; other answers have a length."""
+        return self.told is not None and (self.key != "streams" or b"data: [DONE]" in self.told.body)
+
+    @property
+    def is_its_own(self) -> bool:
+        """Every mark in the answer is that of the question, and there is one."""
+        assert self.told is not None
+        return set(_MARK.findall(self.told.body)) == {b"%d" % self.number}
+
+
+@dataclass(slots=True)
+class Load:
+    """Clients that ask without a pause, and wait as long as they are told to."""
+
+    clients: Clients
+    seen: list[Seen] = field(default_factory=list)
+    is_over: bool = False
+
+    async def client(self, key: str) -> None:
+        while not self.is_over:
+            one = Seen(number=len(self.seen), key=key, began_s=time.monotonic())
+            self.seen.append(one)
+            try:
+                one.told = await self._ask(one)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                one.error = type(error).__name__
+            one.ended_s = time.monotonic()
+            if one.told is None or one.told.status >= 500:
+                await asyncio.sleep(0.1)
+            elif one.told.status == 429:
+                wait_s = int(one.told.headers.get("retry-after-ms", "1000")) / 1000
+                await asyncio.sleep(min(wait_s, 5.0))
+
+    async def _ask(self, one: Seen) -> Told:
+        is_stream = one.key == "streams"
+        dialect = Dialect.OPENAI_CHAT if is_stream else _DIALECTS[one.number % len(_DIALECTS)]
+        return await self.clients.ask(
+            one.number,
+            key=f"sk-proxy-{one.key}",
+            model=one.key,
+            dialect=dialect,
+            said=f"What of question-{one.number}-asked by a client that wants {one.key}?",
+            stream=is_stream,
+        )
+
+
+@dataclass(slots=True)
+class Happened:
+    """When, by the monotonic clock."""
+
+    killed_s: float = 0.0
+    cut_s: float = 0.0
+    back_s: float = 0.0
+    reloads: int = 0
+    refused_reloads: int = 0
+
+
+async def trouble(fleet: Fleet, seconds: float) -> Happened:
+    """A calm quarter, then a quarter each for the kill, the cut and the reloads."""
+    happened, quarter_s = Happened(), seconds / 4
+    await asyncio.sleep(quarter_s)
+    happened.killed_s = time.monotonic()
+    await asyncio.to_thread(fleet.kill, "three")
+    print("three is killed", flush=True)
+    await asyncio.sleep(quarter_s / 3)
+    await asyncio.to_thread(fleet.start, "three")
+    print("three is back", flush=True)
+    await asyncio.sleep(quarter_s * 2 / 3)
+    happened.cut_s = time.monotonic()
+    await asyncio.to_thread(fleet.relay.cut)
+    print("two is cut off from Redis", flush=True)
+    await asyncio.sleep(quarter_s / 2)
+    await asyncio.to_thread(fleet.relay.mend)
+    await asyncio.to_thread(fleet.gateways["two"].wait_for, "is used again after", 30.0)
+    happened.back_s = time.monotonic()
+    print("two has Redis again", flush=True)
+    await asyncio.sleep(quarter_s / 2)
+    until_s = time.monotonic() + quarter_s
+    one = fleet.gateways["one"]
+    while time.monotonic() < until_s:
+        happened.reloads += 1
+        is_broken = happened.reloads % 2 == 0
+        more = "[broken" if is_broken else f"[routing.aliases]\nreload-{happened.reloads} = 'free'\n"
+        one.config_path.write_text(fleet.configs["one"] + more)
+        one.process.send_signal(signal.SIGHUP)
+        happened.refused_reloads += is_broken
+        await asyncio.sleep(1.0)
+    return happened
+
+
+async def under_load(fleet: Fleet, seconds: float) -> tuple[list[Seen], Happened]:
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+        load = Load(Clients([fleet.balancer], session))  # type: ignore[list-item]
+        running = [
+            asyncio.create_task(load.client(key)) for key, count in CLIENTS.items() for _ in range(count)
+        ]
+        try:
+            happened = await trouble(fleet, seconds)
+        finally:
+            load.is_over = True
+            await asyncio.gather(*running)
+    return load.seen, happened
+
+
+async def rows_of(ledger: str) -> list[dict[str, Any]]:
+    connection = await asyncpg.connect(ledger)
+    try:
+        rows = await connection.fetch(
+            "SELECT auth_key, status, outcome, count(*) FROM exchanges GROUP BY 1, 2, 3"
+        )
+        return [dict(one) for one in rows]
+    finally:
+        await connection.close()
+
+
+def held(fleet: Fleet, seen: Sequence[Seen], happened: Happened, found: Found) -> None:
+    """What the provider got: by those who share a count, and by the one that was cut off."""
+    for key in ("requests", "tokens", "places"):
+        arrived = [one for one in fleet.arrived if one.json()["model"] == key]
+        alone = [
+            one
+            for one in arrived
+            if one.text(b"x-gateway") == "two" and happened.cut_s <= one.began_s <= happened.back_s + AWAY_S
+        ]
+        left_out = set(alone)
+        shared = [one for one in arrived if one not in left_out]
+        most = {"requests": REQUESTS, "tokens": TOKENS, "places": PLACES}[key]
+        amount = _amount_of(key, seen)
+        reached, by_itself, both = (_most_of(key, part, amount) for part in (shared, alone, arrived))
+        found.check(
+            most * UNUSED <= reached <= most * TOLERATED,
+            f"{key}: {reached} at most at any time, of {most} ({reached / most:.1%})",
+        )
+        found.check(
+            by_itself <= most * TOLERATED,
+            f"{key}: {by_itself} by the one that was cut off, which counts by itself; {both} with it",
+        )
+
+
+def _amount_of(key: str, seen: Sequence[Seen]) -> int:
+    """What one request takes: all questions are of one length."""
+    if key != "tokens":
+        return 1
+    body = next(
+        one.told.json()
+        for one in seen
+        if one.key == key and one.told and one.is_answered and one.told.dialect is Dialect.OPENAI_CHAT
+    )
+    return int(body["usage"]["total_tokens"])
+
+
+def _most_of(key: str, arrived: Sequence[Received], amount: int) -> int:
+    if key == "places":
+        return most_at_once(arrived)
+    moments_s = sorted(one.began_s for one in arrived)
+    return most_within(moments_s, WINDOW_S - ON_THE_WAY_S, [amount] * len(moments_s)) if moments_s else 0
+
+
+def answered(fleet: Fleet, seen: Sequence[Seen], happened: Happened, found: Found) -> None:
+    answers = [one for one in seen if one.is_answered]
+    wrong = [one.number for one in answers if not one.is_its_own]
+    found.check(not wrong, f"answers: {len(answers)}, {len(wrong)} of another question {wrong[:5]}")
+    times = Counter(mark for one in fleet.arrived for mark in set(_MARK.findall(one.body)))
+    twice = [mark for mark, count in times.items() if count > 1]
+    found.check(not twice, f"answers: {len(twice)} questions were sent to the provider more than once")
+    failed = [one for one in seen if _kind(one) == "failed"]
+    until_s = happened.killed_s + 3
+    elsewhere = [one for one in failed if not happened.killed_s - 0.1 <= one.ended_s <= until_s]
+    what = dict(Counter(one.error or (one.told.status if one.told else 0) for one in failed))
+    found.check(not elsewhere, f"answers: {len(failed)} failed {what}, {len(elsewhere)} not by the kill")
+    lost = [one for one in failed if one.told is None or one.told.status == 200]
+    found.check(
+        len(lost) <= sum(CLIENTS.values()), f"answers: {len(lost)} were under way in the one that was killed"
+    )
+
+
+def _kind(one: Seen) -> str:
+    if one.is_answered:
+        return "answered"
+    return "limited" if one.told is not None and one.told.status == 429 else "failed"
+
+
+def booked(fleet: Fleet, seen: Sequence[Seen], happened: Happened, found: Found) -> None:
+    """Rows against answers. What was answered just before the kill may not have been written."""
+    rows = asyncio.run(rows_of(fleet.ledger))
+    through = {
+        int(mark): one.text(b"x-gateway") for one in fleet.arrived for mark in _MARK.findall(one.body)[:1]
+    }
+    last = happened.killed_s - FLUSH_S
+    by_the_killed = [
+        one for one in seen if one.is_answered and last <= one.ended_s <= happened.killed_s + 0.1
+    ]
+    may_lack = sum(through.get(one.number) == "three" for one in by_the_killed)
+    kept = sum(int(one["count"]) for one in rows if one["status"] == 200 and one["outcome"] == "ok")
+    count = sum(one.is_answered for one in seen)
+    found.check(
+        0 <= count - kept <= may_lack,
+        f"ledger: {kept} rows of {count} answers; {count - kept} lack one, and {may_lack} came from the"
+        f" killed gateway in its last {FLUSH_S:g} s",
+    )
+    kept = sum(int(one["count"]) for one in rows if one["status"] == 429)
+    count = sum(_kind(one) == "limited" for one in seen)
+    print(f"       ledger: {kept} rows of {count} refusals; the killed gateway's last ones lack", flush=True)
+    other = {(one["status"], one["outcome"]): one["count"] for one in rows if one["status"] not in (200, 429)}
+    print(f"       ledger: other rows {other}", flush=True)
+
+
+def table(seen: Sequence[Seen], happened: Happened, seconds: float) -> None:
+    began_s = min(one.began_s for one in seen)
+    quarter_s = seconds / 4
+    ends = {
+        "calm": happened.killed_s,
+        "killed, and back": happened.cut_s,
+        "cut off, and back": happened.back_s + quarter_s / 2,
+        "reloaded": float("inf"),
+    }
+    columns = f"{'answered':>9} {'limited':>8} {'failed':>7} {'/s':>6} {'median ms':>10} {'longest ms':>11}"
+    print(f"\n{'':18} {columns}")
+    for name, until_s in ends.items():
+        part = [one for one in seen if began_s <= one.ended_s < until_s]
+        kinds = Counter(map(_kind, part))
+        took_ms = sorted((one.ended_s - one.began_s) * 1000 for one in part if one.key == "free") or [0.0]
+        lasted_s = max(one.ended_s for one in part) - began_s
+        print(
+            f"{name:18} {kinds['answered']:9} {kinds['limited']:8} {kinds['failed']:7}"
+            f" {len(part) / lasted_s:6.0f} {took_ms[len(took_ms) // 2]:10.0f} {took_ms[-1]:11.0f}"
+        )
+        began_s = until_s
+    print(flush=True)
+
+
+def still_right(fleet: Fleet, happened: Happened, found: Found) -> None:
+    """The gateway that was reloaded has the last configuration that could be used."""
+    last = happened.reloads - (happened.reloads % 2 == 0)
+    said = fleet.gateways["one"].output()
+    found.check(happened.refused_reloads > 0, f"reloads: {happened.reloads}, every other one broken")
+    found.check("Traceback" not in said, "reloads: nothing went wrong inside")
+    body = {"model": f"reload-{last}", "messages": [{"role": "user", "content": "Is the last one here?"}]}
+    headers = {"x-llmitm-key": "sk-proxy-free"}
+    url = f"{fleet.gateways['one'].url}/all/v1/chat/completions"
+    status = httpx.post(url, json=body, headers=headers, timeout=20).status_code
+    found.check(status == 200, f"reloads: what the last good one brought is there, {status}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=180, help="of load, in four quarters")
+    parser.add_argument("--balancer", choices=sorted(BINARIES), default="haproxy")
+    options = parser.parse_args()
+    problems = {
+        redis_server.NO_BINARY: redis_server.BINARY,
+        postgres_server.NO_BINARY: postgres_server.BINARY,
+        absent(options.balancer): BINARIES[options.balancer],
+    }
+    for problem, binary in problems.items():
+        if binary is None:
+            print(problem, file=sys.stderr)
+            return 2
+    found = Found()
+    with tempfile.TemporaryDirectory() as folder, Fleet(Path(folder), options.balancer) as fleet:
+        seen, happened = asyncio.run(under_load(fleet, options.seconds))
+        table(seen, happened, options.seconds)
+        still_right(fleet, happened, found)
+        fleet.stop()
+        answered(fleet, seen, happened, found)
+        held(fleet, seen, happened, found)
+        booked(fleet, seen, happened, found)
+    return 1 if found.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
