@@ -287,6 +287,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load for each figure of a round")
     parser.add_argument("--translation", action="store_true", help="measure translation alone")
+    parser.add_argument("--peers", action="store_true", help="other gateways; --peers --help tells of them")
+    if sys.argv[1:2] == ["--peers"]:
+        import peers
+
+        peers.main(sys.argv[2:])
+        return
     options = parser.parse_args()
     if options.translation:
         translating.main()

@@ -144,6 +144,7 @@ class Soak:
     async def run(self) -> None:
         """All of it; the gateways run on afterwards, with nothing to do."""
         for one in self.seen:
+            await asyncio.to_thread(one.gateway.wait_for, "listening on", 90)
             await asyncio.to_thread(one.gateway.start)
         self.began_s = time.monotonic()
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=10)
