@@ -99,6 +99,7 @@ def _keep_ledger(made: world.World, folder: Path) -> None:
     made.ledger = books
     made.sinks = (*made.sinks, books)
     made.followers.append(books.follow)
+    made.metrics.watch_queue("ledger", lambda: books.waiting + books.spilled, lambda: books.lost)
     if made.spending is not None and not made.is_shared:
 
         async def read(since_s: float, until_s: float) -> tuple[Sequence[Sum], Sequence[Untold]]:
