@@ -10,6 +10,7 @@ nothing of who hosts it. Two rules shape it:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -53,6 +54,9 @@ HELD_BYTES: Final = 1_048_576
 """The same where credentials rotate: what is held can be sent again."""
 
 
+_STOPPED: Final = Refused(503, "shutting_down", "The gateway is shutting down.")
+
+
 async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
     """Carries one client request to an upstream and its answer back.
 
@@ -66,6 +70,9 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         world.exchanges += 1
         request = watched(request, kept, keeps_bodies=world.keeps_bodies)
         told = Told(request, kept, world)
+        running = asyncio.current_task()
+        if running is not None and not _is_upgrade(request):
+            world.running.add(running)
         try:
             if request.path in (b"/health", b"/ready") or _is_knock(request):
                 kept.is_quiet = True
@@ -85,6 +92,13 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                     yield told.step(step)
         except ClientGone:
             raise
+        except asyncio.CancelledError:
+            if not world.is_cut or running is None or running.uncancel():
+                raise
+            kept.is_cut = told.head is not None
+            kept.outcome = None if kept.is_cut else Outcome.GATEWAY_ERROR
+            async for step in told.failure(_STOPPED):
+                yield step
         except (Refused, UpstreamFailed, Killed, Missed) as error:
             async for step in told.failure(error):
                 yield step
@@ -97,6 +111,8 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                 yield step
         finally:
             world.in_flight -= 1
+            if running is not None:
+                world.running.discard(running)
 
 
 async def _trip(request: ClientRequest, world: World, watch: Watch, told: Told) -> Steps:

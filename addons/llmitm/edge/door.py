@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, hooks, http
 from mitmproxy.addonmanager import Loader
@@ -29,7 +30,7 @@ from llmitm.accept import forwarded
 from llmitm.config.schema import Config
 from llmitm.config.watch import changes
 from llmitm.control import Board, LocalControl
-from llmitm.edge import garbage, masks, replay, terminal
+from llmitm.edge import drain, garbage, masks, replay, terminal
 from llmitm.edge.fast import Fast, LeanContext
 from llmitm.edge.gallery import MitmwebGallery
 from llmitm.edge.layer import GatewayLayer
@@ -37,7 +38,6 @@ from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
 from llmitm.errors import ConfigError
 from llmitm.exchange import ClientRequest, ResponseHead, Unwatched
-from llmitm.live import GOING_AWAY
 from llmitm.secret import Redactor
 from llmitm.world import World
 
@@ -49,8 +49,6 @@ log = logging.getLogger("llmitm")
 DEAD_TARGET: Final = "http://127.0.0.1:9"
 HOLD_BYTES: Final = 1_048_576
 """Announced bodies up to this size are held by mitmproxy, so that its own hooks see them whole."""
-CLOSE_S: Final = 2.0
-"""How long sessions may take to close once there is no more time for them."""
 SETTLE_S: Final = 10.0
 """What a service manager grants beyond that, until all records are written."""
 VAULTS: Final = 2000
@@ -86,7 +84,8 @@ class Door:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._prefix = secrets.token_hex(4)
         self._count = 0
-        self._is_stopping = False
+        self._layers: WeakKeyDictionary[GatewayLayer, float] = WeakKeyDictionary()
+        self._drain = drain.Drain(world, self._layers)
         self._is_loaded = False
         self._has_given_up = False
         self._fast: Fast | None = None
@@ -161,6 +160,7 @@ class Door:
         for warning in self.world.config.warnings:
             log.warning("%s", warning)
         scheme = "https" if self.certificate else "http"
+        drain.widen(instance._servers)
         bound = instance.listen_addrs[0]
         self.world.port = bound[1]
         names = ", ".join(self.world.config.endpoints) or "none"
@@ -214,38 +214,23 @@ class Door:
         raise SystemExit(1)
 
     def stop(self) -> None:
-        """Drains: stops accepting, lets what runs end, then shuts the master down. A second call cuts."""
-        if self._is_stopping:
+        """Drains: stops accepting, lets what runs end, then shuts the master down. A second call has all that
+        runs ended now, a third waits for nothing."""
+        if not self.world.is_draining:
+            self.world.is_draining = True
+            self._spawn(self._stop())
+        elif not self._drain.hurry():
             ctx.master.shutdown()
-            return
-        self._is_stopping = True
-        self._spawn(self._drain())
 
-    async def _drain(self) -> None:
+    async def _stop(self) -> None:
         world = self.world
-        world.is_draining = True
         limit_s = world.config.server.shutdown_timeout_s
         if world.supervisor is not None:
-            world.supervisor.stopping(limit_s + CLOSE_S + SETTLE_S)
+            world.supervisor.stopping(limit_s + drain.CLOSE_S + SETTLE_S)
         proxyserver = ctx.master.addons.get("proxyserver")
         for instance in proxyserver.servers:
-            for listener in getattr(instance, "_servers", ()):
-                listener.close()
-        deadline_s = time.monotonic() + limit_s
-        if world.in_flight:
-            log.info("stopping: %d in flight, at most %g s", world.in_flight, limit_s)
-        while world.in_flight and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.02)
-        for session in tuple(world.sessions):
-            session.stop(GOING_AWAY, "The gateway is shutting down.")
-        deadline_s = time.monotonic() + CLOSE_S
-        while world.sessions and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.02)
-        if world.in_flight:
-            log.warning("stopped with %d still in flight", world.in_flight)
-        else:
-            # let the last answers reach their sockets
-            await asyncio.sleep(0.05)
+            drain.close(getattr(instance, "_servers", ()))
+        await self._drain.run(limit_s)
         if self._dashboard is not None:
             await self._dashboard.close()
         if self.world.ledger is not None:
@@ -296,7 +281,7 @@ class Door:
     # -- who comes in
 
     def client_connected(self, client: Client) -> None:
-        if client.proxy_mode != self._mode or self._is_stopping:
+        if client.proxy_mode != self._mode or self.world.is_cut:
             client.error = "llmitm serves its own port only"
         elif self._fast is not None:
             self._fast.attach(ctx.master.addons.get("proxyserver").connections[client.id])
@@ -319,7 +304,8 @@ class Door:
         else:
             if self._fast is not None:
                 context = LeanContext.of(context, self._fast.options)
-            data.layer = GatewayLayer(context, self, handler)
+            data.layer = made = GatewayLayer(context, self, handler)
+            self._layers[made] = time.monotonic()
 
     def tls_start_client(self, data: TlsData) -> None:
         if self.certificate is not None and data.context.client.proxy_mode == self._mode:

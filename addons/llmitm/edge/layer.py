@@ -545,6 +545,11 @@ class GatewayLayer(HttpLayer):
         self.trips: dict[int, Trip] = {}
         self._virtual: Server | None = None
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a request has begun on this connection."""
+        return bool(self.streams) or self._virtual is not None
+
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         try:
             if isinstance(event, Pushed):

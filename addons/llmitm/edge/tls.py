@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
 from OpenSSL import SSL
 
 log = logging.getLogger("llmitm")
@@ -48,6 +50,14 @@ class Certificate:
         context.set_alpn_select_callback(self._choose)
         return context
 
+    def _check_dates(self) -> None:
+        """Raises ValueError for a certificate that no client takes. At the start it may be the only one."""
+        leaf = x509.load_pem_x509_certificates(self._chain.read_bytes())[0]
+        now = datetime.now(UTC)
+        if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+            first, last = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+            raise ValueError(f"it is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+
     def _choose(self, _connection: SSL.Connection, offered: list[bytes]) -> Any:
         return next((mine for mine in self._offers if mine in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
@@ -69,8 +79,10 @@ class Certificate:
             if stamp == self._stamp:
                 return False
             self._stamp = stamp
-            self._context = self._load()
-        except (OSError, SSL.Error) as error:
+            fresh = self._load()
+            self._check_dates()
+            self._context = fresh
+        except (OSError, SSL.Error, ValueError) as error:
             log.error("the new certificate cannot be used, the old one stays: %s", error)
             return False
         log.info("certificate renewed from %s", self._chain)
