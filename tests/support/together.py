@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 import orjson
@@ -103,10 +103,17 @@ class Together:
         return [(said.count(_AWAY), said.count(_BACK)) for said in outputs]
 
 
+class Reached(Protocol):
+    """A gateway, or what stands before some."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Clients:
     """Many clients of the gateways, each request on a connection of its own if need be."""
 
-    def __init__(self, gateways: Iterable[Gateway], session: aiohttp.ClientSession) -> None:
+    def __init__(self, gateways: Iterable[Reached], session: aiohttp.ClientSession) -> None:
         self._urls = [one.url for one in gateways]
         self._session = session
 
