@@ -169,6 +169,10 @@ usage-proof *args:
 admin-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.admin_proof "$@"
 
+# the Grafana board, each expression asked of a real Prometheus of a gateway with traffic (needs prometheus)
+board-proof:
+    PYTHONPATH=addons:tests {{python}} -m support.board_proof
+
 # coding agents through the gateway, each writing and reading a file, over each dialect (needs the agents installed)
 agents *args:
     PYTHONPATH=addons:tests {{python}} -m support.agents "$@"
