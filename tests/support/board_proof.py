@@ -1,9 +1,9 @@
 """`just board-proof`: the Grafana board, asked of a real Prometheus that scrapes a gateway with traffic.
 
 Every expression must be one that Prometheus understands; those that have nothing to show are listed, and
-some have a reason: nothing was tried again, no budget counts tokens. With Grafana's own library (grafana-foundation-sdk)
-installed the board is also read and written by it, and what it does not know is listed. Needs Debian's
-`prometheus`, on PATH or at $PROMETHEUS; exit status 1 where an expression is refused.
+some have a reason: nothing was tried again, no budget counts tokens. Where Grafana's own library is installed
+(grafana-foundation-sdk) the board is also read and written by it, and what it does not know is listed. Needs
+Debian's `prometheus`, on PATH or at $PROMETHEUS; exit status 1 where an expression is refused.
 """
 
 from __future__ import annotations
