@@ -82,6 +82,14 @@ def test_lines_that_only_look_like_tables_are_none() -> None:
     assert tomli.loads(cut(text, ("a",))) == {"b": {"z": 1}}
 
 
+@pytest.mark.parametrize("table", ["", "[endpoints]\n"])
+def test_the_last_of_its_table_is_cut_out_too(table: str) -> None:
+    text = f'[server]\nport = 1\n{table}[endpoints.a]\nkind = "gateway"\n'
+    assert cut(text, ("endpoints", "a")) == f"[server]\nport = 1\n{table}"
+    with pytest.raises(LookupError):
+        cut(text, ("endpoints", "b"))
+
+
 def test_a_new_provider_stands_below_the_others_and_above_the_next_heading() -> None:
     made = after(FULL, changes.add_provider, "new", {"format": "openai", "api_keys": ["k"]})
     block = '[providers.new]\nformat = "openai"\napi_keys = ["k"]\n'

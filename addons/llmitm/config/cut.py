@@ -20,11 +20,13 @@ def cut(text: str, path: Sequence[str], at: int | None = None) -> str:
         LookupError: there is no such table.
         ValueError: it is laid out in a way that cannot be cut.
     """
-    expected = _without(tomli.loads(text), path, at)
+    expected = [_without(tomli.loads(text), path, at)]
+    if at is None and len(path) > 1 and not _holder(expected[0], path):  # it was the last one there
+        expected.append(_without(tomli.loads(text), path[:-1], None))
     for way in (_by_lines, _by_document):
         made = way(text, path, at)
         try:
-            if tomli.loads(made) == expected:
+            if tomli.loads(made) in expected:
                 return made
         except tomli.TOMLDecodeError:
             continue
@@ -32,15 +34,19 @@ def cut(text: str, path: Sequence[str], at: int | None = None) -> str:
 
 
 def _without(raw: dict[str, Any], path: Sequence[str], at: int | None) -> dict[str, Any]:
-    holder = raw
-    for name in path[:-1]:
-        holder = holder[name]
+    holder = _holder(raw, path)
     if at is None:
         del holder[path[-1]]
     else:
         del holder[path[-1]][at]
         if not holder[path[-1]] and isinstance(holder[path[-1]], list):
             del holder[path[-1]]
+    return raw
+
+
+def _holder(raw: Any, path: Sequence[str]) -> Any:
+    for name in path[:-1]:
+        raw = raw[name]
     return raw
 
 
@@ -91,9 +97,7 @@ def _header(line: str) -> tuple[bool, tuple[str, ...]] | None:
 
 def _by_document(text: str, path: Sequence[str], at: int | None) -> str:
     document = tomlkit.parse(text)
-    holder: Any = document
-    for name in path[:-1]:
-        holder = holder[name]
+    holder = _holder(document, path)
     if at is None:
         del holder[path[-1]]
     else:
