@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from llmitm.clock import SystemClock
 from llmitm.record.bodies import Seen
 from llmitm.record.entry import Entry
 from llmitm.record.ledger import books as subject
@@ -400,3 +401,17 @@ async def test_what_waits_is_found_as_it_will_be_written(tmp_path: Path) -> None
     await books.flush()
     assert books.waiting_of("llmitm-test-2") is None
     await books.close()
+
+
+async def test_closing_in_the_middle_of_a_turn_lets_it_finish(tmp_path: Path) -> None:
+    books = books_of(place_of(tmp_path), clock=SystemClock(), config=config_of(flush_ms=1))
+    books.start()
+    await books.flush()
+    for number in range(400):
+        books(entry_of(number))
+        if number == 200:  # the database's process is asked, and has not answered yet
+            while not books._turn.locked():
+                await asyncio.sleep(0)
+    await books.close()
+    assert books.spilled == 0
+    assert len(await rows_of(place_of(tmp_path), EXCHANGES)) == 400

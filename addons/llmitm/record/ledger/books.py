@@ -413,7 +413,12 @@ class Books:
             return
         self._has_let_go = True
         if self._task is not None:
-            self._task.cancel()
+            try:
+                # between its turns: within one, it would take the process that writes with it
+                async with asyncio.timeout(CLOSE_S), self._turn:
+                    self._task.cancel()
+            except TimeoutError:
+                self._task.cancel()
             await asyncio.wait((self._task,))
         self._stopped_s = self._clock.now_s()
         self._retry_s = 0.0
