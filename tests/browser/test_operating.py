@@ -196,6 +196,96 @@ def test_limits_of_all_clients_are_set_and_taken_off(page: Page, room: ControlRo
         assert room.get("limits")["concurrency"] == kept
 
 
+def test_a_door_and_a_gateway_of_cloudflares_are_opened_changed_and_closed(
+    page: Page, room: ControlRoom
+) -> None:
+    def status() -> int:
+        return httpx.get(f"{room.gateway.url}/meadow/v1/models", trust_env=False).status_code
+
+    page.goto("/routing")
+    dialog = page.get_by_role("dialog")
+    button(page, "Add endpoint").click()
+    dialog.get_by_label("Name *").fill("meadow")
+    dialog.get_by_label("Goes to").fill("no address")
+    button(dialog, "Add endpoint").click()
+    dialog.get_by_text("absolute URL").wait_for()
+    dialog.get_by_label("Goes to").fill(room.provider.url)
+    button(dialog, "Add endpoint").click()
+    row = page.get_by_role("table", name="Endpoints").get_by_role("row", name=re.compile("meadow"))
+    row.get_by_text("the client's").wait_for()
+    assert status() == 200
+    button(page, "Edit meadow").click()
+    dialog.get_by_label("Provider").fill("openai")
+    button(dialog, "Save").click()
+    row.get_by_text("ours").wait_for()
+    button(page, "Delete meadow").click()
+    button(page, "Delete endpoint").click()
+    page.get_by_text("/meadow/ is gone.").wait_for()
+    row.wait_for(state="detached")
+    assert status() == 404
+
+    button(page, "Add gateway").click()
+    for label, typed in (("Account *", "heron"), ("Gateway *", "pond"), ("Token", "cf-canary-of-the-pond")):
+        dialog.get_by_label(label).fill(typed)
+    button(dialog, "Add gateway").click()
+    row = page.get_by_role("table", name="Cloudflare AI Gateways").get_by_role(
+        "row", name=re.compile("heron")
+    )
+    row.wait_for()
+    assert "cf-canary-of-the-pond" not in page.content()
+    button(page, "Edit heron/pond").click()
+    dialog.get_by_label("Weight").fill("3")
+    button(dialog, "Save").click()
+    row.get_by_role("cell", name="3", exact=True).wait_for()
+    assert 'token = "cf-canary-of-the-pond"' in room.gateway.config_path.read_text()
+    button(page, "Delete heron/pond").click()
+    button(page, "Delete gateway").click()
+    page.get_by_text("The gateway heron/pond is gone.").wait_for()
+    row.wait_for(state="detached")
+    assert room.get("gateways") == {"gateways": []}
+
+
+def test_limits_by_model_and_a_budget_are_set_and_taken_off(page: Page, room: ControlRoom) -> None:
+    def asked() -> int:
+        return room.ask("How wide is a river?", model="gpt-limited").status_code
+
+    def save(action: str) -> None:
+        with page.expect_response(lambda one: one.request.method == "PATCH") as given:
+            button(page, action).click()
+        assert given.value.ok, given.value.text()
+
+    page.goto("/keys")
+    page.get_by_label("Limits by model").fill("gpt-limited* = rpm many")
+    button(page, "Save limits by model").click()
+    page.get_by_text("a line such as").wait_for()
+    page.get_by_label("Limits by model").fill("gpt-limited* = rpm 1, concurrency 4")
+    page.get_by_label("USD, all clients").fill("daily 5, monthly 100")
+    save("Save limits by model")
+    assert [asked(), asked()] == [200, 429]
+    assert room.get("limits")["models"] == {"gpt-limited*": {"rpm": 1, "tpm": None, "concurrency": 4}}
+    assert page.get_by_label("USD, all clients").input_value() == "daily 5, monthly 100"
+    page.get_by_label("Time zone").fill("Moon")
+    button(page, "Save budget").click()
+    page.get_by_text("a time zone is expected").wait_for()
+    page.get_by_label("Time zone").fill("Europe/Berlin")
+    save("Save budget")
+    kept = room.get("limits")["budget"]
+    assert (kept["usd"], kept["timezone"]) == ({"daily": 5, "monthly": 100}, "Europe/Berlin")
+
+    page.goto("/keys")
+    for label in ("Limits by model", "USD, all clients", "Time zone"):
+        page.get_by_label(label).fill("")
+    save("Save limits by model")
+    save("Save budget")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('form [type=submit]')].every(one => one.disabled)"
+    )
+    told = room.get("limits")
+    assert (told["models"], told["budget"]["usd"], told["budget"]["timezone"]) == ({}, None, "UTC")
+    text = room.gateway.config_path.read_text()
+    assert "limited" not in text and "daily" not in text and asked() == 200
+
+
 def test_costs_add_up_by_model_and_lead_to_their_prices(page: Page, room: ControlRoom) -> None:
     room.ask("What does it cost?", model="gpt-5-mini")
     page.goto("/usage?since=24h")

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from llmitm import __version__
 from llmitm.admin.asking import Query, Text
+from llmitm.admin.changing import shown_secret
 from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Shown
 from llmitm.record.process import memory_bytes
@@ -136,6 +137,8 @@ class EndpointShown(Shown):
     target_base: str | None
     provider: str | None
     """Whose credentials it sends; null: by model, or the client's own."""
+    proxy_url: str | None
+    """Its password masked, its reference in place of it, or empty: none; null: the provider's or server's."""
     has_proxy: bool
     simulate_stream: bool
     strict: bool
@@ -285,6 +288,7 @@ async def _endpoints(asked: Asked) -> Endpoints:
                 path=f"/{name}/",
                 target_base=None if target is None else world.redact(target),
                 provider=one.provider,
+                proxy_url=shown_secret(one.proxy_url, is_url=True),
                 has_proxy=one.proxy_url is not None,
                 simulate_stream=one.simulate_stream,
                 strict=one.strict,

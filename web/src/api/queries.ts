@@ -13,6 +13,7 @@ export const keys = {
   providers: ["providers"] as const,
   authKeys: ["auth-keys"] as const,
   endpoints: ["endpoints"] as const,
+  gateways: ["gateways"] as const,
   routing: ["routing"] as const,
   limits: ["limits"] as const,
   prices: ["prices"] as const,

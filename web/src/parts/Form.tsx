@@ -102,6 +102,7 @@ function Input({ field, value, error, isOff, onChange }: InputProps) {
       return <SelectField {...shared} value={String(value)} onChange={onChange} choices={[...none, ...all]} />;
     }
     case "lines":
+      if (field.isOneLine) return <TextField {...typed} />;
       return (
         <div className="whole-row">
           <TextArea {...typed} isCode />

@@ -14,6 +14,8 @@ interface SendingProps<Answer> {
   /** Whether all that is filled in is sent; else what was changed. */
   isNew?: boolean;
   path: string;
+  /** Name of the table that the fields stand in; else they are the body itself. */
+  within?: string;
   change: ReturnType<typeof useChange<Answer>>;
   action: string;
   onCancel?: () => void;
@@ -21,13 +23,13 @@ interface SendingProps<Answer> {
 }
 
 /** A form that sends itself, and shows beside its fields what is objected to. */
-export function SendingForm<Answer>({ fields, values, isNew, path, change, action, onCancel, isReadOnly }: SendingProps<Answer>) {
+export function SendingForm<Answer>({ fields, values, isNew, path, within, change, action, onCancel, isReadOnly }: SendingProps<Answer>) {
   const [before] = useState(() => typed(fields, values));
   const [now, setNow] = useState(before);
   const read = isNew ? filled(fields, now) : changed(fields, before, now);
   const submit = () => {
     if (read.problems.length) change.refuse(read.problems);
-    else change.send(isNew ? "POST" : "PATCH", path, read.values);
+    else change.send(isNew ? "POST" : "PATCH", path, within ? { [within]: read.values } : read.values);
   };
   return (
     <Form

@@ -8,6 +8,8 @@ export interface Field {
   kind: "text" | "secret" | "number" | "switch" | "choice" | "list" | "pairs" | "lines" | "time";
   /** Of `lines`: how they are written and read. */
   lines?: Lines;
+  /** Of `lines`: whether one is all that there is. */
+  isOneLine?: boolean;
   help?: string;
   placeholder?: string;
   choices?: readonly string[];

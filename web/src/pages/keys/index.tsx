@@ -8,10 +8,11 @@ import { money, time } from "../../format";
 import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { useChange } from "../../parts/changing";
-import { Ask, Badge, Button, Dialog, Empty, Failure, Panel, Waiting } from "../../components";
+import { Ask, Badge, Button, Dialog, Empty, Failure, Panel, useSay, Waiting } from "../../components";
 import { ShownOnce, TextField } from "../../parts/controls";
+import type { Field } from "../../parts/fields";
 import { FormDialog, SendingForm } from "../../parts/SendingForm";
-import { KEY_FIELDS, LIMIT_FIELDS } from "./fields";
+import { BUDGET_FIELDS, KEY_FIELDS, LIMIT_FIELDS, MODEL_LIMIT_FIELDS } from "./fields";
 
 export interface AuthKey {
   id: string;
@@ -245,18 +246,43 @@ function Delete(props: { of: AuthKey; onClose: () => void }) {
   );
 }
 
-function Limits(props: { isAdmin: boolean }) {
-  const found = useQuery({ queryKey: keys.limits, queryFn: () => get<Record<string, unknown>>("limits") });
-  return (
-    <Panel title="Limits of all clients together">
-      {found.isPending && <Waiting />}
-      {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
-      {found.data && <LimitForm key={JSON.stringify(found.data)} told={found.data} isAdmin={props.isAdmin} />}
-    </Panel>
-  );
+type Told = Record<string, unknown>;
+
+interface LimitsTold extends Told {
+  models: Told;
+  budget: Told;
 }
 
-function LimitForm(props: { told: Record<string, unknown>; isAdmin: boolean }) {
-  const change = useChange();
-  return <SendingForm fields={LIMIT_FIELDS} values={props.told} path="limits" change={change} action="Save limits" isReadOnly={!props.isAdmin} />;
+/** Three forms that ask for one answer: what is typed into one outlasts the saving of another. */
+function Limits(props: { isAdmin: boolean }) {
+  const found = useQuery({ queryKey: keys.limits, queryFn: () => get<LimitsTold>("limits") });
+  const { models = {}, budget = {}, ...limits } = found.data ?? {};
+  const forms = [
+    { title: "Limits of all clients together", fields: LIMIT_FIELDS, told: limits, action: "Save limits" },
+    { title: "Limits by model", fields: MODEL_LIMIT_FIELDS, told: { models }, action: "Save limits by model" },
+    { title: "Budget", about: "What may be spent before requests are refused.", fields: BUDGET_FIELDS, told: budget, within: "budget", action: "Save budget" },
+  ];
+  return forms.map((form) => (
+    <Panel key={form.title} title={form.title} about={form.about}>
+      {found.isPending && <Waiting />}
+      {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
+      {found.data && <LimitForm key={JSON.stringify(form.told)} {...form} isAdmin={props.isAdmin} />}
+    </Panel>
+  ));
+}
+
+function LimitForm(props: { fields: readonly Field[]; told: Told; within?: string; action: string; isAdmin: boolean }) {
+  const say = useSay();
+  const change = useChange<{ message: string }>((done) => say(done.message));
+  return (
+    <SendingForm
+      fields={props.fields}
+      values={props.told}
+      path="limits"
+      within={props.within}
+      change={change}
+      action={props.action}
+      isReadOnly={!props.isAdmin}
+    />
+  );
 }

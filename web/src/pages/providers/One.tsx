@@ -13,6 +13,7 @@ import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { SelectField, TextField } from "../../parts/controls";
 import { useChange } from "../../parts/changing";
+import { useDone } from "../../parts/doing";
 import { FormDialog, SendingForm } from "../../parts/SendingForm";
 import { CREDENTIAL_FIELDS, NEW_CREDENTIAL_FIELDS, PROVIDER_FIELDS } from "./fields";
 import { Standing } from "../../parts/Standing";
@@ -188,15 +189,6 @@ function Credentials({ of, isAdmin }: { of: Provider; isAdmin: boolean }) {
 function Key({ of }: { of: Credential }) {
   if (of.key_reference) return <code>{of.key_reference}</code>;
   return of.key_set ? <span className="quiet">set</span> : <Badge tone="bad">not set</Badge>;
-}
-
-/** Says what was done, and closes. */
-function useDone(onClose: () => void) {
-  const say = useSay();
-  return useChange<{ message: string }>((done) => {
-    say(done.message);
-    onClose();
-  });
 }
 
 function Add({ at, onClose }: { at: string; onClose: () => void }) {

@@ -6,31 +6,18 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../../api/client";
 import { keys } from "../../api/queries";
-import { Badge, Empty, Failure, Panel, Table, useSay, Waiting } from "../../components";
-import type { Column } from "../../components";
+import { Failure, Panel, useSay, Waiting } from "../../components";
 import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { useChange } from "../../parts/changing";
 import type { Field } from "../../parts/fields";
 import { SendingForm } from "../../parts/SendingForm";
+import type { Endpoint } from "./Endpoints";
+import { Endpoints } from "./Endpoints";
 import { Explain } from "./Explain";
+import { Gateways } from "./Gateways";
 import type { Chains, Pools } from "./pools";
 import { asChains, asPools, readChains, readPools } from "./pools";
-
-interface Endpoint {
-  id: string;
-  name: string;
-  kind: string;
-  is_default: boolean;
-  path: string;
-  target_base: string | null;
-  provider: string | null;
-  has_proxy: boolean;
-  simulate_stream: boolean;
-  strict: boolean;
-  allowed_models: string[];
-  injects_credentials: boolean;
-}
 
 interface RoutingTold {
   strategy: string;
@@ -50,19 +37,9 @@ export default function Routing() {
   return (
     <Page title="Endpoints and routing" about="The doors that clients come in by, and how it is chosen who is asked.">
       <div className="stack wide">
-        <Panel title="Endpoints" flush>
-          <Table
-            label="Endpoints"
-            columns={COLUMNS}
-            rows={endpoints.data?.endpoints}
-            rowKey={(row) => row.id}
-            error={endpoints.error ?? undefined}
-            empty={
-              <Empty title="No endpoint yet">Add a provider, and requests are routed by model; or write one into the configuration.</Empty>
-            }
-          />
-        </Panel>
+        <Endpoints found={endpoints} />
         <Explain endpoints={gateways} />
+        <Gateways />
         <Panel title="Routing">
           {routing.isPending && <Waiting lines={4} />}
           {routing.error ? <Failure error={routing.error} again={() => void routing.refetch()} /> : null}
@@ -72,29 +49,6 @@ export default function Routing() {
     </Page>
   );
 }
-
-const COLUMNS: readonly Column<Endpoint>[] = [
-  { name: "Name", cell: (row) => <span className="clip">{row.name}</span> },
-  { name: "Kind", cell: (row) => <Badge tone="info">{row.kind}</Badge> },
-  {
-    name: "Path",
-    cell: (row) => (
-      <span className="row">
-        <code>{row.path}</code>
-        {row.is_default && <Badge>and /v1</Badge>}
-      </span>
-    ),
-  },
-  { name: "Goes to", cell: (row) => <span className="clip">{row.provider ?? row.target_base ?? "by model"}</span> },
-  { name: "Key that is sent", cell: (row) => (row.injects_credentials ? "ours" : "the client's") },
-  { name: "Models", cell: (row) => <span className="clip">{row.allowed_models.join(", ") || "any"}</span> },
-  {
-    name: "Rules",
-    cell: (row) =>
-      [row.strict && "strict", row.simulate_stream && "streams are simulated", row.has_proxy && "by a proxy"].filter(Boolean).join(", ") ||
-      "–",
-  },
-];
 
 const POOLS = { write: asPools, read: readPools };
 const CHAINS = { write: asChains, read: readChains };
