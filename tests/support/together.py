@@ -20,8 +20,8 @@ from support.backstage import Backstage
 from support.gateway import Gateway
 from support.redis_server import RedisServer
 
-_AWAY: Final = "local to this process for now"
-_BACK: Final = "is used again after"
+AWAY: Final = "local to this process for now"
+BACK: Final = "is used again after"
 _PATHS: Final = {
     Dialect.OPENAI_CHAT: "/all/v1/chat/completions",
     Dialect.OPENAI_RESPONSES: "/all/v1/responses",
@@ -85,10 +85,10 @@ class Together:
 
     def wait_away(self, times: int, timeout_s: float = 20.0) -> None:
         """Until each gateway has said `times` times that its counters are local."""
-        self._wait(_AWAY, times, timeout_s)
+        self._wait(AWAY, times, timeout_s)
 
     def wait_back(self, times: int, timeout_s: float = 20.0) -> None:
-        self._wait(_BACK, times, timeout_s)
+        self._wait(BACK, times, timeout_s)
 
     def _wait(self, words: str, times: int, timeout_s: float) -> None:
         """Looks now and then: under load there are thousands of lines, and few are of this."""
@@ -100,7 +100,7 @@ class Together:
     def said(self) -> list[tuple[int, int]]:
         """How often each gateway said that its counters are local, and that they are shared again."""
         outputs = [one.output() for one in self.gateways]
-        return [(said.count(_AWAY), said.count(_BACK)) for said in outputs]
+        return [(said.count(AWAY), said.count(BACK)) for said in outputs]
 
 
 class Reached(Protocol):
