@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +49,8 @@ LATE_FAULTS: Final = (
 LEAVING: Final = 0.05
 LONG: Final = 0.02
 LONG_WORDS: Final = 4_000
+MOST_AT_ONCE: Final = 48
+"""Requests of one gateway. A machine that is too busy gets fewer, where they would pile up without an end."""
 SILENCE_S: Final = 4
 SAMPLE_S: Final = 5.0
 WRONG_SHOWN: Final = 5
@@ -115,6 +118,9 @@ class Seen:
     wrong: list[str] = field(default_factory=list)
     took_s: list[float] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    under_way: int = 0
+    passed_over: int = 0
+    """Requests that were not sent, since too many were under way."""
     reloads: int = 0
     refused: int = 0
     censuses: list[dict[str, Any]] = field(default_factory=list)
@@ -167,19 +173,27 @@ class Soak:
         return time.monotonic() - self.began_s
 
     async def _load(self, session: aiohttp.ClientSession) -> None:
-        """Requests come as they do, at that rate, whoever is still waiting for an answer."""
+        """Requests come as they do, at that rate, whoever is still waiting for an answer; within bounds."""
         told_s = 0.0
         while self._at_s < self.lasted_s:
             self._feed()
             for one in self.seen:
+                if one.under_way >= MOST_AT_ONCE:
+                    one.passed_over += 1
+                    continue
                 task = asyncio.create_task(self._ask(session, one))
+                one.under_way += 1
                 self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(partial(self._ended, one))
             if self._at_s - told_s >= 60:
                 told_s = self._at_s
                 self._tell()
             await asyncio.sleep(self._drawn.expovariate(self._rate / len(self.seen)))
         await asyncio.gather(*self._tasks)
+
+    def _ended(self, one: Seen, task: asyncio.Task[None]) -> None:
+        one.under_way -= 1
+        self._tasks.discard(task)
 
     def _feed(self) -> None:
         """There are always faults for what comes next; keys that never fail take none."""
@@ -343,6 +357,7 @@ def judged(one: Seen, warm_s: float, most_mb_an_hour: float) -> tuple[list[tuple
     took_ms = [1000 * each for each in sorted(one.took_s)]
     lines = [
         ("requests", f"{one.asked}"),
+        ("  not sent: too many at once", f"{one.passed_over}"),
         ("  right", f"{len(one.right)}"),
         ("  wrong", f"{len(one.wrong)}"),
         ("  told of a failure", f"{len(one.told)} {dict(Counter(one.told.values())) or ''}"),
