@@ -15,6 +15,7 @@ import pytest
 
 from llmitm.cli.pidfile import look, places
 from llmitm.cli.running import duration
+from support import forked
 from support.backstage import Backstage
 from support.gateway import BIN
 
@@ -32,14 +33,7 @@ class Shell:
 
     def __call__(self, *words: str, status: int = 0) -> str:
         """What a command printed, on both streams. Fails where its exit status is another."""
-        ran = subprocess.run(
-            [str(BIN / "llmitm"), *words],
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        ran = forked.run(words, cwd=self.folder, env=self.env)
         said = ran.stdout + ran.stderr
         assert ran.returncode == status, said
         assert "Traceback" not in said

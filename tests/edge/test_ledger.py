@@ -18,8 +18,9 @@ import httpx
 import orjson
 import pytest
 
+from support import forked
 from support.backstage import Backstage
-from support.gateway import BIN, Gateway
+from support.gateway import Gateway
 from support.postgres_server import BINARY, NO_BINARY, PASSWORD, PostgresServer
 
 CONFIG = """
@@ -77,13 +78,8 @@ def logs(folder: Path, *options: str) -> list[dict[str, Any]]:
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "llmitm", *words, "-c", str(folder / "config.toml")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=folder,
-    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return forked.run([*words, "-c", str(folder / "config.toml")], cwd=folder, env=env)
 
 
 @pytest.mark.parametrize("host", ["serve", "mitmdump"])

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from support import forked
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "addons" / "gateway.py"
 BIN = Path(sys.executable).parent
@@ -60,14 +62,7 @@ class Gateway:
             command = [str(python), "-P", "-m", "llmitm", "serve", *options]
         elif host != "serve":
             command += ["--set", f"confdir={folder / 'mitm'}"]
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        self.process = self._started(command, is_ours=host == "serve" and python is None)
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
@@ -75,6 +70,18 @@ class Gateway:
         self._reader.start()
         self.url = ""
         self.port = 0
+
+    def _started(self, command: list[str], *, is_ours: bool) -> subprocess.Popen[bytes] | forked.Forked:
+        if is_ours and forked.is_possible(self.environment):
+            return forked.Forked(command[1:], cwd=self.folder, env=self.environment)
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def _read(self) -> None:
         assert self.process.stdout is not None

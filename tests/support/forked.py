@@ -1,0 +1,210 @@
+"""Processes of `llmitm` that are copies of one which has read its modules already.
+
+Of the 1.5 s of CPU that a gateway takes to start, nine tenths go into reading modules. One process of the
+tests reads them once, and forks for every start: what comes then is what `llmitm` does, in a process of its
+own, with arguments, environment, folder, output, signals and exit status of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and "PYTEST_VERSION" in os.environ
+"""Linux has what it takes; elsewhere each start reads all modules, as where time and memory are measured."""
+_READ_ANYWAY: Final = ("PYTHON", "LD_", "OPENSSL_", "SSL_")
+"""What a process looks at before it runs our first line: such an environment needs a real start."""
+
+
+def is_possible(env: Mapping[str, str]) -> bool:
+    named = [name for name in env if name.startswith(_READ_ANYWAY) and name != "PYTHONUNBUFFERED"]
+    return IS_POSSIBLE and not named
+
+
+class Forked:
+    """As much of `subprocess.Popen` as tests use. Without files given, `stdout` is both of its outputs."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        files: tuple[IO[bytes], IO[bytes]] | None = None,
+    ) -> None:
+        """`files` takes what it prints to standard output and to standard error."""
+        self.stdout: IO[bytes] | None = None
+        self.returncode: int | None = None
+        self._status, theirs = os.pipe()
+        try:
+            if files is not None:
+                self.pid = _original().start(arguments, cwd, env, [file.fileno() for file in files], theirs)
+                return
+            reading, writing = os.pipe()
+            self.stdout = os.fdopen(reading, "rb")
+            try:
+                self.pid = _original().start(arguments, cwd, env, [writing, writing], theirs)
+            finally:
+                os.close(writing)
+        finally:
+            os.close(theirs)
+
+    def poll(self) -> int | None:
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+        status = self._look(timeout)
+        if status is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired("llmitm", timeout)
+        return status
+
+    def _look(self, timeout_s: float | None) -> int | None:
+        if self.returncode is None and select.select([self._status], [], [], timeout_s)[0]:
+            self.returncode = int(os.read(self._status, 16))
+            os.close(self._status)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+def run(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """What `llmitm` printed with these arguments, and its exit status."""
+    if not is_possible(env):
+        command = [str(Path(sys.executable).with_name("llmitm")), *arguments]
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout_s)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = Forked(arguments, cwd=cwd, env=env, files=(out, err))
+        try:
+            status = process.wait(timeout_s)
+        finally:
+            process.kill()
+        for file in (out, err):
+            file.seek(0)
+        return subprocess.CompletedProcess(
+            list(arguments), status, out.read().decode("utf-8"), err.read().decode("utf-8")
+        )
+
+
+class _Original:
+    """The process that forks, as seen from the tests. It ends when they do."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-u", __file__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            )
+        atexit.register(self.close)
+
+    def start(
+        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], outputs: list[int], status: int
+    ) -> int:
+        """The pid. What it prints goes to the `outputs`, its exit status, in decimal, to `status`."""
+        asked = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}).encode()
+        socket.send_fds(self._socket, [asked], [*outputs, status])
+        return int(self._socket.recv(16))
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+_started: list[_Original] = []
+
+
+def _original() -> _Original:
+    if not _started:
+        _started.append(_Original())
+    return _started[0]
+
+
+# -- the process that forks
+
+
+def _serve(ours: socket.socket) -> dict[str, Any] | None:
+    """Returns in each copy what it is to be, with its `outputs`, and None where nobody asks any more."""
+    children: dict[int, tuple[int, int]] = {}
+    while True:
+        for ready in select.select([ours.fileno(), *children], [], [])[0]:
+            if ready in children:
+                pid, status = children.pop(ready)
+                _, ended = os.waitpid(pid, 0)
+                _tell(status, os.waitstatus_to_exitcode(ended))
+                os.close(ready)
+                continue
+            asked, numbers, _, _ = socket.recv_fds(ours, 1 << 20, 3)
+            if not asked:
+                return None
+            *outputs, status = numbers
+            if (pid := os.fork()) == 0:
+                for number in (ours.fileno(), status, *children, *(pipe for _, pipe in children.values())):
+                    os.close(number)
+                ours.detach()
+                return {**json.loads(asked), "outputs": outputs}
+            for number in outputs:
+                os.close(number)
+            children[os.pidfd_open(pid)] = (pid, status)
+            ours.send(str(pid).encode())
+
+
+def _tell(status: int, code: int) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(status, str(code).encode())
+    os.close(status)
+
+
+def _become(asked: dict[str, Any]) -> None:
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    for number, output in enumerate(asked["outputs"], 1):
+        os.dup2(output, number)
+        os.close(output)
+    sys.argv = ["llmitm", *asked["arguments"]]
+
+
+def _read_modules() -> None:
+    import aiosqlite  # noqa: F401
+    import sqlalchemy.ext.asyncio  # noqa: F401
+
+    import llmitm.cli.main
+    import llmitm.cli.running
+    import llmitm.edge.serve
+    import llmitm.edge.start
+    import llmitm.send.upstream  # noqa: F401
+
+
+if __name__ == "__main__":
+    _read_modules()
+    if (wanted := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
+        _become(wanted)
+        from llmitm.cli.main import main
+
+        main()
