@@ -90,6 +90,17 @@ def test_the_last_of_its_table_is_cut_out_too(table: str) -> None:
         cut(text, ("endpoints", "b"))
 
 
+def test_an_endpoint_that_is_implied_is_changed_by_adding_it() -> None:
+    text = FULL[: FULL.index("# people")]
+    assert "default" in config_of(text).endpoints
+    with pytest.raises(LookupError, match="add one of that name"):
+        after(text, changes.edit_endpoint, "default", {"strict": True})
+    with pytest.raises(LookupError, match="add one of that name"):
+        changes.delete_endpoint(text, config_of(text), "default")
+    made = after(text, changes.add_endpoint, "default", {"kind": "gateway", "strict": True})
+    assert config_of(made).endpoints["default"].strict
+
+
 def test_a_new_provider_stands_below_the_others_and_above_the_next_heading() -> None:
     made = after(FULL, changes.add_provider, "new", {"format": "openai", "api_keys": ["k"]})
     block = '[providers.new]\nformat = "openai"\napi_keys = ["k"]\n'

@@ -332,7 +332,7 @@ def edit_endpoint(document: tomlkit.TOMLDocument, name: str, fields: Fields) -> 
     """Raises LookupError."""
     known = spelled(document, "endpoints")
     if known is None or name not in document[known]:
-        raise LookupError(f"there is no endpoint {name} in the configuration's file")
+        raise _not_written(name)
     assign(document, document[known][name], fields)
 
 
@@ -341,7 +341,7 @@ def delete_endpoint(text: str, config: Config, name: str) -> str:
     document = tomlkit.parse(text)
     known = spelled(document, "endpoints")
     if known is None or name not in document[known]:
-        raise LookupError(f"there is no endpoint {name} in the configuration's file")
+        raise _not_written(name)
     named = ["server.default_endpoint"] if config.server.default_endpoint == name else []
     named += [f"the auth key {one.name}" for one in config.auth_keys or () if name in one.allowed_endpoints]
     if named:
@@ -349,6 +349,13 @@ def delete_endpoint(text: str, config: Config, name: str) -> str:
             409, "in_use", f"The endpoint {name} is still named by {', '.join(named)}: change these first."
         )
     return _cut(text, (known, name))
+
+
+def _not_written(name: str) -> LookupError:
+    return LookupError(
+        f"there is no endpoint {name} in the configuration's file; where it is there without being written, "
+        "add one of that name to change it"
+    )
 
 
 def add_gateway(document: tomlkit.TOMLDocument, fields: Fields) -> None:
