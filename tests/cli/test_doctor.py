@@ -20,8 +20,9 @@ from rich.console import Console
 from llmitm.cli.certs import make_pair
 from llmitm.cli.doctor import show
 from llmitm.doctor.finding import Finding, Level, Report
+from support import forked
 from support.backstage import Backstage
-from support.gateway import BIN, Gateway
+from support.gateway import Gateway
 
 PASSWORD = "a long password of tests"
 HASH = "$argon2id$v=19$m=8192,t=1,p=1$7BqykFXlekTkWry5eXHNWw$HkA4TtJV1xmFydS3LHGyPa9BpJlrkZJE29WEOTAYUfg"
@@ -64,15 +65,8 @@ def gateway(upstream: Backstage, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def doctor(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "llmitm", "doctor", *words],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **env},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **env}
+    return forked.run(["doctor", *words], cwd=folder, env=env, timeout_s=30)
 
 
 def test_a_gateway_that_runs_well(gateway: Gateway) -> None:

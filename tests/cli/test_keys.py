@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ from llmitm.config.schema import AuthKey
 from llmitm.secret import Secret
 from llmitm.state.place import Place
 from llmitm.state.redis import RedisStore
+from support import forked
 from support.backstage import Backstage
-from support.gateway import BIN, Gateway
+from support.gateway import Gateway
 from support.redis_server import BINARY, NO_BINARY, RedisServer
 
 CONFIG = """# mine
@@ -180,15 +180,8 @@ def test_a_running_gateway_takes_keys_and_lets_go_of_them(tmp_path: Path) -> Non
     ):
 
         def llmitm(*words: str) -> str:
-            ran = subprocess.run(
-                [str(BIN / "llmitm"), "keys", *words],
-                env=running.environment,
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=60,
-            )
+            ran = forked.run(["keys", *words], cwd=tmp_path, env=running.environment)
+            assert ran.returncode == 0, ran.stderr
             return ran.stdout.strip()
 
         def ask(key: str, model: str = "gpt-demo") -> str | None:

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from llmitm.cli.certs import make_pair, write_pair
+from support import forked
 from support.backstage import Backstage
 from support.gateway import BIN, SCRIPT, Gateway
 
@@ -36,17 +37,13 @@ def run(folder: Path, config: str | None, host: str) -> subprocess.CompletedProc
     command = {
         "mitmdump": [str(BIN / "mitmdump"), "-s", str(SCRIPT), "--set", f"confdir={folder}"],
         "mitmweb": [str(BIN / "mitmweb"), "-s", str(SCRIPT), "--set", f"confdir={folder}"],
-        "serve": [str(BIN / "llmitm"), "serve"],
-        "check": [str(BIN / "llmitm"), "config", "check"],
+        "serve": ["serve"],
+        "check": ["config", "check"],
     }[host]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "CONFIG_PATH": str(path)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CONFIG_PATH": str(path)}
+    if host in ("serve", "check"):
+        return forked.run(command, cwd=folder, env=env, timeout_s=30)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=30)
 
 
 @pytest.mark.parametrize("host", ["mitmdump", "mitmweb", "serve", "check"])
