@@ -66,7 +66,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def running(provider: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with Gateway(CONFIG.format(url=provider.url), tmp_path_factory.mktemp("shaped")) as made:
+    with Gateway(CONFIG.format(url=provider.url), tmp_path_factory.mktemp("shaped"), host="serve") as made:
         yield made
 
 
