@@ -59,7 +59,7 @@ WARM: Final = 0.25
 LONG_ENOUGH_S: Final = 600
 """What grows within less than that may still be warming up."""
 HEARD: Final = "The demo provider heard you say: "
-_QUESTION: Final = re.compile(r"question (\d+) of 0\.")
+_QUESTION: Final = re.compile(r"question (\d+) of \d")
 CENSUS: Final = """
 import asyncio, gc, json
 from collections import Counter
@@ -268,7 +268,9 @@ class Soak:
         elif is_stream and _says_cut(content, is_whole):
             one.cut.add(number)
         else:
-            one.wrong.append(f"{how}: {content[-300:]!r}")
+            found = _found(dialect, content, is_stream)
+            told = "cannot be read" if found is None else f"says {found[:80]!r}"
+            one.wrong.append(f"{how}: status {status}, {told}: {content[:1000]!r}")
 
 
 _SPARED: Final = (WEATHER.flaky + WEATHER.healthy) / WEATHER.flaky
