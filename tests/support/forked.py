@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import select
@@ -203,6 +204,8 @@ def _read_modules() -> None:
 
 if __name__ == "__main__":
     _read_modules()
+    gc.collect()
+    gc.freeze()  # a copy that looked through all of that would have to copy it first
     if (wanted := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
         _become(wanted)
         from llmitm.cli.main import main
