@@ -37,8 +37,8 @@ class Streams:
     async def begin(self) -> None:
         """Until each has brought something."""
         connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=120))
-        async with asyncio.timeout(60):
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=400))
+        async with asyncio.timeout(150):
             for number in range(self._count):
                 self._running.append(asyncio.create_task(self._one(number)))
                 while self.begun < number - 50:  # the provider is in this process, too
@@ -103,7 +103,7 @@ async def _unready_after_s(
 
 async def drain(bench: Bench) -> str:
     async with bench.gateway(
-        config_of("pace:4000", "[timeouts]\nconnect_s = 60", server="shutdown_timeout_s = 90")
+        config_of("pace:4000", "[timeouts]\nconnect_s = 60", server="shutdown_timeout_s = 200")
     ) as gateway:
         watching = await asyncio.open_connection("127.0.0.1", gateway.port)
         streams = Streams(gateway.url, STREAMS)
