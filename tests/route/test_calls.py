@@ -42,7 +42,12 @@ def test_paths(path: bytes, dialect: Dialect, task: str) -> None:
         (b"/v1beta/models/g:streamGenerateContent?alt=sse&key=k", "g", True, False),
         (b"/v1beta/models/g:streamGenerateContent", "g", True, True),
         (b"/v1alpha/models/a%2Fb:generateContent", "a/b", False, False),
-        (b"/v1beta/models/a/b:free:generateContent", "a/b:free", False, False),  # as Google's own SDK sends it
+        (
+            b"/v1beta/models/a/b:free:generateContent",
+            "a/b:free",
+            False,
+            False,
+        ),  # as Google's own SDK sends it
         (b"/v1beta/models/ft:x:generateContent", "ft:x", False, False),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -102,6 +103,7 @@ def test_nobody_is_told_who_did_not_ask(env: dict[str, str]) -> None:
 
 
 def test_a_service_manager_that_is_gone_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="llmitm")
     found = Supervisor("/nowhere/notify", None)
     found.ready("http://127.0.0.1:1")
     found.go_on()
