@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -94,3 +95,30 @@ async def test_an_early_end_ends_the_attempts() -> None:
     assert [await anext(beating), await anext(beating)] == [HEAD, EVENT]
     await beating.aclose()
     assert is_over.is_set()
+
+
+async def test_what_failed_while_the_client_left_is_no_error_of_nobodys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fails = asyncio.Event()
+
+    async def steps() -> AsyncGenerator[ResponseHead | bytes]:
+        await fails.wait()
+        raise ValueError("fault")
+        yield b""
+
+    class Ready(HandClock):
+        async def sleep(self, duration_s: float) -> None:
+            await asyncio.sleep(0)
+
+    streaming = Streaming(heartbeat_s=15, heartbeat_after_s=30)
+    beating = Beating(dialect=Dialect.OPENAI_CHAT, is_events=True, streaming=streaming, clock=Ready())
+    told = beating.steps(steps())
+    assert isinstance(await anext(told), ResponseHead)
+    fails.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await told.aclose()
+    del told, beating
+    gc.collect()
+    assert "never retrieved" not in caplog.text

@@ -62,8 +62,9 @@ class Beating:
         interval_s, after_s = times_s(self.streaming, self.dialect, is_events=self.is_events)
         async with aclosing(steps):
             if interval_s > 0:
-                async for step in self._begun(steps, interval_s, after_s):
-                    yield step
+                async with aclosing(self._begun(steps, interval_s, after_s)) as begun:
+                    async for step in begun:
+                        yield step
             if interval_s > 0 and self.is_events:
                 async for step in self._going(steps, interval_s):
                     yield step
@@ -91,6 +92,8 @@ class Beating:
             if not work.done():
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
+            elif not work.cancelled():
+                work.exception()  # looked at, also where the client left before it was told
         head = work.result()
         assert isinstance(head, ResponseHead)
         self._head = head

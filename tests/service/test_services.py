@@ -100,7 +100,10 @@ def test_a_service_of_the_system_is_hardened(tmp_path: Path) -> None:
             service(run_as="me", config=Path("/home/me/c.toml")),
             {"User": ["me"], "ProtectHome": ["read-only"]},
         ),
-        (service(needs=(Path("/root/.local"),)), {"ProtectHome": ["read-only"]}),
+        *(
+            (service(needs=(Path(homes, "programs"),)), {"ProtectHome": ["read-only"]})
+            for homes in ("/home", "/root", "/run/user")
+        ),
         (service(binds_low=True), {"CapabilityBoundingSet": ["CAP_NET_BIND_SERVICE"]}),
         (service(), {"CapabilityBoundingSet": [""], "AmbientCapabilities": [""]}),
         (service(shutdown_s=300), {"TimeoutStopSec": ["315"], "RestartPreventExitStatus": ["2"]}),
