@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, cast
-from urllib.parse import urlsplit
 
 from llmitm.config.schema import Cloak as Table
 from llmitm.config.schema import Config, ProviderOptions
@@ -46,6 +45,8 @@ _POSITIONS: Final = (b"logprobs", b"Logprobs", b"web_search", b"file_search", b'
 _REPLY_BYTES: Final = 8_388_608
 """A whole reply that is longer is not looked at for what is signed in it."""
 _REPLACED: Final = (b"content-length", b"content-encoding")
+_PLAIN: Final = (None, b"", b"identity")
+"""Encodings of what is not compressed."""
 
 _POSITION_HINTS: Final = (b"ogprobs", b"earch", b'"citations"')
 """One of them is in each of those: most requests have none, and are looked through for these alone."""
@@ -249,7 +250,7 @@ class Cloaking:
         if body is None:
             self._refuse_unheld()
             return None
-        path = urlsplit(sending.url).path
+        path = sending.url.partition("?")[0]
         try:
             made, self._uncloak = cloak.out(
                 body,
@@ -289,11 +290,10 @@ class Cloaking:
                 async for step in steps:
                     yield step
                 return
-            headers = tuple(pair for pair in head.headers if pair[0].lower() not in _REPLACED)
             if head.whole is not None:
-                whole = await _restored_whole(uncloak, reader, head, steps)
-                yield replace(head, headers=headers, whole=whole)
+                yield await _restored_whole(uncloak, reader, head, steps)
                 return
+            headers = _without_length(head)
             yield ResponseHead(status=head.status, headers=headers, reason=head.reason)
             seen = None if isinstance(reader, Stream) or not uncloak.reads_replies else bytearray()
             try:
@@ -333,15 +333,29 @@ type _Reader = Stream | Pieces
 def _plain(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
     """The pieces of a body without its compression."""
     encoding = head.header(b"content-encoding")
-    is_plain = head.whole is None and encoding in (None, b"", b"identity")
+    is_plain = head.whole is None and encoding in _PLAIN
     return cast(AsyncIterator[bytes], steps) if is_plain else decoded(body_of(head, steps), encoding)
 
 
-async def _restored_whole(uncloak: Uncloak, reader: _Reader, head: ResponseHead, steps: Steps) -> bytes:
-    body = b"".join([piece async for piece in _plain(head, steps)])
+async def _restored_whole(
+    uncloak: Uncloak, reader: _Reader, head: ResponseHead, steps: Steps
+) -> ResponseHead:
+    """The same answer where nothing in it was masked."""
+    body = head.whole or b""
+    is_plain = head.header(b"content-encoding") in _PLAIN
+    if not is_plain:
+        body = b"".join([piece async for piece in _plain(head, steps)])
     if not isinstance(reader, Stream):
         uncloak.reply(body)
-    return reader.feed(body) + reader.finish()
+    restored = reader.feed(body) + reader.finish()
+    if is_plain and restored == body:
+        return head
+    return replace(head, headers=_without_length(head), whole=restored)
+
+
+def _without_length(head: ResponseHead) -> Headers:
+    """The headers without what is not true of the restored body."""
+    return tuple([pair for pair in head.headers if pair[0].lower() not in _REPLACED])
 
 
 def _kind(sending: UpstreamRequest) -> bytes:

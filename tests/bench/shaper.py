@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import statistics
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import books
 import translating
+import turns
 
 import bench
 from llmitm.config.load import load
@@ -86,73 +87,36 @@ ASKED = {
 }
 
 
-def config_of(way: str, port: int, upstream: int) -> str:
-    text = bench.FULL.format(port=port, upstream=upstream) + books.PRICES + books.OFF
+def config_of(way: str) -> str:
+    text = books.FULL + books.OFF
     text += RULES if way in ("rules", "both") else ""
     return text + (CLOAK.format(words=WORDS) if way in ("words", "both") else "")
 
 
-async def measure(rounds: int, duration_s: float) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="llmitm-bench-"))
-    upstream = bench.free_port()
-    processes = [books.start(str(Path(bench.__file__)), "--upstream", str(upstream))]
-    ports = {way: bench.free_port() for way in WAYS}
-    pids: dict[str, int] = {}
-    try:
-        for way, port in ports.items():
-            own = folder / way
-            own.mkdir()
-            (own / "config.toml").write_text(config_of(way, port, upstream))
-            processes.append(books.start("-m", "llmitm", "serve", "--config", str(own / "config.toml")))
-            pids[way] = processes[-1].pid
-        for port in (upstream, *ports.values()):
-            await bench.until_open(port)
-        await compare(ports, pids, rounds, duration_s)
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait(30)
+async def measure(folder: Path, rounds: int, duration_s: float) -> None:
+    with turns.gateways(folder) as made:
+        await made.open()
+        found = {
+            way: await made.way(way, config_of(way), ASKED["short"])
+            for way in ("off", turns.AGAIN, *WAYS[1:])
+        }
+        print(turns.HEAD)
+        for what, asked in ASKED.items():
+            ways = {name: replace(way, asked=asked) for name, way in found.items()}
+            turns.show(what, ways, await turns.in_turn(ways, rounds, duration_s), "off")
+        await chunks(found, max(3, rounds // 10))
 
 
-async def compare(ports: dict[str, int], pids: dict[str, int], rounds: int, duration_s: float) -> None:
-    ones = [(what, way) for what in ASKED for way in WAYS]
-    rates: dict[tuple[str, str], list[float]] = {one: [] for one in ones}
-    costs: dict[tuple[str, str], list[float]] = {one: [] for one in ones}
-    chunk_us: dict[str, list[float]] = {way: [] for way in WAYS}
-    for what, way in ones:
-        await bench.load(ports[way], ASKED[what], 8, 0.5)
-    for number in range(rounds):
-        for what, way in ones if number % 2 else reversed(ones):
-            before_s = bench.cpu_s(pids[way])
-            done = await bench.load(ports[way], ASKED[what], 32, duration_s)
-            rates[what, way].append(len(done) / duration_s)
-            costs[what, way].append((bench.cpu_s(pids[way]) - before_s) / len(done) * 1e6)
-        for way in WAYS if number % 2 else reversed(WAYS):
-            before_s = bench.cpu_s(pids[way])
-            await asyncio.gather(*(bench._stream(ports[way], ASKED["short"]) for _ in range(8)))
-            chunk_us[way].append((bench.cpu_s(pids[way]) - before_s) / (8 * bench.CHUNKS) * 1e6)
-    show(rates, costs, chunk_us)
-
-
-def show(
-    rates: dict[tuple[str, str], list[float]],
-    costs: dict[tuple[str, str], list[float]],
-    chunk_us: dict[str, list[float]],
-) -> None:
-    print(f"{'':10}{'shaper':>8}{'req/s':>8}{'ratio':>8}{'CPU us':>9}{'ratio':>8}{'more us':>9}")
-    for (what, way), seen in rates.items():
-        rate = statistics.median(on / off for on, off in zip(seen, rates[what, "off"], strict=True))
-        pairs = list(zip(costs[what, way], costs[what, "off"], strict=True))
-        cost = statistics.median(off / on for on, off in pairs)
-        more = statistics.median(on - off for on, off in pairs)
-        print(
-            f"{what:10}{way:>8}{statistics.median(seen):8.0f}{rate:8.3f}"
-            f"{statistics.median(costs[what, way]):9.0f}{cost:8.3f}{more:9.0f}"
-        )
-    for way, us in chunk_us.items():
-        more = statistics.median(on - off for on, off in zip(us, chunk_us["off"], strict=True))
-        print(f"{'a chunk':10}{way:>8}{'':16}{statistics.median(us):9.1f}{'':8}{more:9.1f}")
+async def chunks(ways: Mapping[str, turns.Way], rounds: int) -> None:
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            before_s = bench.cpu_s(way.pid)
+            await asyncio.gather(*(bench._stream(way.port, ASKED["short"]) for _ in range(8)))
+            spent[name].append((bench.cpu_s(way.pid) - before_s) / (8 * bench.CHUNKS) * 1e6)
+    for name, us in spent.items():
+        more = statistics.median(on - off for on, off in zip(us, spent["off"], strict=True))
+        print(f"{f'a chunk, {name}':26}{'':22}{statistics.median(us):9.1f}  {more:+.1f} us")
 
 
 def alone() -> None:
@@ -243,7 +207,9 @@ async def journeys() -> None:
     folder = Path(tempfile.mkdtemp(prefix="llmitm-bench-"))
     worlds: dict[str, World] = {}
     for way in WAYS:
-        (folder / way).with_suffix(".toml").write_text(config_of(way, 1, 2))
+        (folder / way).with_suffix(".toml").write_text(
+            config_of(way).replace("{port}", "1").replace("{upstream}", "2")
+        )
         worlds[way] = build(load((folder / way).with_suffix(".toml"), env={}))
         worlds[way].sender, worlds[way].sinks = Answering(), ()
     print(f"\n{'a journey':24}" + "".join(f"{way + ' us':>12}" for way in WAYS) + f"{'both more':>12}")
@@ -287,15 +253,16 @@ async def carried(world: World, body: bytes) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--alone", action="store_true", help="measure the work alone")
     options = parser.parse_args()
     if options.alone:
         alone()
         asyncio.run(journeys())
     else:
-        asyncio.run(measure(options.rounds, options.seconds))
+        with tempfile.TemporaryDirectory(prefix="llmitm-bench-") as folder:
+            asyncio.run(measure(Path(folder), options.rounds, options.seconds))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ _TEXTS: Final = tuple(
 )
 _NAMED: Final = re.compile(rb'[{,\s]"(\w+)"[ \t\n\r]*+:[ \t\n\r]*+\Z', re.ASCII)
 _NAME_BYTES: Final = 64
+_COLON: Final = re.compile(rb"(?: |\\[nrt])*+:")
+"""Behind a key of JSON that is a string itself."""
 _REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BLANK: Final = re.compile(rb"\\.", re.DOTALL)
 _SIGNED: Final = re.compile(rb'"signature"')
@@ -110,10 +112,7 @@ def _put_at_once(
     left: list[tuple[int, int]] = []
     for start, end in exact:
         quote = opening(body, start)
-        is_content_there = body.endswith(_TEXTS, 0, quote)
-        if not is_content_there:
-            named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
-            is_content_there = named is not None and is_always_content(named[1].decode())
+        is_content_there = _is_surely_content(body, quote, start, end)
         if is_content_there and is_nested:
             closing = _REST.match(body, quote + 1)
             is_content_there = closing is not None and b"\\\\" not in closing[0]
@@ -122,6 +121,21 @@ def _put_at_once(
         else:
             left.append((start, end))
     return left
+
+
+def _is_surely_content(body: bytes, quote: int, start: int, end: int) -> bool:
+    """Whether a word is content, whatever is around the string that opens there and holds it."""
+    if body.endswith(_TEXTS, 0, quote):
+        return True
+    named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
+    if named is None:
+        return False
+    if named[1] != b"arguments":
+        return is_always_content(named[1].decode())
+    if body.count(b'\\"', quote, start) % 2 == 0:
+        return False  # if that is JSON, it is no string
+    closing = body.find(b'\\"', end)
+    return closing < 0 or _COLON.match(body, closing + 2) is None
 
 
 def masked_text(text: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
