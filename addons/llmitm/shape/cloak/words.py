@@ -125,8 +125,7 @@ class Words:
     def spans(self, text: bytes) -> list[tuple[int, int]]:
         """Where words stand in a text in UTF-8, in order, none of them overlapping."""
         pattern = self._with_marks if BEGINNING in text else self._pattern
-        spans = (match.span() for match in pattern.finditer(text))
-        return [(start, end) for start, end in spans if end > start]
+        return [span for match in pattern.finditer(text) if (span := match.span())[1] > span[0]]
 
     def exact(self, body: bytes) -> list[tuple[int, int]] | None:
         """Where in a JSON text without numbered escapes words stand, in strings, or in what is no string. Of
