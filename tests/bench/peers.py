@@ -379,10 +379,16 @@ def _panels(hosts: Sequence[Host], scenes: Sequence[Scene]) -> list[plot.Panel]:
     panels = []
     for title, scene, form, cell in wanted:
         if scene in names:
-            values = [(host, cell(host, scene)) for host in measured_hosts if host.found[scene].done]
-            bars = [plot.Bar(host.name, value, host.is_ours, format(value, form)) for host, value in values]
+            bars = [_bar(host, scene, cell, form) for host in measured_hosts]
             panels.append(plot.Panel(f"{title}: {scene}", bars))
     return panels
+
+
+def _bar(host: Host, scene: str, cell: Cell, form: str) -> plot.Bar:
+    if not host.found[scene].done:
+        return plot.Bar(host.name, 0.0, host.is_ours, "none answered in time")
+    value = cell(host, scene)
+    return plot.Bar(host.name, value, host.is_ours, format(value, form))
 
 
 def show(peers: Peers, scenes: Sequence[Scene], place: Path | None) -> None:
