@@ -21,12 +21,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
     PrivateAttr,
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmitm.config.budget import Budget, Period, Tokens, Usd
 from llmitm.config.cloak import SensitiveWord, as_words
@@ -37,17 +35,31 @@ from llmitm.config.payload import Payload
 from llmitm.config.prices import ModelPrice
 from llmitm.config.table import Table
 from llmitm.config.telemetry import Telemetry
+from llmitm.config.values import (
+    BaseUrl,
+    Count,
+    Glob,
+    Key,
+    PathGlob,
+    Port,
+    ProxyUrl,
+    Seconds,
+    SecondsOrOff,
+    SecretText,
+    matching,
+    wrong,
+)
 from llmitm.exchange import Dialect
 from llmitm.record.log_file import Rotation
 from llmitm.route.known import KNOWN, Known
 from llmitm.route.verdict import WHY
 from llmitm.secret import Secret
-from llmitm.shape.headers import Flags, Passing, flags, wrong
+from llmitm.shape.headers import Flags, Passing, flags
+from llmitm.shape.headers import wrong as wrong_header
 from llmitm.shape.hooks.modules import Modules
 
 RESERVED: Final = frozenset({"v1", "v1beta", "health", "ready", "metrics", "admin", "api", "ws"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")
-PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
 SIGNED: Final = (
     "vertex",
@@ -66,120 +78,15 @@ SIGNED: Final = (
 )
 
 
-def _wrong(message: str) -> PydanticCustomError:
-    # braces would be read as a template
-    return PydanticCustomError("llmitm", "{message}", {"message": message})
-
-
-class SecretField:
-    """Reads a string, already resolved by the loader, into a `Secret`."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def read(value: Any) -> Secret:
-            if isinstance(value, Secret):
-                return value
-            if isinstance(value, str):
-                return Secret(value)
-            raise _wrong("a string is expected")
-
-        return core_schema.no_info_plain_validator_function(read)
-
-
-SecretText = Annotated[Secret, SecretField]
-
-
-def _key(value: Any) -> Any:
-    if isinstance(value, Secret) and not value.reveal().strip():
-        raise _wrong("must not be empty")
-    if isinstance(value, Secret) and any(ord(sign) < 32 or ord(sign) == 127 for sign in value.reveal()):
-        raise _wrong("must not hold control characters")
-    if isinstance(value, Secret) and value.reveal() != value.reveal().strip():
-        raise _wrong("must not begin or end with white space")
-    return value
-
-
-def _proxy(value: Any) -> Any:
-    if isinstance(value, str):
-        value = Secret(value)
-    if not isinstance(value, Secret):
-        raise _wrong("a string is expected")
-    text = value.reveal()
-    if text == "":
-        return value
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in PROXY_SCHEMES and parts.hostname and (parts.port is None or parts.port > 0)
-        # urlsplit() drops some of these without a word
-        usable = usable and not any(sign <= " " or sign == "\x7f" for sign in text)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise _wrong(
-            f'a proxy URL is expected: {", ".join(PROXY_SCHEMES)}://[user:password@]host:port, or "" for none'
-        )
-    return value
-
-
-def _base(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise _wrong("a string is expected")
-    try:
-        parts = urlsplit(value)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine or not value.isascii() or any(sign <= " " for sign in value):
-        raise _wrong("an absolute URL is expected, such as https://api.example.com/v1")
-    if "?" in value or "#" in value or "@" in parts.netloc:  # an empty query is one, too
-        raise _wrong("must not hold a query, a fragment or user information")
-    return value.rstrip("/")
-
-
 def _endpoint_name(value: str) -> str:
     if value in RESERVED:
-        raise _wrong(f"{value} is a reserved name; choose another")
+        raise wrong(f"{value} is a reserved name; choose another")
     if not _NAME.match(value):
-        raise _wrong(
+        raise wrong(
             f"{value!r} cannot be a path segment: up to 64 letters, digits and . _ ~ -, "
             "a letter or a digit first"
         )
     return value
-
-
-def _matching(pattern: str, expected: str) -> AfterValidator:
-    """A check against `pattern` whose sentence says in words what is `expected`."""
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise _wrong(f"{expected} expected")
-        return value
-
-    return AfterValidator(check)
-
-
-Key = Annotated[SecretText, Field(), BeforeValidator(lambda value: _key(_as_secret(value)))]
-ProxyUrl = Annotated[SecretText, BeforeValidator(_proxy)]
-BaseUrl = Annotated[str, BeforeValidator(_base)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Count = Annotated[int, Field(ge=1, le=2**53)]
-"""What a shared store counts exactly."""
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-SecondsOrOff = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Glob = Annotated[str, Field(min_length=1)]
-PathGlob = Annotated[
-    str,
-    _matching(r"/(?:upload/)?v[12](?:beta|alpha)?/.+", "paths with their version, such as /v1/skills*, are"),
-]
-
-
-def _as_secret(value: Any) -> Any:
-    if isinstance(value, str):
-        return Secret(value)
-    if isinstance(value, Secret):
-        return value
-    raise _wrong("a string is expected")
 
 
 class Server(Table):
@@ -216,7 +123,7 @@ class Server(Table):
     def _host(cls, value: str) -> str:
         value = value.strip().removeprefix("[").removesuffix("]")
         if not value or any(sign in value for sign in " /@"):
-            raise _wrong("an address or host name is expected, such as 127.0.0.1 or ::1")
+            raise wrong("an address or host name is expected, such as 127.0.0.1 or ::1")
         return value
 
     @field_validator("trusted_proxies")
@@ -226,7 +133,7 @@ class Server(Table):
             try:
                 ipaddress.ip_network(one, strict=False)
             except ValueError:
-                raise _wrong("addresses or networks are expected, such as 10.0.0.0/8") from None
+                raise wrong("addresses or networks are expected, such as 10.0.0.0/8") from None
         return value
 
 
@@ -245,7 +152,7 @@ class Endpoint(Identified):
     @model_validator(mode="after")
     def _has_paths_to_allow(self) -> Self:
         if self.allowed_paths and self.kind != "gateway":
-            raise _wrong("allowed_paths is for kind gateway: the other kinds pass any path")
+            raise wrong("allowed_paths is for kind gateway: the other kinds pass any path")
         return self
 
     @property
@@ -255,8 +162,8 @@ class Endpoint(Identified):
 
 
 class Gateway(Table):
-    account_id: Annotated[str, _matching(r"[A-Za-z0-9_-]+", "letters, digits, _ and - are")]
-    gateway_id: Annotated[str, _matching(r"[A-Za-z0-9_.-]{1,64}", "up to 64 letters, digits, _ . and - are")]
+    account_id: Annotated[str, matching(r"[A-Za-z0-9_-]+", "letters, digits, _ and - are")]
+    gateway_id: Annotated[str, matching(r"[A-Za-z0-9_.-]{1,64}", "up to 64 letters, digits, _ . and - are")]
     token: Key | None = None
     weight: Count = 1
     form: Literal["compat", "native", "rest"] = "compat"
@@ -275,7 +182,7 @@ class Model(Table):
 
 def _long(value: Secret) -> Secret:
     if len(value.reveal()) < 16:
-        raise _wrong("at least 16 characters are expected")
+        raise wrong("at least 16 characters are expected")
     return value
 
 
@@ -326,8 +233,8 @@ class ProviderOptions(Identified):
     def _known_format(cls, value: str | None) -> str | None:
         if value is not None and value not in FORMATS:
             if value in SIGNED:
-                raise _wrong(f"{value} needs signed requests, which are not built yet")
-            raise _wrong(f"one of {', '.join(FORMATS)} is expected")
+                raise wrong(f"{value} needs signed requests, which are not built yet")
+            raise wrong(f"one of {', '.join(FORMATS)} is expected")
         return value
 
     @field_validator("test_model")
@@ -392,7 +299,7 @@ class Provider(ProviderOptions):
 class AuthKey(Table):
     name: Annotated[str, Field(min_length=1)]
     key: Key | None = None
-    key_hash: Annotated[str, _matching(r"sha256:[0-9a-f]{64}", "sha256: and 64 hex digits are")] | None = None
+    key_hash: Annotated[str, matching(r"sha256:[0-9a-f]{64}", "sha256: and 64 hex digits are")] | None = None
     expires_at: datetime | None = None
     """From this moment on it is refused. A date without a time is its first moment in UTC."""
     allowed_models: tuple[Glob, ...] = ()
@@ -415,19 +322,19 @@ class AuthKey(Table):
             try:
                 value = date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
             except ValueError:
-                raise _wrong("a date or an RFC 3339 time is expected") from None
+                raise wrong("a date or an RFC 3339 time is expected") from None
         if isinstance(value, date) and not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day, tzinfo=UTC)
         if isinstance(value, datetime) and value.tzinfo is None:
-            raise _wrong("a time needs its offset, such as 2027-01-01T00:00:00Z")
+            raise wrong("a time needs its offset, such as 2027-01-01T00:00:00Z")
         if not isinstance(value, datetime):
-            raise _wrong("a date or an RFC 3339 time is expected")
+            raise wrong("a date or an RFC 3339 time is expected")
         return value
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
         if (self.key is None) == (self.key_hash is None):
-            raise _wrong("exactly one of key and key_hash is expected")
+            raise wrong("exactly one of key and key_hash is expected")
         return self
 
     @cached_property
@@ -464,7 +371,7 @@ class Routing(Table):
 
 def _ending(value: str) -> str:
     if value not in WHY:
-        raise _wrong(f"nothing rests after {value!r}; one of {', '.join(WHY)} is expected")
+        raise wrong(f"nothing rests after {value!r}; one of {', '.join(WHY)} is expected")
     return value
 
 
@@ -564,7 +471,7 @@ class Log(Table):
         try:
             return value if value is None or Rotation.of(value) else None
         except ValueError as error:
-            raise _wrong(str(error)) from None
+            raise wrong(str(error)) from None
 
     @property
     def rotation(self) -> Rotation | None:
@@ -572,8 +479,8 @@ class Log(Table):
 
 
 def _passable(value: str) -> str:
-    if (why := wrong(value)) is not None:
-        raise _wrong(why)
+    if (why := wrong_header(value)) is not None:
+        raise wrong(why)
     return value
 
 
