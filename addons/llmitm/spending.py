@@ -195,6 +195,11 @@ class Spending:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._open(self.read))
 
+    @property
+    def is_known(self) -> bool:
+        """False until what was spent before the start has been read."""
+        return self.read is None or not self._unopened()
+
     def _unopened(self) -> list[Budget]:
         return [one for one in self._budgets.every() if _name(one) not in self._opened]
 

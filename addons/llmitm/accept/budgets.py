@@ -50,6 +50,11 @@ class Budget:
     most: int
     """Tokens, or `usd_nano`."""
 
+    @property
+    def auth_key(self) -> str | None:
+        """Name of the key that it is of; None: of all clients together."""
+        return None if self.name == "all" else self.name.removeprefix("key:")
+
     def holds(self, auth_key: str | None) -> bool:
         return self.name in ("all", f"key:{auth_key}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from llmitm.admin import (
+    budgets,
     configuration,
     doctor,
     doors,
@@ -34,5 +35,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *providers.ROUTES,
     *keys.ROUTES,
     *routing.ROUTES,
+    *budgets.ROUTES,
     *configuration.ROUTES,
 )

@@ -13,9 +13,8 @@ from llmitm.admin.editing import documented
 from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Shown
 from llmitm.config.budget import MOST, Period
-from llmitm.errors import Refused
 from llmitm.exchange import Dialect
-from llmitm.route.explain import Stage, explain
+from llmitm.route.explain import Stage, explain, told
 from llmitm.route.verdict import Why
 
 type Strategy = Literal["round-robin", "fill-first", "least-in-flight", "latency", "cost", "sticky"]
@@ -112,8 +111,15 @@ class Way(Shown):
     provider: str
     credential: str | None
     model: str
-    dialect: str
+    dialect: str | None
+    """null: the client's, whichever it is."""
     base_url: str | None
+    gateway: str | None = None
+    """Of Cloudflare's, as `<account>/<gateway>`; null: it is asked itself."""
+    form: str | None = None
+    """Which of Cloudflare's APIs that gateway is asked by."""
+    is_with_our_key: bool
+    """false: with the client's own key, one that Cloudflare keeps, or none."""
     why: str | None = None
     """Why it is not asked: why it rests."""
     left_s: float | None = None
@@ -139,6 +145,8 @@ class Explained(Shown):
     strategy: str
     problem: str | None
     """Why nothing would be sent."""
+    passed_to: str | None
+    """Where all goes as it is, so that there is nothing to choose; null: it is chosen who is asked."""
     stages: list[ShownStage]
 
 
@@ -208,35 +216,45 @@ async def _edit(
 
 
 async def explained(asked: Asked) -> Explained:
-    world, told = asked.world, asked.body
+    """Who would be asked for a model now, in which order, and who not, and why. Nothing is sent."""
+    world, body = asked.world, asked.body
     config = world.config
-    name = told.endpoint or config.default_endpoint
+    name = body.endpoint or config.default_endpoint
     if name is None or name not in config.endpoints:
         raise LookupError(f"there is no endpoint {name or 'by default'}")
-    kind = config.endpoints[name].kind
-    if kind != "gateway":
-        raise Refused(422, "not_routed", f"/{name} is of kind {kind}: only gateway endpoints route by model.")
     keys = {one.name: one for one in config.auth_keys or ()}
-    if told.key is not None and told.key not in keys:
-        raise LookupError(f"there is no auth key called {told.key}")
-    found = await explain(told.model, name, keys.get(told.key or ""), config, world.health, world.store)
+    if body.key is not None and body.key not in keys:
+        raise LookupError(f"there is no auth key called {body.key}")
+    is_forward = config.endpoints[name].kind == "forward"
+    target = world.redact(config.target_of(name)) if is_forward else None
+    if target is not None and not config.endpoints[name].injects:
+        return Explained(endpoint=name, strategy="none", problem=None, passed_to=target, stages=[])
+    key, client = keys.get(body.key or ""), body.dialect or Dialect.OPENAI_CHAT
+    found = await explain(body.model, name, key, config, world.health, world.store, client)
     return Explained(
         endpoint=found.endpoint,
         strategy=found.strategy,
         problem=found.problem or None,
-        stages=[_stage(one, told.dialect) for one in found.stages],
+        passed_to=None,
+        stages=[_stage(one, body.dialect, target) for one in found.stages],
     )
 
 
-def _stage(stage: Stage, client: Dialect | None) -> ShownStage:
+def _stage(stage: Stage, client: Dialect | None, target: str | None) -> ShownStage:
+    """`target` is where the endpoint sends all; None: each has an address of its own."""
+
     def way(choice: Any, rest: Any = None) -> Way:
-        one = choice.value
+        one = told(choice, stage.model)
+        spoken = client if client in one.dialects else next(iter(one.dialects), client)
         return Way(
             provider=choice.provider,
             credential=choice.credential,
             model=one.model,
-            dialect=one.dialect_for(client) if client is not None else one.options.dialect(choice.provider),
-            base_url=one.options.base(choice.provider),
+            dialect=spoken,
+            base_url=one.base or target,
+            gateway=choice.gateway,
+            form=one.gateway.form if one.gateway is not None else None,
+            is_with_our_key=one.is_with_key,
             why=None if rest is None else Why(rest.why).name.lower(),
             left_s=None if rest is None or rest.left_s is None else round(rest.left_s, 1),
         )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,11 +18,8 @@ from llmitm.config.load import find, load
 from llmitm.config.schema import AuthKey, Config
 from llmitm.errors import ConfigError
 from llmitm.exchange import Dialect
-from llmitm.route.choice import Choice
-from llmitm.route.explain import Explained, Stage, explain
+from llmitm.route.explain import Explained, Stage, Told, explain, told
 from llmitm.route.health import Health
-from llmitm.route.plan import Way
-from llmitm.route.providers import Candidate
 from llmitm.shape.payload import Call
 from llmitm.shape.splice import Edit
 from llmitm.state import open_store
@@ -79,15 +76,15 @@ def _print(made: Explained, model: str, key: str | None, config: Config) -> None
         _print_stage(console, stage, partial(_rules, made.endpoint, model, config))
 
 
-def _print_stage(console: Console, stage: Stage, rules: Callable[[_Told], list[str]]) -> None:
+def _print_stage(console: Console, stage: Stage, rules: Callable[[Told], list[str]]) -> None:
     if stage.refused:
         console.print(f"   [red]{escape(stage.refused)}[/]")
     for at, choice in enumerate(stage.able, 1):
         name = escape(_name(choice.provider, choice.credential))
-        told = _told(choice, stage.model)
-        spoken = "".join(f"  {escape(one)}" for one in told.words)
-        console.print(f"   {at}. [green]{name}[/]  as {escape(told.model)}{spoken}  weight {choice.weight}")
-        for line in rules(told):
+        what = told(choice, stage.model)
+        spoken = "".join(f"  {escape(one)}" for one in _words(what))
+        console.print(f"   {at}. [green]{name}[/]  as {escape(what.model)}{spoken}  weight {choice.weight}")
+        for line in rules(what):
             console.print(f"        [dim]{escape(line)}[/]")
     for choice, rest in stage.resting:
         left = "until it is revived" if rest.left_s is None else f"for {rest.left_s:.0f} s"
@@ -98,40 +95,24 @@ def _print_stage(console: Console, stage: Stage, rules: Callable[[_Told], list[s
         console.print(f"   -  [dim]{escape(name)}  {escape(passed.why)}[/]")
 
 
-class _Told(NamedTuple):
-    """Of one of those that would be asked."""
-
-    provider: str
-    model: str
-    """As it is spelled there."""
-    dialects: tuple[Dialect, ...]
-    """That the body may be in."""
-    words: tuple[str, ...]
+def _words(told: Told) -> list[str]:
+    if told.gateway is not None:
+        words = [f"through {told.gateway.account_id}/{told.gateway.gateway_id}, form {told.gateway.form}"]
+        return words if told.is_with_key else [*words, "with the client's own key"]
+    if told.base is not None:
+        return [", ".join(told.dialects), told.base]
+    return ["in the client's dialect"]
 
 
-def _told(choice: Choice[Any], asked: str) -> _Told:
-    match choice.value:
-        case Candidate() as one:
-            return _Told(
-                choice.provider, choice.model, tuple(one.dialects), (", ".join(one.dialects), one.base)
-            )
-        case Way() as way:
-            model = asked.removeprefix(f"{way.segment}/")
-            words = [f"through {choice.gateway}, form {way.gateway.form}"]
-            words += ["with the client's own key"] if way.credential is None else []
-            return _Told(choice.provider, model, tuple(Dialect), tuple(words))
-        case _:
-            return _Told(choice.provider, asked, tuple(Dialect), ("in the client's dialect",))
-
-
-def _rules(endpoint: str, asked: str, config: Config, told: _Told) -> list[str]:
+def _rules(endpoint: str, asked: str, config: Config, told: Told) -> list[str]:
     """What the operator's rules change of a request that goes there, in order."""
     rules = config.payload.rules
     if rules is None:
         return []
+    dialects = told.dialects or tuple(Dialect)
     call = Call(
         when="after",
-        dialect=told.dialects[0],
+        dialect=dialects[0],
         model=told.model.removeprefix("models/"),
         asked=asked,
         provider=told.provider,
@@ -140,7 +121,7 @@ def _rules(endpoint: str, asked: str, config: Config, told: _Told) -> list[str]:
         is_answer=True,
     )
     lines: list[str] = []
-    for rule, condition in rules.explained(call, {"before": tuple(Dialect), "after": told.dialects}):
+    for rule, condition in rules.explained(call, {"before": tuple(Dialect), "after": dialects}):
         when = [condition] if condition else []
         when += ["before translation"] if rule.when == "before" else []
         behind = f"  ({', '.join(when)})" if when else ""

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from llmitm.config.schema import AuthKey, Config
+from llmitm.config.schema import AuthKey, Config, Gateway
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
 from llmitm.route import plan, providers
 from llmitm.route.choice import Choice
 from llmitm.route.health import Health, Rest
-from llmitm.route.providers import Passed
+from llmitm.route.plan import Way
+from llmitm.route.providers import Candidate, Passed
 from llmitm.route.search import chain
 from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
@@ -43,10 +44,58 @@ class Explained:
     stages: list[Stage] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What there is to say of one that would be asked."""
+
+    provider: str
+    model: str
+    """As it is spelled there."""
+    dialects: tuple[Dialect, ...] = ()
+    """That the provider speaks; empty: the client's, whichever it is."""
+    base: str | None = None
+    """None: the endpoint says where it goes, or Cloudflare's gateway does."""
+    gateway: Gateway | None = None
+    """Cloudflare's."""
+    is_with_key: bool = True
+    """Whether a key of ours goes along."""
+
+
+def told(choice: Choice[Any], asked: str) -> Told:
+    """`asked` is the model as it was asked for."""
+    match choice.value:
+        case Candidate() as one:
+            return Told(
+                provider=choice.provider,
+                model=choice.model,
+                dialects=tuple(one.dialects),
+                base=one.base,
+                is_with_key=one.credential is not None,
+            )
+        case Way() as way:
+            return Told(
+                provider=choice.provider,
+                model=asked.removeprefix(f"{way.segment}/"),
+                gateway=way.gateway,
+                is_with_key=way.credential is not None,
+            )
+        case _:
+            return Told(provider=choice.provider, model=asked)
+
+
 async def explain(
-    model: str, endpoint: str, key: AuthKey | None, config: Config, health: Health, store: Store
+    model: str,
+    endpoint: str,
+    key: AuthKey | None,
+    config: Config,
+    health: Health,
+    store: Store,
+    dialect: Dialect = Dialect.OPENAI_CHAT,
 ) -> Explained:
-    """What an exchange for `model` may be tried with on an endpoint that has credentials."""
+    """What an exchange for `model` may be tried with on an endpoint that has credentials.
+
+    `dialect` is the client's, which tells some of Cloudflare's gateways whom to ask.
+    """
     rules = config.endpoints[endpoint]
     is_routed = rules.kind == "gateway"
     made = Explained(endpoint=endpoint, strategy=config.routing.strategy if is_routed else "round-robin")
@@ -63,7 +112,7 @@ async def explain(
     if key is not None and key.disabled:
         return _nothing(made, f"the key {key.name} is disabled")
     if not is_routed:
-        made.stages.append(await _unrouted(model, endpoint, config, health, store))
+        made.stages.append(await _unrouted(model, endpoint, config, health, store, dialect))
         return made
     models = await chain([model], config.routing, store, is_allowed)
     if not models:
@@ -93,7 +142,9 @@ async def _stage(model: str, endpoint: str, config: Config, health: Health, stor
     )
 
 
-async def _unrouted(model: str, endpoint: str, config: Config, health: Health, store: Store) -> Stage:
+async def _unrouted(
+    model: str, endpoint: str, config: Config, health: Health, store: Store, dialect: Dialect
+) -> Stage:
     """Credentials in their turn, whatever the model, on endpoints of kind cloudflare and of one provider."""
     provider = config.endpoints[endpoint].provider
     if provider is None:
@@ -101,7 +152,7 @@ async def _unrouted(model: str, endpoint: str, config: Config, health: Health, s
             id="",
             endpoint=endpoint,
             rest=b"/v1/chat/completions",
-            dialect=Dialect.OPENAI_CHAT,
+            dialect=dialect,
             drop_headers=frozenset(),
             model=model,
         )
