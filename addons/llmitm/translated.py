@@ -6,8 +6,8 @@ an attempt. A client of the upstream's own dialect needs none of it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -36,6 +36,8 @@ from llmitm.route.providers import Candidate
 from llmitm.shape.headers import Passing
 from llmitm.translate import failures, models, peek
 from llmitm.translate.embeddings import Embedding
+from llmitm.translate.inflate import PORTION_BYTES, inflater
+from llmitm.translate.inflate import Broken as NotPacked
 from llmitm.translate.neutral import Failure, Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Model, Target
@@ -468,19 +470,23 @@ async def body_of(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
 
 async def decoded(pieces: AsyncIterator[bytes], encoding: bytes | None) -> AsyncIterator[bytes]:
     """The pieces, empty ones among them, without the compression that some answer with unasked."""
-    match (encoding or b"").strip().lower():
-        case b"" | b"identity":
-            async for piece in pieces:
-                yield piece
-        case b"gzip" | b"x-gzip" | b"deflate":
-            inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
-            try:
-                async for piece in pieces:
-                    yield inflater.decompress(piece)
-            except zlib.error:
-                raise UpstreamFailed(Broken.MALFORMED, "the answer's compression is broken") from None
-        case _:
-            raise UpstreamFailed(Broken.MALFORMED, "the answer is compressed although none was asked for")
+    try:
+        inflate = inflater(encoding)
+    except LookupError:
+        raise UpstreamFailed(Broken.MALFORMED, "the answer is compressed in a way nobody knows") from None
+    if inflate is None:
+        async for piece in pieces:
+            yield piece
+        return
+    try:
+        async for piece in pieces:
+            size_bytes = 0
+            for portion in inflate(piece):
+                if (size_bytes := size_bytes + len(portion)) > PORTION_BYTES:
+                    await asyncio.sleep(0)  # others wait for their turn meanwhile
+                yield portion
+    except NotPacked:
+        raise UpstreamFailed(Broken.MALFORMED, "the answer's compression is broken") from None
 
 
 async def _joined(pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:

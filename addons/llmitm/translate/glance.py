@@ -7,17 +7,15 @@ looked at, which are few. What it cannot read is nobody's business: it never rai
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-import brotli
 import orjson
-import zstandard
 
 from llmitm.exchange import Dialect, Usage
 from llmitm.translate.beside import WHOLE_LIMIT_BYTES, Beside
 from llmitm.translate.chat import usage as chat
+from llmitm.translate.inflate import Broken, Inflate, inflater
 from llmitm.translate.messages import usage as messages
 from llmitm.translate.responses import facts as responses
 
@@ -45,29 +43,43 @@ class Glance:
     def __init__(self, dialect: Dialect, *, is_events: bool, encoding: bytes | None = None) -> None:
         self._dialect = dialect
         self._is_events = is_events
-        self._inflate, self._is_blind = _inflater(encoding)
+        self._inflate: Inflate | None = None
+        self._is_blind = False
         self._beside = Beside(dialect, is_events=True)
         self._held = bytearray()
         """The whole answer, or the event that has not come to its end."""
         self._has_begun = False
         self.usage: Usage | None = None
         self.answered: str | None = None
+        try:
+            self._inflate = inflater(encoding)
+        except LookupError:
+            self._is_blind = True
 
     def feed(self, piece: bytes) -> None:
         if self._is_blind or not piece:
             return
-        if self._inflate is not None:
-            try:
-                piece = self._inflate(piece)
-            except Exception:  # each library has its own
-                self._is_blind = True
-                return
-        self._held += piece
+        portions: Iterable[bytes] = (piece,) if self._inflate is None else self._inflate(piece)
+        size_bytes = 0
+        try:
+            for portion in portions:
+                self._take(portion)
+                size_bytes += len(portion)
+                if self._is_blind or size_bytes > WHOLE_LIMIT_BYTES:  # no answer is packed so well
+                    return self._give_up()
+        except Broken:
+            self._give_up()
+
+    def _take(self, portion: bytes) -> None:
+        self._held += portion
         if self._is_events:
             self._look()
-        if len(self._held) > WHOLE_LIMIT_BYTES:
-            self._is_blind = True
-            self._held.clear()
+        self._is_blind = len(self._held) > WHOLE_LIMIT_BYTES
+
+    def _give_up(self) -> None:
+        """It cannot be read further."""
+        self._is_blind = True
+        self._held.clear()
 
     def finish(self, *, is_whole: bool = True) -> None:
         """No more comes. Where the answer broke off, what was counted is not all."""
@@ -75,7 +87,7 @@ class Glance:
             self._held += b"\n\n"
             self._look()
             self._beside.finish()
-            if not is_whole:
+            if not is_whole or self._is_blind:
                 self._beside.broken_off()
             self.usage, self.answered = self._beside.usage, self._beside.answered
         elif is_whole and self._held and not self._is_blind:
@@ -143,22 +155,3 @@ _READ: Final[Mapping[Dialect, Callable[[dict[str, Any]], Usage | None]]] = {
     Dialect.OPENAI_RESPONSES: responses.read_usage,
     Dialect.ANTHROPIC_MESSAGES: lambda told: messages.read_usage(told.get("usage")),
 }
-
-
-class _Inflater(Protocol):
-    def __call__(self, data: bytes, /) -> bytes: ...
-
-
-def _inflater(encoding: bytes | None) -> tuple[_Inflater | None, bool]:
-    """What undoes it, None where nothing need be, and whether nobody can."""
-    match (encoding or b"").strip().lower():
-        case b"" | b"identity":
-            return None, False
-        case b"gzip" | b"x-gzip" | b"deflate":
-            return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress, False
-        case b"br":
-            return brotli.Decompressor().process, False
-        case b"zstd":
-            return zstandard.ZstdDecompressor().decompressobj().decompress, False
-        case _:
-            return None, True
