@@ -12,7 +12,6 @@ like one. Only legs that somebody can see are.
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +20,7 @@ from mitmproxy.net import encoding
 from llmitm.accept import subprotocols
 from llmitm.exchange import Headers
 from llmitm.secret import Redactor, is_secret
+from llmitm.translate.inflate import Broken, inflater
 
 MASK: Final = b"***"
 
@@ -110,14 +110,17 @@ def _coding(headers: Headers) -> str | None:
 
 
 def _inflated(content: bytes, coding: str) -> bytes:
-    """As much as can be read of it; as it is where nobody can."""
+    """As much as can be read of it, which may have been cut; as it is where nobody can."""
+    plain = bytearray()
     try:
-        if coding in ("gzip", "x-gzip", "deflate"):  # may have been cut
-            return zlib.decompressobj(47).decompress(content, MOST_INFLATED_BYTES)
-        plain = encoding.decode(content, coding)
-    except (ValueError, zlib.error):
+        inflate = inflater(coding.encode())
+        for portion in inflate(content) if inflate is not None else (content,):
+            plain += portion
+            if len(plain) >= MOST_INFLATED_BYTES:
+                break
+    except (LookupError, Broken):
         return content
-    return plain if isinstance(plain, bytes) else content
+    return bytes(plain[:MOST_INFLATED_BYTES])
 
 
 def _masked(value: bytes) -> bytes:
