@@ -102,10 +102,15 @@ class HiddenBody:
         return "".join(filled).encode("utf-8", "surrogateescape")
 
 
+_CODINGS: Final = {"x-gzip": "gzip"} | {name: name for name in ("gzip", "deflate", "br", "zstd")}
+"""What can be undone and done again."""
+
+
 def _coding(headers: Headers) -> str | None:
     for name, value in headers:
         if name.lower() == b"content-encoding" and value.lower() != b"identity":
-            return value.decode("ascii", "replace").strip().lower()
+            name = value.decode("ascii", "replace").strip().lower()
+            return _CODINGS.get(name)
     return None
 
 
@@ -118,7 +123,7 @@ def _inflated(content: bytes, coding: str) -> bytes:
             plain += portion
             if len(plain) >= MOST_INFLATED_BYTES:
                 break
-    except (LookupError, Broken):
+    except Broken:
         return content
     return bytes(plain[:MOST_INFLATED_BYTES])
 
