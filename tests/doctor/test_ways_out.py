@@ -221,7 +221,7 @@ async def silent(host: str) -> Sequence[str]:
     [
         (unknown, {}, "not known here", "provider openai"),
         (silent, {}, "no answer within 0.2 s", "provider openai"),
-        (unknown, {"HTTPS_PROXY": "http://proxy:3128"}, "not known here", 'proxy_url = "env:HTTPS_PROXY"'),
+        (unknown, {"HTTPS_PROXY": "http://proxy:3128"}, "not known here", "proxy_env = true"),
     ],
 )
 async def test_names_that_have_no_address(

@@ -39,7 +39,8 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "to; else the one called `default`.",
         "proxy_url": "Outbound proxy: `http`, `https`, `socks5` or `socks5h`, with user and password "
         'where it wants them; `""` is none.',
-        "proxy_env": "Whether the proxies of the environment (`HTTPS_PROXY`, ...) are used.",
+        "proxy_env": "Whether the proxies of the environment are used for all that has no `proxy_url`: "
+        "`HTTPS_PROXY`, `HTTP_PROXY`, else `ALL_PROXY`, but for what `NO_PROXY` names.",
         "tls_cert": "PEM, the leaf first, then its chain. A renewed file is used without a restart.",
         "tls_key": "PEM, without a passphrase.",
         "http2": "Whether HTTP/2 is offered to clients; needs TLS.",

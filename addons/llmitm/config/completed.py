@@ -9,7 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from llmitm.config import cloak, dashboard, payload
+from llmitm.config import cloak, dashboard, environment, payload
 from llmitm.config.budget import forgotten
 from llmitm.config.identified import Identities
 from llmitm.config.schema import SIGNED, Config, Credential, Endpoint, Hooks, Log, Provider, ProviderOptions
@@ -20,6 +20,10 @@ from llmitm.shape.headers import refused_by
 from llmitm.shape.hooks import modules
 from llmitm.state.place import Place
 from llmitm.translate import models
+
+
+class Implied(Endpoint):
+    """Stands in no file: it follows from the rest."""
 
 
 def completed(config: Config, source: str, folder: Path, problems: list[Problem]) -> Config:
@@ -33,9 +37,9 @@ def completed(config: Config, source: str, folder: Path, problems: list[Problem]
     endpoints = {name: identities.given(one, f"endpoints.{name}") for name, one in config.endpoints.items()}
     if server.default_endpoint in (None, "default") and "default" not in endpoints:
         if config.gateways:
-            endpoints["default"] = Endpoint(kind="cloudflare")
+            endpoints["default"] = Implied(kind="cloudflare")
         elif providers:
-            endpoints["default"] = Endpoint(kind="gateway")
+            endpoints["default"] = Implied(kind="gateway")
     places: dict[str, Any] = {}
     for name in ("tls_cert", "tls_key"):
         if (given := getattr(server, name)) is not None:
@@ -55,7 +59,7 @@ def completed(config: Config, source: str, folder: Path, problems: list[Problem]
     _check_capabilities(whole, problems)
     _check_state(whole, problems)
     warnings = [*_check_auth(whole, problems), *forgotten(whole)]
-    warnings += [*cloak.doubts(whole), *payload.doubts(whole)]
+    warnings += [*cloak.doubts(whole), *payload.doubts(whole), *environment.doubts(whole)]
     has_tls = server.tls_cert is not None
     warnings += dashboard.check(whole.dashboard, server.port, has_tls, problems)
     return whole.model_copy(update={"warnings": tuple(warnings)})

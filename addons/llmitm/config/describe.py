@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from llmitm.config.environment import EnvironmentProxies
 from llmitm.config.schema import Config, Endpoint
 from llmitm.secret import MASK, Secret
 
@@ -22,6 +23,8 @@ def describe(config: Config) -> str:
     ]
     if server.proxy_url:
         lines.append(f"proxy      {masked_url(server.proxy_url)}")
+    elif server.environment is not None:
+        lines.append(f"proxy      {_of_environment(server.environment)}")
     if (telemetry := config.telemetry).enabled:
         words = ", with what is asked and said" if telemetry.content else ""
         lines.append(f"traces     {telemetry.traces_url}{words}")
@@ -59,6 +62,14 @@ def describe(config: Config) -> str:
     return "\n".join(lines)
 
 
+def _of_environment(found: EnvironmentProxies) -> str:
+    if found.is_off or not found.secrets:
+        return "none: the environment names none"
+    named = {one.reference or "": masked_url(one) for one in found.secrets}
+    text = ", ".join(f"{url} ({name.removeprefix('env:')})" for name, url in named.items())
+    return text + (", not for what NO_PROXY names" if found.unproxied else "")
+
+
 def _auth(config: Config) -> str:
     if config.auth_keys is None:
         return "need no key of ours"
@@ -77,7 +88,11 @@ def _endpoint(config: Config, name: str, endpoint: Endpoint) -> str:
             text = "Cloudflare AI Gateway" + (", streams simulated" if endpoint.simulate_stream else "")
         case _:
             text = "gateway, by model over " + (endpoint.provider or ", ".join(config.providers))
-    proxy = endpoint.proxy_url if endpoint.proxy_url is not None else config.server.proxy_url
+    proxy = endpoint.proxy_url
+    if proxy is None and endpoint.kind == "forward":
+        proxy = config.server.proxy_to(config.target_of(name))
+    elif proxy is None:
+        proxy = config.server.proxy_url
     if proxy:
         return f"{text} through {masked_url(proxy)}"
     return text + (" directly" if config.server.proxy_url else "")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from llmitm.config import environment
 from llmitm.config.completed import completed
 from llmitm.config.raw import (
     apply_overrides,
@@ -57,10 +58,10 @@ def load(
     try:
         text = path.read_bytes() if text is None else text
     except FileNotFoundError:
-        environment = {**dotenv(path.parent / ".env"), **env}
-        raw = from_environment(environment, places)
+        around = {**dotenv(path.parent / ".env"), **env}
+        raw = from_environment(around, places)
         if raw is None:
-            raise ConfigError(source, _no_file(environment)) from None
+            raise ConfigError(source, _no_file(around)) from None
         source = "environment (ACCOUNT_ID, GATEWAY_ID)"
     except OSError as error:
         raise ConfigError(source, [Problem("", f"cannot be read: {error.strerror}")]) from None
@@ -73,6 +74,9 @@ def load(
     apply_overrides(raw, env, host, port, places, problems)
     raw = resolved(raw, "", None, env, path.parent, problems)
     config, dropped = validated(raw, problems)
+    if config is not None and config.server.proxy_env:
+        proxies = environment.read(env, problems)
+        config = config.model_copy(update={"server": config.server.having(proxies)})
     if config is not None:
         crossed: list[Problem] = []
         config = completed(config, source, path.parent, crossed)

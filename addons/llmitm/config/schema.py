@@ -29,6 +29,7 @@ from pydantic import (
 from llmitm.config.budget import Budget, Period, Tokens, Usd
 from llmitm.config.cloak import SensitiveWord, as_words
 from llmitm.config.dashboard import Dashboard
+from llmitm.config.environment import EnvironmentProxies
 from llmitm.config.formats import FORMATS as FORMATS
 from llmitm.config.identified import Identified
 from llmitm.config.payload import Payload
@@ -104,6 +105,24 @@ class Server(Table):
     shutdown_timeout_s: SecondsOrOff = 30
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    _environment: EnvironmentProxies | None = PrivateAttr(None)
+
+    @cached_property  # asked for by every attempt, and a private attribute takes 2 us
+    def environment(self) -> EnvironmentProxies | None:
+        """Its proxies, once loaded; None: they are not used."""
+        return self._environment
+
+    def having(self, environment: EnvironmentProxies) -> Self:
+        made = self.model_copy()
+        made._environment = environment
+        made.__dict__.pop("environment", None)
+        return made
+
+    def proxy_to(self, url: str) -> Secret | None:
+        """The proxy for who has none of their own; empty or None: none."""
+        if self.proxy_url is not None or self.environment is None:
+            return self.proxy_url
+        return self.environment.proxy_to(url)
 
     @property
     def body_limit_bytes(self) -> int:
@@ -543,6 +562,8 @@ class Config(Table):
         """Every secret in it, for the redaction filter. Proxy URLs count with their passwords too."""
         found: list[Secret] = []
         _collect(self, found)
+        if self.server.environment is not None:
+            found += self.server.environment.secrets
         for secret in tuple(found):
             if "://" in secret.reveal():
                 try:

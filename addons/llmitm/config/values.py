@@ -47,7 +47,8 @@ def _key(value: Any) -> Any:
     return value
 
 
-def _proxy(value: Any) -> Any:
+def proxy_url(value: Any) -> Secret:
+    """A URL of a proxy, or an empty one for none; else raises the sentence that says what is expected."""
     if isinstance(value, str):
         value = Secret(value)
     if not isinstance(value, Secret):
@@ -97,7 +98,7 @@ def matching(pattern: str, expected: str) -> AfterValidator:
 
 
 Key = Annotated[SecretText, Field(), BeforeValidator(lambda value: _key(_as_secret(value)))]
-ProxyUrl = Annotated[SecretText, BeforeValidator(_proxy)]
+ProxyUrl = Annotated[SecretText, BeforeValidator(proxy_url)]
 BaseUrl = Annotated[str, BeforeValidator(_base)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1, le=2**53)]

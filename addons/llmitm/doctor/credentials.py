@@ -87,7 +87,7 @@ async def _one(
         fix = f"set [providers.{provider}] base_url"
         notes.warning("cannot be tried: its provider has no base_url", fix, subject=subject)
         return
-    way = way_to(base, credential.proxy_url, config.server.proxy_url, identity=credential.identity)
+    way = way_to(base, credential.proxy_url, config.server.proxy_to(base), identity=credential.identity)
     if not network.is_asked(way):
         notes.ok("not asked (--offline)", subject=subject)
         return

@@ -34,8 +34,9 @@ async def _one(config: Config, network: Network, gateway: Gateway, notes: Notes)
         notes.ok("form rest is not tried: every question there is paid for", subject=subject)
         return
     ours = [one for one in config.endpoints.values() if one.kind == "cloudflare"][:1]
+    base = config.cloudflare.base_url
     proxies, identity = [one.proxy_url for one in ours], next((one.identity for one in ours), None)
-    way = way_to(config.cloudflare.base_url, *proxies, config.server.proxy_url, identity=identity)
+    way = way_to(base, *proxies, config.server.proxy_to(base), identity=identity)
     if not network.is_asked(way):
         notes.ok("not asked (--offline)", subject=subject)
     elif await network.reached(way) is not None:

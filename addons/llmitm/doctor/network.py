@@ -204,24 +204,26 @@ def ways(config: Config) -> Mapping[Way, list[str]]:
         if who not in asking:
             asking.append(who)
 
-    server = config.server.proxy_url
+    server = config.server
     for name, provider in config.providers.items():
         if provider.disabled or not _is_asked_itself(config, name, provider):
             continue
         usable: list[ProviderOptions] = [one for one in provider.credentials if not one.disabled]
         for one in usable or [provider]:
             if (base := one.base(name)) is not None:
-                add(f"provider {name}", base, one.proxy_url, server, identity=one.identity)
+                add(f"provider {name}", base, one.proxy_url, server.proxy_to(base), identity=one.identity)
     for name, endpoint in config.endpoints.items():
         if endpoint.kind == "forward":
             asked = config.providers.get(endpoint.provider or "")
             own = (asked and asked.identity) or endpoint.identity
-            add(f"endpoint {name}", config.target_of(name), endpoint.proxy_url, server, identity=own)
+            url = config.target_of(name)
+            add(f"endpoint {name}", url, endpoint.proxy_url, server.proxy_to(url), identity=own)
         elif endpoint.kind == "cloudflare":
             rest = any(gateway.form == "rest" for gateway in config.gateways)
             hosts = [config.cloudflare.base_url] if any(one.form != "rest" for one in config.gateways) else []
             for url in hosts + ([config.cloudflare.rest_base_url] if rest else []):
-                add(f"endpoint {name}", url, endpoint.proxy_url, server, identity=endpoint.identity)
+                proxies = endpoint.proxy_url, server.proxy_to(url)
+                add(f"endpoint {name}", url, *proxies, identity=endpoint.identity)
     if config.telemetry.enabled:
         add("telemetry", config.telemetry.endpoint)
     return found
@@ -266,11 +268,11 @@ def _unused_proxy(patient: Patient) -> str | None:
     """What to do where the environment names a proxy which the configuration does not use; None: it names
     none."""
     config = patient.config
-    if config is None or config.server.proxy_url is not None:
+    if config is None or config.server.proxy_url is not None or config.server.proxy_env:
         return None
     variables = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
     found = next((one for one in variables if patient.env.get(one)), None)
-    return found and f'{found} is set here and not used: set [server] proxy_url = "env:{found}"'
+    return found and f"{found} is set here and not used: set [server] proxy_env = true"
 
 
 async def proxies(patient: Patient, network: Network, notes: Notes) -> None:

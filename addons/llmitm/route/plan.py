@@ -172,18 +172,19 @@ def towards(
     if credential is None and call.dialect is not asked.dialect and not has_own_address:
         raise Refused(503, "no_credential", f"Provider {chosen.provider} has no credential in use.")
     version = options.api_version if call.dialect is not Dialect.ANTHROPIC_MESSAGES else None
+    to = url or url_of(call, chosen.base, chosen.model, version)
     attempt = Attempt(
         exchange_id=asked.id,
         number=number,
         endpoint=asked.endpoint,
         provider=chosen.provider,
-        url=url or url_of(call, chosen.base, chosen.model, version),
+        url=to,
         dialect=call.dialect,
         credential=credential.name if credential else None,
         credential_headers=key_headers(auth, credential.api_key) if credential else (),
         drop_headers=_dropped(asked, config) if credential else asked.drop_headers,
         model=chosen.model,
-        proxy_url=proxy_of(config, asked.endpoint, credential or options),
+        proxy_url=proxy_of(config, asked.endpoint, credential or options, to),
         identity=identity_of(config, asked.endpoint, credential or options),
         deadline_s=asked.deadline_s,
         silence_s=asked.silence_s,
@@ -205,7 +206,7 @@ def forward(asked: Asked, credential: Credential | None, config: Config, number:
         credential=credential.name if credential else None,
         credential_headers=_key_of(endpoint.provider, credential, asked.dialect),
         drop_headers=_dropped(asked, config) if credential else asked.drop_headers,
-        proxy_url=proxy_of(config, asked.endpoint, credential),
+        proxy_url=proxy_of(config, asked.endpoint, credential, url),
         identity=identity_of(config, asked.endpoint, credential),
         deadline_s=asked.deadline_s,
     )
@@ -238,7 +239,7 @@ def by_way(asked: Asked, way: Way, config: Config, number: int = 1) -> Planned:
         drop_headers=(_dropped(asked, config) if credential else asked.drop_headers) | aim.drop_headers,
         gateway=f"{gateway.account_id}/{gateway.gateway_id}",
         model=asked.model,
-        proxy_url=proxy_of(config, asked.endpoint, credential),
+        proxy_url=proxy_of(config, asked.endpoint, credential, aim.url),
         identity=identity_of(config, asked.endpoint, None),
         deadline_s=asked.deadline_s,
     )
@@ -277,16 +278,15 @@ def _key_of(
     return key_headers(auth_of(provider, credential, dialect), credential.api_key)
 
 
-def proxy_of(config: Config, endpoint: str, credential: ProviderOptions | None) -> Secret | None:
-    """Credential, then endpoint, then server; an empty one is a direct connection."""
+def proxy_of(config: Config, endpoint: str, credential: ProviderOptions | None, url: str) -> Secret | None:
+    """Credential, then endpoint, then server, then the environment; an empty one is a direct connection."""
     for proxy in (
         credential.proxy_url if credential else None,
         config.endpoints[endpoint].proxy_url,
-        config.server.proxy_url,
     ):
         if proxy is not None:
-            return proxy if proxy else None
-    return None
+            return proxy or None
+    return config.server.proxy_to(url) or None
 
 
 def identity_of(config: Config, endpoint: str, options: ProviderOptions | None) -> Identity | None:
@@ -341,6 +341,6 @@ def again(
         credential=credential,
         credential_headers=put,
         gateway=gateway,
-        proxy_url=proxy_of(config, endpoint, found),
+        proxy_url=proxy_of(config, endpoint, found, url),
         identity=identity_of(config, endpoint, None if gateway else found),
     )

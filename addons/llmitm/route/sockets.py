@@ -191,7 +191,7 @@ def by_way(asked: Asked, socket: Socket | None, way: Way, config: Config, number
         drop_headers=asked.drop_headers | drop,
         gateway=f"{gateway.account_id}/{gateway.gateway_id}",
         model=model,
-        proxy_url=proxy_of(config, asked.endpoint, credential),
+        proxy_url=proxy_of(config, asked.endpoint, credential, aim.url),
         identity=identity_of(config, asked.endpoint, None),
         deadline_s=asked.deadline_s,
     )
