@@ -102,15 +102,14 @@ class HiddenBody:
         return "".join(filled).encode("utf-8", "surrogateescape")
 
 
-_CODINGS: Final = {"x-gzip": "gzip"} | {name: name for name in ("gzip", "deflate", "br", "zstd")}
+_CODINGS: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "br": "br", "zstd": "zstd"}
 """What can be undone and done again."""
 
 
 def _coding(headers: Headers) -> str | None:
     for name, value in headers:
         if name.lower() == b"content-encoding" and value.lower() != b"identity":
-            name = value.decode("ascii", "replace").strip().lower()
-            return _CODINGS.get(name)
+            return _CODINGS.get(value.decode("ascii", "replace").strip().lower())
     return None
 
 
