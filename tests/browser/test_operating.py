@@ -117,6 +117,19 @@ def test_a_request_is_edited_and_played_again_here_and_by_curl(page: Page, room:
     assert "Sing of the Danube, it's long" in sent.stdout, sent.stderr
 
 
+def test_the_id_that_a_client_was_told_leads_to_its_exchange(page: Page, room: ControlRoom) -> None:
+    told = room.ask("Which fish climb falls?").headers["x-llmitm-id"]
+    room.ask("And which do not?")
+    page.goto("/requests")
+    page.get_by_label("Words").fill(f" {told} ")
+    rows = page.get_by_role("table", name=re.compile("Requests")).get_by_role("row")
+    page.wait_for_function("() => document.querySelectorAll('.table tbody tr.opens').length === 1")
+    assert rows.count() == 2
+    rows.nth(1).get_by_role("link").click()
+    page.get_by_label("What the client asked").get_by_text("Which fish climb falls?", exact=True).wait_for()
+    assert page.url.endswith(f"/requests/{told}")
+
+
 def test_a_credential_is_tested_let_rest_and_revived(page: Page) -> None:
     page.goto("/providers/openai")
     button(page, "Test second").click()
@@ -239,11 +252,79 @@ def test_a_door_and_a_gateway_of_cloudflares_are_opened_changed_and_closed(
     button(dialog, "Save").click()
     row.get_by_role("cell", name="3", exact=True).wait_for()
     assert 'token = "cf-canary-of-the-pond"' in room.gateway.config_path.read_text()
+    page.goto("/routing?model=gpt-4o&endpoint=pond")
+    page.get_by_text("there is no endpoint pond").wait_for()
+    button(page, "Edit heron/pond").click()
+    dialog.get_by_label("No token: take it out").check()
+    assert dialog.get_by_label("Token", exact=True).is_disabled()
+    button(dialog, "Save").click()
+    row.get_by_text("none", exact=True).wait_for()
+    assert "cf-canary-of-the-pond" not in room.gateway.config_path.read_text()
     button(page, "Delete heron/pond").click()
     button(page, "Delete gateway").click()
     page.get_by_text("The gateway heron/pond is gone.").wait_for()
     row.wait_for(state="detached")
     assert room.get("gateways") == {"gateways": []}
+
+
+def test_an_endpoint_that_stands_in_no_file_is_written_down(page: Page, room: ControlRoom) -> None:
+    page.goto("/routing")
+    row = page.get_by_role("table", name="Endpoints").get_by_role("row", name=re.compile("default"))
+    row.get_by_text("implied: add it to the file to change it").wait_for()
+    assert button(page, "Edit default").count() == button(page, "Delete default").count() == 0
+    button(page, "Add default to the file").click()
+    button(page.get_by_role("dialog"), "Add endpoint").click()
+    button(page, "Edit default").wait_for()
+    assert "[endpoints.default]" in room.gateway.config_path.read_text()
+    button(page, "Delete default").click()
+    button(page, "Delete endpoint").click()
+    button(page, "Add default to the file").wait_for()
+
+
+def test_every_kind_of_endpoint_is_explained(page: Page, room: ControlRoom) -> None:
+    def change(method: str, path: str, **body: str) -> None:
+        options = {"data": body} if body else {}
+        sent = room.context.request.fetch(
+            f"{room.base}/api/dashboard/{path}", method=method, headers=trusted, **options
+        )
+        assert sent.ok, sent.text()
+
+    trusted = {"Origin": room.base, "X-Requested-With": "llmitm"}
+    change("POST", "endpoints", name="plain", target_base=room.provider.url)
+    change("POST", "endpoints", name="one", provider="openai")
+    change("POST", "gateways", account_id="otter", gateway_id="brook")
+    change("POST", "endpoints", name="away", kind="cloudflare")
+    for endpoint, said in (
+        ("plain", "passes all on as it is"),
+        ("one", "openai / first"),
+        ("away", "by Cloudflare's gateway otter/brook, form compat"),
+    ):
+        page.goto(f"/routing?model=openai/gpt-4o&endpoint={endpoint}")
+        page.locator(".explained").get_by_text(said).first.wait_for()
+        assert violations(page) == []
+    for path in ("endpoints/away", "endpoints/one", "endpoints/plain", "gateways/otter/brook"):
+        change("DELETE", path)
+
+
+def test_what_is_spent_of_budgets_is_seen(page: Page, room: ControlRoom) -> None:
+    before = room.gateway.config_path.read_text()
+    page.goto("/keys")
+    page.get_by_text("No budget is set").wait_for()
+    page.get_by_label("USD, all clients").fill("daily 0.001")
+    button(page, "Save budget").click()
+    spent = page.get_by_role("list", name="What is spent").get_by_role("listitem")
+    spent.get_by_text(re.compile(r"of \$0\.0010 \(")).wait_for()
+    spent.get_by_text(re.compile("renews in .* h|renews in .* min")).wait_for()
+    room.ask("What is left?", max_tokens=20)
+    page.goto("/keys")
+    bar = page.get_by_role("meter", name="Spent by all clients, daily, in US dollars")
+    bar.wait_for()
+    assert int(bar.get_attribute("aria-valuenow") or 0) > 0
+    assert violations(page) == []
+    room.gateway.config_path.write_text(before)
+    page.goto("/system")
+    button(page, "Read config anew").click()
+    page.get_by_text("The configuration was read anew.").wait_for()
 
 
 def test_limits_by_model_and_a_budget_are_set_and_taken_off(page: Page, room: ControlRoom) -> None:

@@ -241,12 +241,49 @@ def test_routing_is_explained(api: httpx.Client) -> None:
     assert {one["provider"] for one in stage["able"]} == {"main"}
 
 
+def test_routing_is_explained_on_every_kind_of_endpoint(api: httpx.Client, upstream: Backstage) -> None:
+    assert api.post("/endpoints", json={"name": "raw", "target_base": upstream.url}).status_code == 201
+    assert api.post("/endpoints", json={"name": "mine", "provider": "main"}).status_code == 201
+    gateway = {"account_id": "acc", "gateway_id": "gw", "form": "native"}
+    assert api.post("/gateways", json=gateway).status_code == 201
+    assert api.post("/endpoints", json={"name": "cf", "kind": "cloudflare"}).status_code == 201
+
+    def explained(endpoint: str, **asked: str) -> Any:
+        return api.post("/routing/explain", json={"model": "gpt-x", "endpoint": endpoint, **asked}).json()
+
+    assert (explained("raw")["passed_to"], explained("raw")["stages"]) == (upstream.url, [])
+    (stage,) = explained("mine")["stages"]
+    assert [(one["provider"], one["base_url"], one["dialect"]) for one in stage["able"]] == [
+        ("main", f"{upstream.url}/v1", None)
+    ] * 2
+    (stage,) = explained("cf", dialect="anthropic-messages")["stages"]
+    (way,) = stage["able"]
+    assert (way["provider"], way["gateway"], way["form"]) == ("anthropic", "acc/gw", "native")
+    assert (way["is_with_our_key"], way["dialect"]) == (False, "anthropic-messages")
+
+
+def test_an_endpoint_that_stands_in_no_file_says_so_and_can_be_written_down(api: httpx.Client) -> None:
+    def implied() -> dict[str, bool]:
+        return {one["name"]: one["is_implied"] for one in api.get("/endpoints").json()["endpoints"]}
+
+    assert implied() == {"all": False, "default": True}
+    assert api.patch("/endpoints/default", json={"strict": True}).status_code == 404
+    assert api.post("/endpoints", json={"name": "default", "kind": "gateway"}).status_code == 201
+    assert implied() == {"all": False, "default": False}
+    assert api.delete("/endpoints/default").status_code == 200
+    assert implied() == {"all": False, "default": True}
+
+
 def test_limits_of_models_and_budgets_are_set_and_taken_back(gateway: Gateway, api: httpx.Client) -> None:
     sent = {"models": {"gpt-*": {"rpm": 60, "tpm": None}}, "budget": {"usd": {"daily": 5}, "per_key_usd": 1}}
     assert api.patch("/limits", json=sent).status_code == 200
     told = api.get("/limits").json()
     assert told["models"]["gpt-*"] == {"rpm": 60, "tpm": None, "concurrency": None}
     assert (told["budget"]["usd"], told["budget"]["per_key_usd"]) == ({"daily": 5}, 1)
+    told = api.get("/budgets").json()
+    (whole,) = told["budgets"]
+    assert (whole["budget"], whole["limit"], whole["spent"], whole["share"]) == ("all", 5_000_000_000, 0, 0)
+    assert whole["renews_at"].endswith("T00:00:00Z") and not told["is_shared"]
     assert said(gateway)["rate_limit"]["models"] == {"gpt-*": {"rpm": 60}}
     assert api.patch("/limits", json={"budget": {"usd": None}}).status_code == 200
     assert said(gateway)["budget"] == {"per_key_usd": 1}
@@ -271,5 +308,8 @@ def test_a_door_is_opened_and_closed(gateway: Gateway, api: httpx.Client, upstre
     assert said(gateway)["gateways"] == [
         {"account_id": "acc", "gateway_id": "one", "token": "a plain token", "weight": 2}
     ]
+    assert api.patch("/gateways/acc/one", json={"token": None}).status_code == 200
+    assert "token" not in said(gateway)["gateways"][0]
+    assert api.get("/gateways").json()["gateways"][0]["token"] is None
     assert api.delete("/gateways/acc/one").status_code == 200
     assert "gateways" not in said(gateway)

@@ -70,6 +70,12 @@ async def test_a_page_that_is_hard_to_find_says_where_to_go_on(place: Place) -> 
         assert first.rows == [] and not first.is_full_search and first.before is not None
         second = await page(connection, Wanted(text="/rare"), 5, before=first.before, tick_s=still())
         assert [row["number"] for row in second.rows] == [2] and second.before is None
+        for wanted, expected in (
+            (Wanted(text="llmitm-test-2"), [2]),
+            (Wanted(text="llmitm-test-2", key="x"), []),
+        ):
+            one = await page(connection, wanted, 5, tick_s=count(0.0, 10.0).__next__, within_s=1.0)
+            assert [row["number"] for row in one.rows] == expected, "an id is found however old it is"
 
 
 async def test_words_of_bodies_are_found_where_that_is_wanted(place: Place) -> None:

@@ -27,6 +27,11 @@ def _blank(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _bare(value: Any) -> Any:
+    """What is pasted has spaces around it."""
+    return _blank(value.strip() if isinstance(value, str) else value)
+
+
 type Text = Annotated[str | None, BeforeValidator(_blank), Field(max_length=MOST_SIGNS)]
 type At = Annotated[str | None, BeforeValidator(_moment), Field(max_length=40)]
 """A date, an RFC 3339 time, or a span before now: 90m, 12h, 7d, 2w."""
@@ -39,7 +44,7 @@ class Query(BaseModel):
 class Filters(Query):
     """Which exchanges. Names may be globs."""
 
-    q: Text = None
+    q: Annotated[str | None, BeforeValidator(_bare), Field(max_length=MOST_SIGNS)] = None
     model: Text = None
     provider: Text = None
     credential: Text = None

@@ -15,6 +15,7 @@ from llmitm.admin.asking import Query, Text
 from llmitm.admin.changing import shown_secret
 from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Shown
+from llmitm.config.completed import Implied
 from llmitm.record.process import memory_bytes
 from llmitm.route import providers
 from llmitm.state.place import Place
@@ -132,6 +133,8 @@ class EndpointShown(Shown):
     kind: str
     is_default: bool
     """Whether paths without an endpoint's name go there."""
+    is_implied: bool
+    """Whether it stands in no file and follows from the rest: one of its name in the file takes its place."""
     path: str
     """What its requests begin with."""
     target_base: str | None
@@ -285,6 +288,7 @@ async def _endpoints(asked: Asked) -> Endpoints:
                 name=name,
                 kind=one.kind,
                 is_default=name == config.default_endpoint,
+                is_implied=isinstance(one, Implied),
                 path=f"/{name}/",
                 target_base=None if target is None else world.redact(target),
                 provider=one.provider,

@@ -112,7 +112,13 @@ function Input({ field, value, error, isOff, onChange }: InputProps) {
     case "pairs":
       return <TextArea {...typed} isCode />;
     case "secret":
-      return <TextField {...typed} type="password" />;
+      if (!field.canBeTakenOut) return <TextField {...typed} type="password" />;
+      return (
+        <div className="stack">
+          <TextField {...typed} value={value === false ? "" : typed.value} isOff={isOff || value === false} type="password" />
+          <Check label={`No ${label.toLowerCase()}: take it out`} isOn={value === false} isOff={isOff} onChange={(isOn) => onChange(isOn ? false : "")} />
+        </div>
+      );
     case "time":
       return <TextField {...typed} type="datetime-local" />;
     default:

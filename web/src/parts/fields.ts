@@ -16,6 +16,8 @@ export interface Field {
   /** Values that are offered for a text. */
   suggestions?: readonly string[];
   isNeeded?: boolean;
+  /** Of a secret that there is, and that need not be. */
+  canBeTakenOut?: boolean;
   /** Shown only where it is asked for. */
   isRare?: boolean;
   /** Heading that it stands below. */
@@ -29,7 +31,7 @@ export interface Lines {
 
 export type { Problem };
 
-/** What is typed: text for all but switches. */
+/** What is typed: text for all but switches; false for a secret that is taken out. */
 export type Typed = Record<string, string | boolean>;
 export type Values = Record<string, unknown>;
 
@@ -96,7 +98,7 @@ const rows = (text: string) =>
     .filter(Boolean);
 
 function toldOne(field: Field, value: string | boolean): unknown {
-  if (typeof value === "boolean") return value;
+  if (typeof value === "boolean") return field.kind === "secret" ? null : value;
   const text = value.trim();
   switch (field.kind) {
     case "list":

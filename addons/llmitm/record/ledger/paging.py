@@ -44,11 +44,16 @@ async def page(
     tick_s: Callable[[], float],
     within_s: float = WITHIN_S,
 ) -> Page:
-    """The newest exchanges that match, of those whose row is below `before`.
+    """The newest exchanges that match, of those whose row is below `before`; where the text that is looked
+    for is the id of one, that one alone, however old it is.
 
     Raises ValueError where `wanted` names a status that is none.
     """
     conditions = wanted.conditions()
+    if wanted.text is not None and before is None:
+        named = select(EXCHANGES).where(_E.id == wanted.text, *conditions)
+        if (row := (await connection.execute(named)).one_or_none()) is not None:
+            return Page(rows=[_named(row)], before=None)
     lowest, top = await _bounds(connection, wanted)
     if before is not None:
         top = min(top, before - 1)

@@ -4,7 +4,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { get, part, remove } from "../../api/client";
 import { keys } from "../../api/queries";
-import { money, time } from "../../format";
+import { time } from "../../format";
 import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { useChange } from "../../parts/changing";
@@ -12,6 +12,8 @@ import { Ask, Badge, Button, Dialog, Empty, Failure, Panel, useSay, Waiting } fr
 import { ShownOnce, TextField } from "../../parts/controls";
 import type { Field } from "../../parts/fields";
 import { FormDialog, SendingForm } from "../../parts/SendingForm";
+import type { Budget } from "./Spent";
+import { amounts, Bar, renewal, Spent, useBudgets } from "./Spent";
 import { BUDGET_FIELDS, KEY_FIELDS, LIMIT_FIELDS, MODEL_LIMIT_FIELDS } from "./fields";
 
 export interface AuthKey {
@@ -27,7 +29,6 @@ export interface AuthKey {
   concurrency: number | null;
   budget_usd: number | Record<string, number> | null;
   budget_period: string;
-  spent_usd_nano?: number | null;
   last_used_at?: string | null;
   [more: string]: unknown;
 }
@@ -87,6 +88,7 @@ export default function Keys() {
 }
 
 function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open) => void }) {
+  const budgets = useBudgets().data?.budgets ?? [];
   return (
     <div className="table-frame" tabIndex={0} role="region" aria-label="Keys of clients">
       <table className="table">
@@ -96,6 +98,7 @@ function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open)
             <th scope="col">State</th>
             <th scope="col">May ask</th>
             <th scope="col">Limits</th>
+            <th scope="col">Budget</th>
             <th scope="col">Expires</th>
             {props.isAdmin && (
               <th scope="col">
@@ -121,7 +124,10 @@ function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open)
                   {scope(row)}
                 </span>
               </td>
-              <td>{[...limits(row), budget(row)].filter(Boolean).join(", ") || "none"}</td>
+              <td>{limits(row).join(", ") || "none"}</td>
+              <td>
+                <KeyBudgets of={budgets.filter((one) => one.auth_key === row.name)} />
+              </td>
               <td className="nowrap">{row.expires_at ? time(row.expires_at) : "never"}</td>
               {props.isAdmin && (
                 <td>
@@ -169,12 +175,14 @@ function limits(row: AuthKey): string[] {
   return told.map(String);
 }
 
-function budget(row: AuthKey): string {
-  if (row.budget_usd === null || row.budget_usd === undefined) return "";
-  const amounts = typeof row.budget_usd === "number" ? { [row.budget_period]: row.budget_usd } : row.budget_usd;
-  const told = Object.entries(amounts).map(([period, usd]) => `$${usd} ${period}`);
-  const spent = row.spent_usd_nano == null ? "" : `${money(row.spent_usd_nano)} of `;
-  return spent + told.join(", ");
+function KeyBudgets(props: { of: Budget[] }) {
+  if (props.of.length === 0) return "none";
+  return props.of.map((one) => (
+    <span key={`${one.unit} ${one.period}`} className="key-budget" title={renewal(one)}>
+      <Bar of={one} />
+      {amounts(one)}, {one.period}
+    </span>
+  ));
 }
 
 function Create(props: { onClose: () => void; onMade: (made: Made) => void }) {
@@ -266,6 +274,7 @@ function Limits(props: { isAdmin: boolean }) {
     <Panel key={form.title} title={form.title} about={form.about}>
       {found.isPending && <Waiting />}
       {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
+      {form.within === "budget" && <Spent />}
       {found.data && <LimitForm key={JSON.stringify(form.told)} {...form} isAdmin={props.isAdmin} />}
     </Panel>
   ));

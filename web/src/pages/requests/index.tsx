@@ -112,10 +112,10 @@ const PAUSE_MS = 300;
 /** What is typed is looked for when the typing pauses. */
 function Words({ value, onChange }: { value: string; onChange: (value: string) => void }) {
   const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
+  useEffect(() => setText((old) => (old.trim() === value ? old : value)), [value]);
   useEffect(() => {
-    if (text === value) return;
-    const timer = window.setTimeout(() => onChange(text), PAUSE_MS);
+    if (text.trim() === value) return;
+    const timer = window.setTimeout(() => onChange(text.trim()), PAUSE_MS);
     return () => window.clearTimeout(timer);
   });
   return (

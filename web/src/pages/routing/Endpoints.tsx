@@ -18,6 +18,8 @@ export interface Endpoint {
   name: string;
   kind: string;
   is_default: boolean;
+  /** Whether it stands in no file and follows from the rest. */
+  is_implied: boolean;
   path: string;
   target_base: string | null;
   provider: string | null;
@@ -30,7 +32,7 @@ export interface Endpoint {
   injects_credentials: boolean;
 }
 
-type Open = { what: "add" } | { what: "edit" | "delete"; of: Endpoint } | null;
+type Open = { what: "add" } | { what: "edit" | "delete" | "write"; of: Endpoint } | null;
 
 export function Endpoints({ found }: { found: UseQueryResult<{ endpoints: Endpoint[] }> }) {
   const [open, setOpen] = useState<Open>(null);
@@ -44,16 +46,23 @@ export function Endpoints({ found }: { found: UseQueryResult<{ endpoints: Endpoi
   const actions: Column<Endpoint> = {
     name: "Actions",
     isNameHidden: true,
-    cell: (row) => (
-      <div className="actions">
-        <Button small aria-label={`Edit ${row.name}`} onClick={() => setOpen({ what: "edit", of: row })}>
-          Edit
-        </Button>
-        <Button small kind="danger" aria-label={`Delete ${row.name}`} onClick={() => setOpen({ what: "delete", of: row })}>
-          Delete
-        </Button>
-      </div>
-    ),
+    cell: (row) =>
+      row.is_implied ? (
+        <div className="actions">
+          <Button small aria-label={`Add ${row.name} to the file`} onClick={() => setOpen({ what: "write", of: row })}>
+            Add to the file
+          </Button>
+        </div>
+      ) : (
+        <div className="actions">
+          <Button small aria-label={`Edit ${row.name}`} onClick={() => setOpen({ what: "edit", of: row })}>
+            Edit
+          </Button>
+          <Button small kind="danger" aria-label={`Delete ${row.name}`} onClick={() => setOpen({ what: "delete", of: row })}>
+            Delete
+          </Button>
+        </div>
+      ),
   };
   return (
     <Panel title="Endpoints" flush actions={add}>
@@ -66,6 +75,7 @@ export function Endpoints({ found }: { found: UseQueryResult<{ endpoints: Endpoi
         empty={<Empty title="No endpoint yet">Add a provider, and requests are routed by model; or add an endpoint here.</Empty>}
       />
       {open?.what === "add" && <Add onClose={close} />}
+      {open?.what === "write" && <Add of={open.of} onClose={close} />}
       {open?.what === "edit" && <Edit of={open.of} onClose={close} />}
       {open?.what === "delete" && (
         <Removal title={`Delete ${open.of.name}?`} verb="Delete endpoint" path={`endpoints/${part(open.of.id)}`} onClose={close}>
@@ -77,7 +87,15 @@ export function Endpoints({ found }: { found: UseQueryResult<{ endpoints: Endpoi
 }
 
 const COLUMNS: readonly Column<Endpoint>[] = [
-  { name: "Name", cell: (row) => <span className="clip">{row.name}</span> },
+  {
+    name: "Name",
+    cell: (row) => (
+      <>
+        <span className="clip" title={row.name}>{row.name}</span>
+        {row.is_implied && <span className="second">implied: add it to the file to change it</span>}
+      </>
+    ),
+  },
   { name: "Kind", cell: (row) => <Badge tone="info">{row.kind}</Badge> },
   {
     name: "Path",
@@ -104,10 +122,23 @@ function useFields() {
   return endpointFields((found.data?.providers ?? []).map((one) => one.name));
 }
 
-function Add({ onClose }: { onClose: () => void }) {
+/** `of`: one that stands in no file, and is written down as it is. */
+function Add({ of, onClose }: { of?: Endpoint; onClose: () => void }) {
   const change = useDone(onClose);
   const fields = [NEW_NAME, ...useFields()];
-  return <FormDialog isNew title="Add an endpoint" fields={fields} values={{ kind: "forward" }} path="endpoints" change={change} action="Add endpoint" onClose={onClose} />;
+  return (
+    <FormDialog
+      isNew
+      title={of ? `Add ${of.name} to the file` : "Add an endpoint"}
+      about={of && "It follows from the rest of the configuration. What you write here takes its place."}
+      fields={fields}
+      values={of ? { name: of.name, kind: of.kind } : { kind: "forward" }}
+      path="endpoints"
+      change={change}
+      action="Add endpoint"
+      onClose={onClose}
+    />
+  );
 }
 
 function Edit({ of, onClose }: { of: Endpoint; onClose: () => void }) {

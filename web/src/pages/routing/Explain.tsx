@@ -14,8 +14,13 @@ interface Way {
   provider: string;
   credential: string | null;
   model: string;
-  dialect: string;
+  /** null: the client's, whichever it is. */
+  dialect: string | null;
   base_url: string | null;
+  /** Of Cloudflare's; null: it is asked itself. */
+  gateway: string | null;
+  form: string | null;
+  is_with_our_key: boolean;
   why: string | null;
   left_s: number | null;
 }
@@ -32,6 +37,8 @@ interface Explained {
   endpoint: string;
   strategy: string;
   problem: string | null;
+  /** Where all goes as it is, with nothing to choose. */
+  passed_to: string | null;
   stages: Stage[];
 }
 
@@ -108,6 +115,12 @@ export function Explain({ endpoints }: { endpoints: string[] }) {
 
 function Answer({ of }: { of: Explained }) {
   if (of.problem) return <Note tone="bad">{of.problem}</Note>;
+  if (of.passed_to)
+    return (
+      <Note>
+        <b>/{of.endpoint}</b> passes all on as it is, with the client's own key, to <code>{of.passed_to}</code>: there is nothing to choose.
+      </Note>
+    );
   return (
     <div className="stack wide">
       <p className="second">
@@ -122,11 +135,11 @@ function Answer({ of }: { of: Explained }) {
           {stage.refused && <Note tone="warn">{stage.refused}</Note>}
           <ol className="ways">
             {stage.able.map((way, place) => (
-              <Line key={`${way.provider} ${way.credential ?? ""} ${way.model}`} way={way} tone="good" text={`${place + 1}.`} />
+              <Line key={nameOf(way)} way={way} tone="good" text={`${place + 1}.`} />
             ))}
             {stage.resting.map((way) => (
               <Line
-                key={`${way.provider} ${way.credential ?? ""} ${way.model}`}
+                key={nameOf(way)}
                 way={way}
                 tone="warn"
                 text={way.left_s === null ? `rests: ${words(way.why)}` : `rests ${span(way.left_s)}: ${words(way.why)}`}
@@ -148,27 +161,40 @@ function Answer({ of }: { of: Explained }) {
   );
 }
 
+function nameOf(way: Way): string {
+  return [way.provider, way.credential, way.model, way.gateway].join(" ");
+}
+
 function Line({ way, tone, text }: { way: Way; tone: "good" | "warn"; text: string }) {
   return (
     <li>
       <Badge tone={tone}>{text}</Badge>
       <span>
-        <Who provider={way.provider} credential={way.credential} />{" "}
+        <Who provider={way.provider} credential={way.credential} isElsewhere={way.gateway !== null && !way.is_with_our_key} />{" "}
         <span className="second">
-          as <code>{way.model}</code> in {way.dialect}
+          as <code>{way.model}</code> in {way.dialect ?? "the client's dialect"}
           {way.base_url && (
             <>
               {" "}
               at <code>{way.base_url}</code>
             </>
           )}
+          {way.gateway && (
+            <>
+              {" "}
+              by Cloudflare's gateway <code>{way.gateway}</code>, form {way.form}
+            </>
+          )}
+          {!way.is_with_our_key && ", with no key of ours"}
         </span>
       </span>
     </li>
   );
 }
 
-function Who({ provider, credential }: { provider: string; credential: string | null }) {
+/** `isElsewhere`: it stands in no configuration of ours. */
+function Who({ provider, credential, isElsewhere }: { provider: string; credential: string | null; isElsewhere?: boolean }) {
+  if (isElsewhere) return <b>{provider}</b>;
   return (
     <Link to={`/providers/${part(provider)}`}>
       {provider}

@@ -10,7 +10,7 @@ import type { Column } from "../../components";
 import { useMay } from "../../layout/session";
 import { Removal, useDone } from "../../parts/doing";
 import { FormDialog } from "../../parts/SendingForm";
-import { GATEWAY_FIELDS, NEW_GATEWAY_FIELDS } from "./fields";
+import { gatewayFields, NEW_GATEWAY_FIELDS } from "./fields";
 
 interface Gateway {
   id: string;
@@ -101,5 +101,5 @@ function Add({ isFirst, onClose }: { isFirst: boolean; onClose: () => void }) {
 
 function Edit({ of, onClose }: { of: Gateway; onClose: () => void }) {
   const change = useDone(onClose);
-  return <FormDialog title={`Gateway ${of.id}`} fields={GATEWAY_FIELDS} values={{ ...of }} path={pathOf(of)} change={change} action="Save" onClose={onClose} />;
+  return <FormDialog title={`Gateway ${of.id}`} fields={gatewayFields(of.token !== null)} values={{ ...of }} path={pathOf(of)} change={change} action="Save" onClose={onClose} />;
 }

@@ -61,7 +61,7 @@ export function endpointFields(providers: readonly string[]): readonly Field[] {
   ];
 }
 
-export const GATEWAY_FIELDS: readonly Field[] = [
+const GATEWAY_FIELDS: readonly Field[] = [
   { name: "token", label: "Token", kind: "secret", placeholder: "stays as it is", help: "As it is, or env:NAME or file:PATH." },
   { name: "weight", label: "Weight", kind: "number", placeholder: "1", help: "How often it is taken, beside the others." },
   {
@@ -74,6 +74,11 @@ export const GATEWAY_FIELDS: readonly Field[] = [
   },
   { name: "unified_billing", label: "Cloudflare bills for the models", kind: "switch" },
 ];
+
+/** Of a gateway that there is. */
+export function gatewayFields(hasToken: boolean): readonly Field[] {
+  return GATEWAY_FIELDS.map((field) => (field.name === "token" && hasToken ? { ...field, canBeTakenOut: true } : field));
+}
 
 export const NEW_GATEWAY_FIELDS: readonly Field[] = [
   { name: "account_id", label: "Account", kind: "text", isNeeded: true, help: "Its id at Cloudflare." },

@@ -33,12 +33,12 @@ interface RoutingTold {
 export default function Routing() {
   const endpoints = useQuery({ queryKey: keys.endpoints, queryFn: () => get<{ endpoints: Endpoint[] }>("endpoints") });
   const routing = useQuery({ queryKey: keys.routing, queryFn: () => get<RoutingTold>("routing") });
-  const gateways = (endpoints.data?.endpoints ?? []).filter((one) => one.kind === "gateway").map((one) => one.name);
+  const names = (endpoints.data?.endpoints ?? []).map((one) => one.name);
   return (
     <Page title="Endpoints and routing" about="The doors that clients come in by, and how it is chosen who is asked.">
       <div className="stack wide">
         <Endpoints found={endpoints} />
-        <Explain endpoints={gateways} />
+        <Explain endpoints={names} />
         <Gateways />
         <Panel title="Routing">
           {routing.isPending && <Waiting lines={4} />}
