@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,24 +30,28 @@ FORWARD = '[server]\nport = 0\n{more}\n[endpoints.dev]\ntarget_base = "{url}"\n'
 CHAT = {"model": "gpt-demo", "messages": [{"role": "user", "content": "hello"}]}
 
 
-def run(folder: Path, config: str | None, host: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, config: str | None, host: str, options: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Runs a host that is expected to end by itself."""
     path = folder / "config.toml"
     if config is not None:
         path.write_text(config)
-    command = {
-        "mitmdump": [str(BIN / "mitmdump"), "-s", str(SCRIPT), "--set", f"confdir={folder}"],
-        "mitmweb": [str(BIN / "mitmweb"), "-s", str(SCRIPT), "--set", f"confdir={folder}"],
-        "serve": ["serve"],
-        "check": ["config", "check"],
-    }[host]
+    script = ["-s", str(SCRIPT), "--set", f"confdir={folder}", *options]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CONFIG_PATH": str(path)}
-    if host in ("serve", "check"):
-        return forked.run(command, cwd=folder, env=env, timeout_s=30)
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=30)
+    match host:
+        case "installed":  # as people start it, reading all modules itself
+            command = [str(BIN / "mitmdump"), *script]
+            return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=30)
+        case "mitmdump" | "mitmweb":
+            return forked.run(script, cwd=folder, env=env, timeout_s=30, program=host)
+        case "check":
+            return forked.run(["config", "check"], cwd=folder, env=env, timeout_s=30)
+        case _:
+            return forked.run([host], cwd=folder, env=env, timeout_s=30)
 
 
-@pytest.mark.parametrize("host", ["mitmdump", "mitmweb", "serve", "check"])
+@pytest.mark.parametrize("host", ["installed", "mitmdump", "mitmweb", "serve", "check"])
 def test_a_broken_config_ends_with_status_2_and_every_problem(tmp_path: Path, host: str) -> None:
     ran = run(tmp_path, '[server]\nprot = 1\n[endpoints.v1]\ntarget_base = "x"\n', host)
     assert ran.returncode == 2
@@ -94,21 +99,13 @@ def test_a_port_in_use_ends_with_a_clear_word(tmp_path: Path, host: str) -> None
 
 @pytest.mark.parametrize("option", ["stream_large_bodies=1k", "validate_inbound_headers=false"])
 def test_options_that_would_break_a_rule_are_refused(tmp_path: Path, option: str) -> None:
-    (tmp_path / "config.toml").write_text("[server]\nport = 0\n")
-    ran = subprocess.run(
-        [str(BIN / "mitmdump"), "-s", str(SCRIPT), "--set", option, "--set", f"confdir={tmp_path}"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    ran = run(tmp_path, "[server]\nport = 0\n", "mitmdump", ["--set", option])
     assert ran.returncode == 1
     assert option.partition("=")[0] in ran.stderr
 
 
 def test_mitmproxys_own_port_is_never_open(provider: Backstage, tmp_path: Path) -> None:
-    with Gateway(FORWARD.format(url=provider.url, more=""), tmp_path) as running:
+    with Gateway(FORWARD.format(url=provider.url, more=""), tmp_path, is_warm=False) as running:
         listening = Path(f"/proc/{running.process.pid}/net/tcp").read_text()
         inodes = {
             os.readlink(link)[8:-1]
@@ -129,17 +126,13 @@ def test_a_script_that_is_removed_leaks_nothing(provider: Backstage, tmp_path: P
     addons = tmp_path / "addons"
     addons.mkdir()
     shutil.copy(SCRIPT, addons / "gateway.py")
-    config = tmp_path / "config.toml"
-    config.write_text(FORWARD.format(url=provider.url, more=""))
-    with Gateway(config.read_text(), tmp_path) as running:
-        pass
-    del running
+    config = FORWARD.format(url=provider.url, more="")
     import support.gateway as place
 
     script = place.SCRIPT
     place.SCRIPT = addons / "gateway.py"
     try:
-        running = Gateway(config.read_text(), tmp_path, env={"PYTHONPATH": str(script.parent)}).start()
+        running = Gateway(config, tmp_path, env={"PYTHONPATH": str(script.parent)}).start()
     finally:
         place.SCRIPT = script
     try:

@@ -1,8 +1,8 @@
-"""Processes of `llmitm` that are copies of one which has read its modules already.
+"""Processes of `llmitm`, mitmdump and mitmweb that are copies of one which has read their modules already.
 
 Of the 1.5 s of CPU that a gateway takes to start, nine tenths go into reading modules. One process of the
-tests reads them once, and forks for every start: what comes then is what `llmitm` does, in a process of its
-own, with arguments, environment, folder, output, signals and exit status of its own.
+tests reads them once, and forks for every start: what comes then is what the program does, in a process of
+its own, with arguments, environment, folder, output, signals and exit status of its own.
 """
 
 from __future__ import annotations
@@ -43,19 +43,23 @@ class Forked:
         cwd: Path,
         env: Mapping[str, str],
         files: tuple[IO[bytes], IO[bytes]] | None = None,
+        program: str = "llmitm",
     ) -> None:
-        """`files` takes what it prints to standard output and to standard error."""
+        """`files` takes what it prints to standard output and to standard error. `program` is
+        `llmitm`, `mitmdump` or `mitmweb`."""
+        self.program = program
+        words = [program, *arguments]
         self.stdout: IO[bytes] | None = None
         self.returncode: int | None = None
         self._status, theirs = os.pipe()
         try:
             if files is not None:
-                self.pid = _original().start(arguments, cwd, env, [file.fileno() for file in files], theirs)
+                self.pid = _original().start(words, cwd, env, [file.fileno() for file in files], theirs)
                 return
             reading, writing = os.pipe()
             self.stdout = os.fdopen(reading, "rb")
             try:
-                self.pid = _original().start(arguments, cwd, env, [writing, writing], theirs)
+                self.pid = _original().start(words, cwd, env, [writing, writing], theirs)
             finally:
                 os.close(writing)
         finally:
@@ -69,7 +73,7 @@ class Forked:
         status = self._look(timeout)
         if status is None:
             assert timeout is not None
-            raise subprocess.TimeoutExpired("llmitm", timeout)
+            raise subprocess.TimeoutExpired(self.program, timeout)
         return status
 
     def _look(self, timeout_s: float | None) -> int | None:
@@ -91,14 +95,19 @@ class Forked:
 
 
 def run(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_s: float = 60
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout_s: float = 60,
+    program: str = "llmitm",
 ) -> subprocess.CompletedProcess[str]:
-    """What `llmitm` printed with these arguments, and its exit status."""
+    """What the program printed with these arguments, and its exit status."""
     if not is_possible(env):
-        command = [str(Path(sys.executable).with_name("llmitm")), *arguments]
+        command = [str(Path(sys.executable).with_name(program)), *arguments]
         return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout_s)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = Forked(arguments, cwd=cwd, env=env, files=(out, err))
+        process = Forked(arguments, cwd=cwd, env=env, files=(out, err), program=program)
         try:
             status = process.wait(timeout_s)
         finally:
@@ -125,10 +134,11 @@ class _Original:
         atexit.register(self.close)
 
     def start(
-        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], outputs: list[int], status: int
+        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], outputs: list[int], status: int
     ) -> int:
-        """The pid. What it prints goes to the `outputs`, its exit status, in decimal, to `status`."""
-        asked = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}).encode()
+        """The pid. The first of the `words` is the program. What it prints goes to the `outputs`, its exit
+        status, in decimal, to `status`."""
+        asked = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env)}).encode()
         socket.send_fds(self._socket, [asked], [*outputs, status])
         return int(self._socket.recv(16))
 
@@ -188,11 +198,13 @@ def _become(asked: dict[str, Any]) -> None:
     for number, output in enumerate(asked["outputs"], 1):
         os.dup2(output, number)
         os.close(output)
-    sys.argv = ["llmitm", *asked["arguments"]]
+    sys.argv = asked["words"]
 
 
 def _read_modules() -> None:
     import aiosqlite  # noqa: F401
+    import mitmproxy.tools.dump
+    import mitmproxy.tools.web.master  # noqa: F401
     import sqlalchemy.ext.asyncio  # noqa: F401
 
     import llmitm.cli.main
@@ -202,12 +214,24 @@ def _read_modules() -> None:
     import llmitm.send.upstream  # noqa: F401
 
 
+def _run() -> None:
+    from mitmproxy.tools.main import mitmdump, mitmweb
+
+    from llmitm.cli.main import main
+
+    match sys.argv[0]:
+        case "mitmdump":
+            mitmdump()
+        case "mitmweb":
+            mitmweb()
+        case "llmitm":
+            main()
+
+
 if __name__ == "__main__":
     _read_modules()
     gc.collect()
     gc.freeze()  # a copy that looked through all of that would have to copy it first
     if (wanted := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
         _become(wanted)
-        from llmitm.cli.main import main
-
-        main()
+        _run()

@@ -39,8 +39,10 @@ class Gateway:
         options: Sequence[str] = (),
         env: dict[str, str] | None = None,
         python: Path | None = None,
+        is_warm: bool = True,
     ) -> None:
-        """`python` is that of another environment, which runs its own `llmitm serve`."""
+        """`python` is that of another environment, which runs its own `llmitm serve`. Not `is_warm`: the
+        process reads all modules itself, which takes a second and a half."""
         self.folder = folder
         self.config_path = folder / "config.toml"
         self.config_path.write_text(config)
@@ -62,7 +64,7 @@ class Gateway:
             command = [str(python), "-P", "-m", "llmitm", "serve", *options]
         elif host != "serve":
             command += ["--set", f"confdir={folder / 'mitm'}"]
-        self.process = self._started(command, is_ours=host == "serve" and python is None)
+        self.process = self._started(command, is_warm=is_warm and python is None)
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
@@ -71,9 +73,10 @@ class Gateway:
         self.url = ""
         self.port = 0
 
-    def _started(self, command: list[str], *, is_ours: bool) -> subprocess.Popen[bytes] | forked.Forked:
-        if is_ours and forked.is_possible(self.environment):
-            return forked.Forked(command[1:], cwd=self.folder, env=self.environment)
+    def _started(self, command: list[str], *, is_warm: bool) -> subprocess.Popen[bytes] | forked.Forked:
+        if is_warm and forked.is_possible(self.environment):
+            program = Path(command[0]).name
+            return forked.Forked(command[1:], cwd=self.folder, env=self.environment, program=program)
         return subprocess.Popen(
             command,
             cwd=self.folder,
