@@ -32,7 +32,7 @@ from llmitm import (
     shaped,
     translated,
 )
-from llmitm.accept import endpoints, keys, subprotocols
+from llmitm.accept import endpoints, keys, origins, subprotocols
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Killed, ResponseHead, Watch
@@ -69,12 +69,17 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         world.in_flight += 1
         world.exchanges += 1
         request = watched(request, kept, keeps_bodies=world.keeps_bodies)
-        told = Told(request, kept, world)
+        crossing = origins.crossing(request, world.config.server.cors_origins)
+        told = Told(request, kept, world, crossing=crossing)
         running = asyncio.current_task()
         if running is not None and not _is_upgrade(request):
             world.running.add(running)
         try:
-            if request.path in (b"/health", b"/ready") or _is_knock(request):
+            if crossing is not None and crossing.is_preflight(request):
+                kept.is_quiet = True
+                steps = _told(crossing.preflight(request))
+                told.crossing = None
+            elif request.path in (b"/health", b"/ready") or _is_knock(request):
                 kept.is_quiet = True
                 steps = measured.health(world, request, is_ready=request.path == b"/ready")
             elif request.path == b"/metrics":
@@ -115,6 +120,10 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
                 world.running.discard(running)
 
 
+async def _told(head: ResponseHead) -> Steps:
+    yield head
+
+
 async def _trip(request: ClientRequest, world: World, watch: Watch, told: Told) -> Steps:
     config, kept = world.config, told.kept
     match = endpoints.find(request.target, config)
@@ -136,13 +145,18 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, told: Told) 
             subprotocols.offered(request.headers) if is_upgrade else (),
         )
     kept.auth_key = admission.name
+    dropped = admission.drop_headers
+    if told.crossing is not None and match.endpoint.injects:
+        if admission.name is None and not request.is_operators:
+            origins.check(told.crossing, request)
+        dropped |= origins.OF_PAGES if told.crossing.is_allowed else frozenset()
     kept.dialect = endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers)
     asked = plan.Asked(
         id=request.id,
         endpoint=match.name,
         rest=_with_query(match.rest, admission.query),
         dialect=kept.dialect,
-        drop_headers=admission.drop_headers,
+        drop_headers=dropped,
         deadline_s=kept.started_s + config.timeouts.exchange_s,
     )
     hooks = hooked.Hooked.of(request, asked, match.endpoint, kept.auth_key, config, world)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from llmitm import translated
-from llmitm.accept import keys, subprotocols
+from llmitm.accept import keys, origins, subprotocols
 from llmitm.attempt import attempt, outgoing
 from llmitm.cloaked import refuse_live
 from llmitm.config.schema import Config, Credential
@@ -114,11 +114,10 @@ def _check(trip: Trip) -> None:
         raise Refused(400, "invalid_header", "The handshake has no Sec-WebSocket-Key.")
     if trip.world.is_draining:
         raise Refused(503, "shutting_down", "The gateway is about to stop and opens no more sessions.")
-    origin = request.header(b"origin")
-    if origin is None or not trip.endpoint.injects or trip.kept.auth_key is not None:
+    if not trip.endpoint.injects or trip.kept.auth_key is not None:
         return
-    allowed = trip.config.server.cors_origins
-    if "*" not in allowed and origin.decode("latin-1") not in allowed:
+    found = origins.crossing(request, trip.config.server.cors_origins)
+    if found is not None and found.origin is not None and not found.is_allowed:
         # any page that a browser has open may do this, and would speak with our credentials
         raise Refused(
             403,

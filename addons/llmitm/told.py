@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from llmitm.accept import endpoints
+from llmitm.accept.origins import Crossing
 from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.exchange import EXCHANGE_ID, ClientRequest, Dialect, Headers, Killed, ResponseHead
 from llmitm.missed import Missed
@@ -30,6 +31,8 @@ class Told:
     """Anything but blanks."""
     tail: bytes = b"\n\n"
     """The last bytes of the body: an error event must not join a line that broke off."""
+    crossing: Crossing | None = None
+    """What the browser of a page is to know; None: nothing."""
     change: Callable[[ResponseHead, Exception], Awaitable[ResponseHead]] | None = None
     """Who may change an error before the client is told; None: nobody. Raises nothing."""
 
@@ -48,6 +51,8 @@ class Told:
             if not kept.is_quiet:
                 named = (EXCHANGE_ID, kept.id.encode())
                 step = replace(step, headers=(*step.headers, named))
+            if self.crossing is not None:
+                step = self.crossing.told(step, is_ours=self._is_injecting())
             self.head = step
             kept.status = step.status
             if kept.legs is not None:

@@ -51,7 +51,10 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "shutdown_timeout_s": "How long what is under way may go on after SIGTERM; 0 cuts it at once.",
         "trusted_proxies": "Addresses and networks of proxies whose `X-Forwarded-For` is believed: "
         "for logs, the ledger and the dashboard.",
-        "cors_origins": 'Origins, or `"*"`, whose pages may open WebSockets without a key of yours.',
+        "cors_origins": "Origins whose pages may call from browsers (CORS): `https://app.example`, "
+        "`https://*.example`, `http://localhost:*`, or `*` for all. Their browsers are told so, and which "
+        "headers they may read; never that cookies count. Without an entry pages are told nothing. Where "
+        "no key of yours is asked for, only these pages may spend, or open WebSockets.",
     },
     schema.Endpoint: {
         "kind": "`forward` passes everything on to one address, `cloudflare` leads to the "
@@ -303,6 +306,10 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "url": "Where limits, rotation and rests are counted: in this process, or, so that several "
         "share them, in Redis: `redis://:PASSWORD@HOST:6379/0`, with TLS `rediss://` "
         "(`?ssl_ca_certs=ca.pem`).",
+        "while_away": "What a gateway gives out by itself while that Redis does not answer: of each limit its "
+        "`share`, divided by the gateways that were there; all of it (`count`); or nothing: `refuse` "
+        "answers what comes under a limit with 503.",
+        "gateways": "How many share it at the least, for one that starts while it is away.",
     },
     Dashboard: {
         "enabled": "Whether there are pages and an API to watch and to change the gateway.",

@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from llmitm.accept import origins
 from llmitm.config.budget import Budget, Period, Tokens, Usd
 from llmitm.config.cloak import SensitiveWord, as_words
 from llmitm.config.dashboard import Dashboard
@@ -144,6 +145,14 @@ class Server(Table):
         if not value or any(sign in value for sign in " /@"):
             raise wrong("an address or host name is expected, such as 127.0.0.1 or ::1")
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(origins.normal(one) for one in value)
+        except ValueError as error:
+            raise wrong(str(error)) from None
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -475,6 +484,8 @@ class Ledger(Table):
 
 class State(Table):
     url: SecretText = Secret("memory://")
+    while_away: Literal["share", "count", "refuse"] = "share"
+    gateways: Count = 1
 
 
 class Log(Table):
