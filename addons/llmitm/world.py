@@ -21,7 +21,9 @@ from llmitm.route.pins import Pins
 from llmitm.secret import Redactor
 from llmitm.spending import Spending
 from llmitm.state import open_store
+from llmitm.state.alone import WhileAway
 from llmitm.state.place import Place
+from llmitm.state.shared import SharedStore
 from llmitm.state.store import Store
 from llmitm.tickets import Tickets
 
@@ -55,6 +57,8 @@ class World:
     sinks: tuple[Sink, ...] = (request_line,)
     is_shared: bool = False
     """Whether other processes may use the same store."""
+    presence: SharedStore | None = None
+    """What tells others that share the store that this process is there; None: nobody shares it."""
     is_draining: bool = False
     is_cut: bool = False
     """Whether what runs is ended, since the gateway stops."""
@@ -156,11 +160,14 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
             exchange_s=times.exchange_s,
         )
 
+    def while_away(config: Config) -> WhileAway:
+        return WhileAway(policy=config.state.while_away, gateways=config.state.gateways)
+
     clock = clock or SystemClock()
     redact = Redactor()
     redact.learn(*config.secrets())
     sender = Upstream(timeouts(config), clock)
-    store = open_store(config.state.url, clock)
+    store = open_store(config.state.url, clock, while_away(config))
     is_shared = not Place.of(config.state.url).is_memory
     health = Health(config, clock, store)
     prices = Prices(config, clock)
@@ -173,6 +180,7 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
         clock=clock,
         store=store,
         is_shared=is_shared,
+        presence=store if isinstance(store, SharedStore) else None,
         sender=sender,
         redact=redact,
         metrics=metrics,
@@ -185,6 +193,8 @@ def build(config: Config, *, clock: Clock | None = None) -> World:
             lambda config: sender.keep_to(timeouts(config)),
         ],
     )
+    if isinstance(store, SharedStore):
+        made.followers.append(lambda config: store.keep_to(while_away(config)))
     made.spending = Spending(config, clock, store, prices, made.price, metrics.guessed)
     made.followers.append(made.spending.follow)
     return made

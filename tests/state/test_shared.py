@@ -4,49 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from llmitm.state.memory import MemoryStore
 from llmitm.state.shared import AGAIN_S, SharedStore
-from llmitm.state.store import Count, Lease, Mark, Outcome, Step, StoreUnavailable, Window
+from llmitm.state.store import Count, Lease, Mark, Step, Window
 from support.clocks import HandClock
+from support.stores import Away
 
 TOOK = Lease(key="l", holder="me", limit=1)
 BACK = Lease(key="l", holder="me", is_over=True)
 LOOK = Lease(key="l", holder="", is_over=True)
-
-
-class Away:
-    """A shared store that can be sent away. `loses`: it does the steps, and its answer is lost."""
-
-    def __init__(self, clock: HandClock) -> None:
-        self.kept = MemoryStore(clock)
-        self.is_away = False
-        self.loses = False
-        self.asked = 0
-        self.is_closed = False
-        self.hold: asyncio.Event | None = None
-        self.answers: int | None = None
-        """So many, and then it is away."""
-
-    async def apply(self, steps: Sequence[Step]) -> Outcome:
-        self.asked += 1
-        if self.hold is not None:
-            await self.hold.wait()
-        if self.loses:
-            await self.kept.apply(steps)
-        if self.answers is not None:
-            self.answers -= 1
-            self.is_away = self.answers < 0
-        if self.is_away or self.loses:
-            raise StoreUnavailable("redis://there:6379/0 gives no answer within 250 ms")
-        return await self.kept.apply(steps)
-
-    async def close(self) -> None:
-        self.is_closed = True
 
 
 @pytest.fixture
@@ -142,12 +112,12 @@ async def test_places_are_given_back_where_they_were_taken(
     there, here = Lease(key="l", holder="there"), Lease(key="l", holder="here")
     await store.apply([there])
     shared.is_away = True
-    assert await ask(store, here) == (1,)
+    assert await ask(store, here) == (2,)
     await back(store, shared, clock)
-    assert await ask(shared.kept, LOOK) == (1,)
+    assert await ask(shared.kept, LOOK) == (2,)
     await store.apply([Lease(key="l", holder="here", is_over=True)])
     shared.is_away = True
-    assert await ask(store, LOOK) == (0,)
+    assert await ask(store, LOOK) == (1,)
     await back(store, shared, clock)
     await store.apply([Lease(key="l", holder="there", is_over=True)])
     assert await ask(shared.kept, LOOK) == (0,)

@@ -33,7 +33,7 @@ from llmitm.clock import Clock
 from llmitm.config.schema import Config
 from llmitm.errors import Limited, Refused
 from llmitm.exchange import Headers, Usage
-from llmitm.state.store import Count, Lease, Outcome, Step, Store, Window
+from llmitm.state.store import Count, Lease, Outcome, Step, Store, StoreUnavailable, Window
 
 log = logging.getLogger("llmitm")
 
@@ -41,6 +41,8 @@ NO_TOKENS: Final = Usage(input_tokens=0, output_tokens=0)
 """The usage of an exchange that no upstream worked for."""
 LEASE_WAIT_S: Final = 1.0
 """Nobody knows when a place is given back."""
+UNKNOWN_WAIT_S: Final = 2.0
+"""Until a store that is away has been asked again."""
 
 _NEVER: Final = Count(key="limits:never", by=0, limit=-1)
 """Always refused: a batch that ends with it only looks."""
@@ -63,8 +65,23 @@ async def admit(
 
     Raises:
         Limited: 429 `rate_limit_exceeded`, or `budget_exceeded`, with the headers of its limits.
-        Refused: 401 `invalid_api_key`.
+        Refused: 401 `invalid_api_key`; 503 `limits_unknown`, where the store is away, and nothing is to be
+            counted without it.
     """
+    try:
+        return await _admit(asked, config, store, clock, is_shared, charge)
+    except StoreUnavailable:
+        raise Refused(
+            503,
+            "limits_unknown",
+            "What has been used of the limits cannot be counted at the moment.",
+            headers=(*limit_headers.retry_after(UNKNOWN_WAIT_S), (b"x-should-retry", b"true")),
+        ) from None
+
+
+async def _admit(
+    asked: Asked, config: Config, store: Store, clock: Clock, is_shared: bool, charge: Charge | None
+) -> Ticket:
     found = wanted(asked, config)
     key = find_key(asked.auth_key, config) if is_shared and asked.auth_key is not None else None
     ticket = Ticket(asked, found, store, clock, charge)
@@ -85,7 +102,9 @@ async def admit(
             raise charge.refusal(outcome.refused - len(found.steps), outcome, len(found.steps))
         if outcome.refused is not None:
             wait_s = await _wait_s(found, outcome, store)
-            raise _over(found.limits[outcome.refused], wait_s, ticket.headers())
+            raise _over(
+                found.limits[outcome.refused], wait_s, ticket.headers(), _own(outcome, outcome.refused)
+            )
     return ticket
 
 
@@ -145,9 +164,12 @@ class Ticket:
         rooms: dict[str, Room] = {}
         outcome = self._outcome
         # budgets and a look at revoked keys may follow the limits
-        for limit, value, end_s in zip(self._wanted.limits, outcome.values, outcome.ends_s, strict=False):
+        counts = zip(self._wanted.limits, outcome.values, outcome.ends_s, strict=False)
+        for at, (limit, value, end_s) in enumerate(counts):
             if limit.counted is not Counted.CONCURRENCY:
-                room = Room(limit=limit.most, remaining=max(limit.most - value, 0), reset_s=end_s or 0)
+                own = _own(outcome, at)
+                left = (limit.most if own is None else own) - value
+                room = Room(limit=limit.most, remaining=max(left, 0), reset_s=end_s or 0)
                 known = rooms.setdefault(limit.counted, room)
                 if (room.remaining, room.limit) < (known.remaining, known.limit):
                     rooms[limit.counted] = room
@@ -265,13 +287,19 @@ async def _wait_s(found: Wanted, outcome: Outcome, store: Store) -> float:
     assert outcome.refused is not None
     waits = [LEASE_WAIT_S if outcome.wait_s is None else outcome.wait_s]
     for at in range(outcome.refused + 1, len(found.steps)):
-        step = found.steps[at]
-        if isinstance(step, Lease) or outcome.values[at] + step.by <= found.limits[at].most:
+        step, own = found.steps[at], _own(outcome, at)
+        most = found.limits[at].most if own is None else own
+        if isinstance(step, Lease) or outcome.values[at] + step.by <= most:
             continue
         looked = await store.apply([step, _NEVER])
         if looked.wait_s is not None:
             waits.append(looked.wait_s)
     return max(waits)
+
+
+def _own(outcome: Outcome, at: int) -> int | None:
+    """What this gateway may give out by itself; None: the limit as it is."""
+    return outcome.limits[at] if outcome.limits else None
 
 
 _MAY: Final = {
@@ -286,7 +314,8 @@ def _words(limit: Limit) -> str:
     return f"{limit.whose} {may}"
 
 
-def _over(limit: Limit, wait_s: float, headers: Headers) -> Limited:
+def _over(limit: Limit, wait_s: float, headers: Headers, own: int | None) -> Limited:
+    """`own`: this gateway's part of the limit while it counts by itself."""
     if limit.counted is Counted.CONCURRENCY:
         when = "Try again when one of them is over."
     else:
@@ -295,7 +324,7 @@ def _over(limit: Limit, wait_s: float, headers: Headers) -> Limited:
         limit.name,
         limit.counted,
         "rate_limit_exceeded",
-        f"{_words(limit)}. {when}",
+        f"{_words(limit)}{'' if own is None else f', {own:,} of them through this gateway for now'}. {when}",
         headers=(*limit_headers.retry_after(wait_s), (b"x-should-retry", b"true"), *headers),
     )
 

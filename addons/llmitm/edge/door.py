@@ -145,6 +145,8 @@ class Door:
             self.world.tracing.start()
         if self.world.spending is not None:
             self.world.spending.start()
+        if self.world.presence is not None:
+            self.world.presence.start()
         self._spawn(self._announce())
 
     async def _announce(self) -> None:

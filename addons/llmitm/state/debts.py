@@ -12,7 +12,7 @@ from llmitm.state.store import Count, Lease, Mark, Step, Store
 MOST_DEBTS: Final = 50_000
 """Of each kind; beyond it the oldest are forgotten: places and most marks end by themselves."""
 
-_TOGETHER: Final = 200
+TOGETHER: Final = 200
 
 
 class Debts:
@@ -72,9 +72,9 @@ class Debts:
         Raises StoreUnavailable; what was not told is still owed then.
         """
         owed = len(self)
-        for _ in range(0, owed, _TOGETHER):
-            places, marks = _some(self._places, _TOGETHER), _some(self._marks, _TOGETHER)
-            sums = _some(self._sums, _TOGETHER)
+        for _ in range(0, owed, TOGETHER):
+            places, marks = _some(self._places, TOGETHER), _some(self._marks, TOGETHER)
+            sums = _some(self._sums, TOGETHER)
             steps = [*places.values(), *await _as_they_stand(marks, local), *sums.values()]
             try:
                 await shared.apply(steps)

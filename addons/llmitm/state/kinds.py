@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
@@ -134,6 +134,14 @@ class Slices:
             undo.append(partial(self._add, at, -step.by))
         return True
 
+    def note(self, step: Window, now_us: int) -> None:
+        """The same as of a step that has no limit, and stays."""
+        self._forget(now_us)
+        if step.by > 0:
+            self._add(now_us // self._slice_us, step.by)
+        elif step.by:
+            self._give_back(step, now_us, [])
+
     def _add(self, at: int, by: int) -> None:
         amount = self._slices.get(at, 0) + by
         if amount:
@@ -211,6 +219,17 @@ class Places:
 
     def holds(self, holder: str, now_us: int) -> bool:
         return self._until_us.get(holder, 0) > now_us
+
+    def held(self, now_us: int) -> Iterator[tuple[str, float]]:
+        """Holders, and for how many seconds."""
+        self._forget(now_us)
+        for holder, until_us in self._until_us.items():
+            yield holder, (until_us - now_us) / SECOND_US
+
+    def note(self, step: Lease, now_us: int) -> None:
+        """The same as of a step that has no limit, and stays."""
+        self._forget(now_us)
+        self._hold(step.holder, None if step.is_over else now_us + in_us(step.ttl_s))
 
     def take(self, step: Lease, now_us: int, undo: Undo) -> bool:
         self._forget(now_us)

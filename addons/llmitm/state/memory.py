@@ -80,23 +80,51 @@ class MemoryStore:
         places = self._leases.kept.get(place.key)
         return places is not None and places.holds(place.holder, in_us(self._clock.tick_s()))
 
-    def note_mark(self, key: str, value: int, ends_s: float | None) -> None:
-        """A mark as it stands elsewhere, whatever stood here. 0: none."""
-        if not value and key not in self._marks.kept:
-            return
-        now_us = in_us(self._clock.tick_s())
-        mark = self._marks.open(key) or self._marks.begin(key, Standing())
-        mark.set(value, None if ends_s is None else now_us + in_us(ends_s))
-        self._marks.settle(now_us)
+    def sum_of(self, key: str) -> int:
+        """What a count stands at."""
+        count = self._counts.kept.get(key)
+        return 0 if count is None or count.is_empty(in_us(self._clock.tick_s())) else count.value
 
-    def note_sum(self, key: str, value: int, ends_s: float | None) -> None:
-        """A lasting count as it stands elsewhere, whatever stood here."""
-        if not value and key not in self._counts.kept:
-            return
+    def places(self) -> list[Lease]:
+        """All that are held, each for as long as it is."""
         now_us = in_us(self._clock.tick_s())
-        count = self._counts.open(key) or self._counts.begin(key, Number())
-        count.set(value, None if ends_s is None else now_us + in_us(ends_s))
-        self._counts.settle(now_us)
+        for book in self._books:
+            book.forget_over(now_us)
+        return [
+            Lease(key=key, holder=holder, ttl_s=left_s)
+            for key, places in self._leases.kept.items()
+            for holder, left_s in places.held(now_us)
+        ]
+
+    def note(self, steps: Sequence[Step], outcome: Outcome, *, with_sums: bool) -> None:
+        """A batch that was done elsewhere, whatever stood here. Marks and, `with_sums`, lasting counts are as
+        they stand there; of windows and places it is what this process has of them."""
+        now_us = in_us(self._clock.tick_s())
+        for at, step in enumerate(steps):
+            match step:
+                case Mark(key=key):
+                    self._note_mark(key, outcome.values[at], outcome.ends_s[at], now_us)
+                case Count(key=key, is_lasting=True) if with_sums:
+                    self._note_sum(key, outcome.values[at], outcome.ends_s[at], now_us)
+                case Window() | Lease() if outcome.refused is None:
+                    kept: Any = self._open(step)
+                    kept.note(step, now_us)
+                case _:
+                    pass
+        for book in self._books:
+            if book.touched:
+                book.settle(now_us)
+
+    def _note_mark(self, key: str, value: int, ends_s: float | None, now_us: int) -> None:
+        """0: there is none."""
+        if value or key in self._marks.kept:
+            mark = self._marks.open(key) or self._marks.begin(key, Standing())
+            mark.set(value, None if ends_s is None else now_us + in_us(ends_s))
+
+    def _note_sum(self, key: str, value: int, ends_s: float | None, now_us: int) -> None:
+        if value or key in self._counts.kept:
+            count = self._counts.open(key) or self._counts.begin(key, Number())
+            count.set(value, None if ends_s is None else now_us + in_us(ends_s))
 
     async def close(self) -> None:
         for book in self._books:

@@ -4,37 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from secrets import token_hex
 from typing import Final
 
 from llmitm.clock import Clock
-from llmitm.state.debts import Debts
+from llmitm.state.alone import Crowd, WhileAway, share, share_of_sum
+from llmitm.state.debts import TOGETHER, Debts
 from llmitm.state.memory import MemoryStore
-from llmitm.state.store import Count, Lease, Mark, Outcome, Step, Store, StoreUnavailable
+from llmitm.state.store import Count, Lease, Mark, Outcome, Step, Store, StoreUnavailable, Window
 
 AGAIN_S: Final = 2.0
 """Until a place that did not answer is asked again."""
+BEAT_S: Final = 5.0
+"""How often a gateway tells that it is there."""
+LEASE_S: Final = 30.0
+"""So long it is believed, and its places are kept. Several beats: one may be late, or be lost."""
+GATEWAYS: Final = "gateways"
+"""Key of the places that gateways themselves hold while they live."""
 
 _log = logging.getLogger("llmitm")
 
 
 class SharedStore:
-    """A `Store` that always answers.
+    """A `Store` that always answers, unless `while_away` says `refuse`.
 
     Where the shared store gives no outcome, the batch that waited for it is done locally, and so is all
-    that follows, at once. It is asked again in the background, `AGAIN_S` later and only while there are
-    batches: no caller waits for a store that is known to be away.
+    that follows, at once. It is asked again in the background, `AGAIN_S` later: no caller waits for a store
+    that is known to be away.
 
-    Local windows, counts and places begin empty. Marks do not: those that this process has seen stand, such
-    as a key that was revoked, still do, and lasting counts go on from what was last seen of them. When the
-    shared store is back it is told of the marks that were set or taken away meanwhile, of what was added to
-    lasting counts, and of places that it still counts although they were given back. Where it came back
-    empty, lasting counts go on there from what was last seen of them, too.
+    Locally, windows and places go on from what this process itself has of them, and limits are the part that
+    `while_away` says. Marks that this process has seen stand, such as a key that was revoked, still do, and
+    lasting counts go on from what was last seen of them; other counts begin empty. When the shared store is
+    back it is told of the marks that were set or taken away meanwhile, of what was added to lasting counts,
+    and of the places that are held, and no longer held. Where it came back empty, lasting counts go on there
+    from what was last seen of them, too.
+
+    There, a place lasts for `LEASE_S`: what this process still holds is renewed with each beat, off the path
+    of requests, and what a process held that died is free by then.
     """
 
-    def __init__(self, shared: Store, clock: Clock, *, name: str) -> None:
+    def __init__(
+        self, shared: Store, clock: Clock, *, name: str, while_away: WhileAway | None = None
+    ) -> None:
         """`name`: of the place, for the log."""
+        self._while_away = while_away or WhileAway()
         self._shared = shared
         self._local = MemoryStore(clock)
         self._clock = clock
@@ -42,9 +57,16 @@ class SharedStore:
         self._debts = Debts()
         self._sums: set[str] = set()
         """Keys of lasting counts that were seen there."""
+        self._crowd = Crowd()
+        self._presence = Lease(key=GATEWAYS, holder=token_hex(8), ttl_s=LEASE_S)
+        self._leaving: set[tuple[str, str]] = set()
+        """Places, by key and holder, that are being given back there."""
+        self._only_here: set[tuple[str, str]] = set()
+        """Places that the shared store was not told of."""
         self._away_since_s: float | None = None
         self._again_s = 0.0
         self._trial: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def is_local(self) -> bool:
@@ -55,41 +77,80 @@ class SharedStore:
     def has_marks(self) -> bool:
         return True  # others may have set one
 
+    @property
+    def gateways(self) -> int:
+        """How many share the store, this one included, as far as is known."""
+        return max(self._crowd.most, self._while_away.gateways, 1)
+
+    def keep_to(self, while_away: WhileAway) -> None:
+        """From now on, also while it is away."""
+        self._while_away = while_away
+
     async def apply(self, steps: Sequence[Step]) -> Outcome:
+        """Raises StoreUnavailable where the shared store is away and what comes under a limit is refused."""
         if self.is_local:
             self._try_again_soon()
             return await self._apply_locally(steps)
+        leaving = {(step.key, step.holder) for step in steps if isinstance(step, Lease) and step.is_over}
+        self._leaving |= leaving
         try:
-            outcome = await self._shared.apply(steps)
+            outcome = await self._shared.apply([_as_told(step) for step in steps])
         except StoreUnavailable as error:
             self._go_local(error)
             self._debts.owe_perhaps(steps)
             return await self._apply_locally(steps, is_unsure=True)
-        await self._follow(steps, outcome)
+        finally:
+            self._leaving -= leaving
+        self._local.note(steps, outcome, with_sums=not self.is_local)
+        if not self.is_local:
+            self._sums.update(step.key for step in steps if isinstance(step, Count) and step.is_lasting)
         return outcome
 
-    async def _follow(self, steps: Sequence[Step], outcome: Outcome) -> None:
-        """Keeps in mind how marks and sums stand, and gives places back that were taken here."""
-        for at, step in enumerate(steps):
-            match step:
-                case Mark(key=key):
-                    self._local.note_mark(key, outcome.values[at], outcome.ends_s[at])
-                case Count(key=key, is_lasting=True) if not self.is_local:
-                    self._local.note_sum(key, outcome.values[at], outcome.ends_s[at])
-                    self._sums.add(key)
-                case Lease(is_over=True) if outcome.refused is None and self._local.holds(step):
-                    await self._local.apply([step])
+    # -- while it is away
 
     async def _apply_locally(self, steps: Sequence[Step], *, is_unsure: bool = False) -> Outcome:
-        are_elsewhere = [
-            step for step in steps if isinstance(step, Lease) and step.is_over and not self._local.holds(step)
-        ]
-        outcome = await self._local.apply(steps)
+        if self._while_away.policy == "refuse" and any(map(self._is_limited, steps)):
+            raise StoreUnavailable(f"{self._name} is away")
+        own = self._held_to_share(steps)
+        places = [step for step in steps if isinstance(step, Lease)]
+        taken = [step for step in places if not step.is_over and not self._local.holds(step)]
+        outcome = await self._local.apply(own)
         if outcome.refused is None:
-            self._debts.owe_places(are_elsewhere)
+            self._only_here.update((step.key, step.holder) for step in taken)
+            self._owe_places(step for step in places if step.is_over)
             self._debts.owe_marks(steps)
             self._debts.owe_sums(steps, is_unsure=is_unsure)
-        return outcome
+        return outcome if own is steps else replace(outcome, limits=tuple(map(_less, steps, own)))
+
+    def _is_limited(self, step: Step) -> bool:
+        match step:
+            case Lease():
+                return step.limit is not None and not step.is_over and not self._local.holds(step)
+            case Count() | Window():
+                return step.limit is not None and step.by >= 0
+            case Mark():
+                return False
+
+    def _held_to_share(self, steps: Sequence[Step]) -> Sequence[Step]:
+        """The same steps where each gateway has all of each limit."""
+        parts = self.gateways if self._while_away.policy == "share" else 1
+        return steps if parts == 1 else [self._share_of(step, parts) for step in steps]
+
+    def _share_of(self, step: Step, parts: int) -> Step:
+        if isinstance(step, Mark) or step.limit is None:
+            return step
+        if isinstance(step, Count) and step.is_lasting:
+            seen = self._local.sum_of(step.key) - self._debts.owed_sum(step.key)
+            return replace(step, limit=share_of_sum(step.limit, max(seen, 0), parts))
+        return replace(step, limit=share(step.limit, parts))
+
+    def _owe_places(self, given_back: Iterable[Lease]) -> None:
+        for step in given_back:
+            place = step.key, step.holder
+            if place in self._only_here:
+                self._only_here.discard(place)
+            else:
+                self._debts.owe_places([step])
 
     def _go_local(self, error: StoreUnavailable) -> None:
         now_s = self._clock.tick_s()
@@ -97,7 +158,15 @@ class SharedStore:
         if self.is_local:
             return
         self._away_since_s = now_s
-        _log.warning("state: %s; limits, rotation and rests are local to this process for now", error)
+        own = "limits, rotation and rests are local to this process for now"
+        match self._while_away.policy:
+            case "refuse":
+                own = "rotation and rests are local to this process for now, and limited requests refused"
+            case "share" if self.gateways > 1:
+                own += f", with 1/{self.gateways} of each limit"
+        _log.warning("state: %s; %s", error, own)
+
+    # -- until it is back
 
     def _try_again_soon(self) -> None:
         if self._clock.tick_s() >= self._again_s and (self._trial is None or self._trial.done()):
@@ -110,6 +179,7 @@ class SharedStore:
             await self._shared.apply([Mark(key="")])
             await self._restore_sums()
             told = await self._debts.pay(self._local, self._shared)
+            await self._renew()
             since_s, self._away_since_s = self._away_since_s, None
             told += await self._debts.pay(self._local, self._shared)  # of what came while it was told
         except StoreUnavailable as error:
@@ -133,9 +203,75 @@ class SharedStore:
             if seen > 0 and not other:
                 await self._shared.apply([replace(look, by=seen, limit=seen, ttl_s=ends_s)])
 
+    # -- that this process lives
+
+    def start(self) -> None:
+        """Tells the others that this gateway is there, from now on. Needs a running event loop."""
+        if self._beating is None:
+            self._beating = asyncio.create_task(self._beat_on(), name="presence in the shared store")
+
+    async def _beat_on(self) -> None:
+        while True:
+            try:
+                await self.beat()
+            except Exception as error:
+                _log.error("state: this gateway could not tell that it is there: %s", type(error).__name__)
+            await self._clock.sleep(AGAIN_S if self.is_local else BEAT_S)
+
+    async def beat(self) -> None:
+        """Renews that this gateway is there, and its places; asks a store that is away whether it is back."""
+        if self.is_local:
+            self._try_again_soon()
+            return
+        try:
+            await self._renew()
+        except StoreUnavailable as error:
+            self._go_local(error)
+
+    async def _renew(self) -> None:
+        """Raises StoreUnavailable"""
+        outcome = await self._shared.apply([self._presence])
+        self._crowd.note(outcome.values[0])
+        places = self._local.places()
+        for at in range(0, len(places), TOGETHER):
+            await self._renew_places([place for place in places[at : at + TOGETHER] if self._is_kept(place)])
+
+    async def _renew_places(self, places: Sequence[Lease]) -> None:
+        self._only_here.difference_update((place.key, place.holder) for place in places)
+        await self._shared.apply([_as_told(place) for place in places])
+        gone = [replace(place, is_over=True) for place in places if not self._is_kept(place)]
+        if gone:  # meanwhile: nobody knows what was done first
+            await self._shared.apply(gone)
+
+    def _is_kept(self, place: Lease) -> bool:
+        return (place.key, place.holder) not in self._leaving and self._local.holds(place)
+
     async def close(self) -> None:
-        if self._trial is not None:
-            self._trial.cancel()
-            await asyncio.gather(self._trial, return_exceptions=True)
+        for task in (self._beating, self._trial):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._beating is not None and not self.is_local:
+            await self._leave()
         await self._local.close()
         await self._shared.close()
+
+    async def _leave(self) -> None:
+        try:
+            await self._shared.apply([replace(self._presence, is_over=True)])
+        except StoreUnavailable:
+            pass  # it is forgotten after a while
+
+
+def _less(step: Step, own: Step) -> int | None:
+    """The limit of `own`, where that is not the step's."""
+    if isinstance(own, Mark) or isinstance(step, Mark) or own.limit == step.limit:
+        return None
+    return own.limit
+
+
+def _as_told(step: Step) -> Step:
+    """Places last there only as long as they are renewed."""
+    if isinstance(step, Lease) and step.ttl_s > LEASE_S:
+        return replace(step, ttl_s=LEASE_S)
+    return step

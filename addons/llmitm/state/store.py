@@ -61,7 +61,8 @@ class Window:
 class Lease:
     """One of several places that are held at once; its value is how many are held.
 
-    A place that is not given back is free again after `ttl_s`: a holder may have died.
+    A place that is not given back is free again after `ttl_s`: a holder may have died. Where the store is
+    shared, places of a process that died are free again sooner.
     """
 
     key: str
@@ -105,12 +106,15 @@ class Outcome:
     wait_s: float | None = None
     """Of a refused Window: seconds until there is room for the step and those before it, if nothing is added
     meanwhile; None for other steps, and where they are larger than the limit."""
+    limits: tuple[int | None, ...] = ()
+    """What each step was held to, where that was less than its own limit; empty: their own."""
 
 
 class StoreUnavailable(LlmitmError):
     """A shared store gave no outcome in its time. Whether the steps were done is not known.
 
-    Its text names the place without its password. It stays in state/: what others are handed falls back.
+    Its text names the place without its password. What others are handed falls back, unless limits are not
+    to be counted without the shared store.
     """
 
 
