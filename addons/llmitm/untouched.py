@@ -17,11 +17,13 @@ from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.translate.beside import Beside
+from llmitm.translate.failures import read_failure
 from llmitm.translate.unasked import Without
 from llmitm.translated import body_of, decoded, is_events
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
+_LENGTH: Final = (b"content-length",)
 HOLD_BYTES: Final = 1_048_576
 """So much of an answer is held back until it is known to be one."""
 
@@ -102,9 +104,11 @@ class Untouched:
         """The head, and what of the body had to be read to know that this is an answer."""
         head = await anext(steps)
         assert isinstance(head, ResponseHead)
-        if head.status >= 400:
+        if head.status >= (300 if self.is_read else 400):
             raise await self._error(head, steps)
-        head = replace(head, headers=(*head.headers, *self.headers))
+        gone = _LENGTH if is_events(head) else ()  # something may be taken out of it, or told at its end
+        kept = (pair for pair in head.headers if pair[0].lower() not in gone)
+        head = replace(head, headers=(*kept, *self.headers))
         beside = self._beside = self._reader(head)
         if beside is None or not self.is_held:
             self._feed(head.whole or b"")
@@ -130,7 +134,8 @@ class Untouched:
         is_stream = is_events(head)
         if not is_plain or not is_stream:
             self.without = None
-        if head.status != 200 or not is_plain or not self.is_read or (self.is_events_only and not is_stream):
+        is_good = 200 <= head.status < 300
+        if not is_good or not is_plain or not self.is_read or (self.is_events_only and not is_stream):
             return None
         return self.reader(self.dialect, is_events=is_stream)
 
@@ -152,7 +157,10 @@ class Untouched:
             body += piece
             if len(body) > mapped.ERROR_LIMIT_BYTES:
                 break
-        gone = (b"content-encoding", b"content-length")
+        if head.status < 400:  # a client of ours is not sent elsewhere, with its key and its prompt
+            failure = read_failure(head.status, head.headers, bytes(body))
+            return mapped.failed(failure, self.attempt, self.dialect, self.request_id, self.headers)
+        gone = (b"content-encoding", *_LENGTH)
         kept = tuple(pair for pair in head.headers if pair[0].lower() not in gone)
         head = replace(head, headers=(*kept, *self.headers))
         return mapped.missed(

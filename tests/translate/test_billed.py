@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -172,3 +173,18 @@ SEARCHED: dict[str, tuple[Any, int]] = {
 @pytest.mark.parametrize(("told", "searches"), SEARCHED.values(), ids=SEARCHED)
 def test_searches_of_gemini(told: Any, searches: int) -> None:
     assert searches_in(told) == searches
+
+
+@pytest.mark.parametrize("count", [-1, -(10**9), 10**12 + 1, 2**63, 1.5, True, "9", None, [9]])
+@pytest.mark.parametrize("read", [chat, responses, messages])
+def test_what_nobody_can_have_counted_is_unknown(read: Callable[..., Usage | None], count: Any) -> None:
+    counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"), count)
+    found = read({"usage": counts} if read is responses else counts)
+    assert found is None or (found.input_tokens, found.output_tokens) == (None, None)
+
+
+@pytest.mark.parametrize("count", [-1, "-1", 10**13, str(10**13), "9" * 30, 1.5, True, None])
+def test_nor_gemini(count: Any) -> None:
+    found = gemini({"promptTokenCount": count, "candidatesTokenCount": count, "totalTokenCount": 7})
+    assert found is not None
+    assert (found.input_tokens, found.output_tokens) == (None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
-from llmitm.translate.reading import count_in
+from llmitm.translate.reading import count_if
 
 STANDARD: Final = frozenset({"", "default", "standard", "auto", "on_demand", "standard_only"})
 """What tiers are called that cost what the price list says."""
@@ -22,7 +22,7 @@ def special_tier(word: Any) -> str | None:
 def reported_usd_nano(counts: dict[str, Any]) -> int | None:
     """What hosts say that an answer cost: `cost` in US dollars, whole or in parts, to which OpenRouter adds
     what it spent of the account's own key elsewhere; or xAI's ticks. None where they say nothing."""
-    ticks = count_in(counts, "cost_in_usd_ticks")
+    ticks = count_if(counts.get("cost_in_usd_ticks"))
     if ticks is not None:
         return _nano(Decimal(ticks).scaleb(-10)) if 0 <= ticks < 10**20 else None
     cost = counts.get("cost")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llmitm.errors import Refused
 from llmitm.translate import jsontext
+
+MOST_COUNTED: Final = 10**12
+"""Tokens of one answer: what tells of more, or of less than none, is a mistake."""
 
 
 def invalid(at: str, what: str) -> Refused:
@@ -68,9 +71,15 @@ def count_if(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def counted(value: Any) -> int | None:
+    """The value where somebody can have counted it."""
+    number = count_if(value)
+    return number if number is not None and 0 <= number <= MOST_COUNTED else None
+
+
 def count_in(counts: Any, name: str) -> int | None:
-    """The same of an object's member."""
-    return count_if(counts.get(name)) if isinstance(counts, dict) else None
+    """An object's member, as `counted`."""
+    return counted(counts.get(name)) if isinstance(counts, dict) else None
 
 
 def seconds_if(value: Any) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from llmitm.exchange import Usage
 from llmitm.translate.billed import special_tier
+from llmitm.translate.reading import counted
 
 TIERS: Final = {"STANDARD": "default", "FLEX": "flex", "PRIORITY": "priority"}
 """Gemini's words for tiers by the neutral ones."""
@@ -30,8 +31,8 @@ _SIDES: Final = (
 def _count(value: Any) -> int | None:
     """An int64 may be written as a string."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        value = int(value)
+    return counted(value)
 
 
 def _by_modality(details: Any, modality: str) -> int | None:
