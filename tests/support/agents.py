@@ -209,7 +209,7 @@ def _codex_with(name: str, script: Callable[[Turn], list[Any]], model: str | Non
     )
 
 
-def _aider_with(name: str, native: str, prefix: str, env: str, path: str) -> Agent:
+def _aider_with(name: str, native: str, prefix: str, env: str, path: str, model: str | None = None) -> Agent:
     return Agent(
         name=name,
         program="aider",
@@ -221,6 +221,7 @@ def _aider_with(name: str, native: str, prefix: str, env: str, path: str) -> Age
         ],
         script=_aider,
         env=lambda turn: {f"{env}_API_BASE": turn.url + path, f"{env}_API_KEY": KEY},
+        model=model,
     )
 
 
@@ -252,7 +253,8 @@ AGENTS: Final[Mapping[str, Agent]] = {
             files=lambda turn: {".gemini/settings.json": _GEMINI_SETTINGS},
         ),
         _aider_with("aider", "chat", "openai", "OPENAI", "/v1"),
-        _aider_with("aider-anthropic", "anthropic", "anthropic", "ANTHROPIC", ""),
+        # LiteLLM takes what it knows as OpenAI's models to OpenAI, whatever prefix it is given
+        _aider_with("aider-anthropic", "anthropic", "anthropic", "ANTHROPIC", "", "claude-sonnet-4-6"),
         _opencode_with("opencode", "chat", "openai-compatible"),
         _opencode_with("opencode-openai", "responses", "openai"),
         _opencode_with("opencode-anthropic", "anthropic", "anthropic"),

@@ -2,7 +2,7 @@
 
 A client whose earlier turns went to another vendor sends our envelopes back. Where its own vendor answers
 now, they are cut out of the bytes, and every other byte stays: that vendor would refuse a signature that is
-not its own.
+not its own. A summary of ours in the place of a packed conversation becomes a message.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import orjson
 
 from llmitm.exchange import Dialect
 from llmitm.translate import peek, seals
+from llmitm.translate.responses import packed
 
 type _Span = tuple[int, int]
 
-_MARKS: Final = (seals.PREFIX.encode(), b"Z3dzMS")
+_MARKS: Final = (seals.PREFIX.encode(), b"Z3dzMS", packed.PREFIX.encode())
 
 
 def without_envelopes(dialect: Dialect, body: bytes) -> bytes:
@@ -34,6 +35,7 @@ def without_envelopes(dialect: Dialect, body: bytes) -> bytes:
             cutter.turns(top["messages"], "content", _is_sealed_block)
         case Dialect.OPENAI_RESPONSES if "input" in top:
             cutter.elements(top["input"], _is_sealed_item)
+            cutter.put(top["input"], packed.message_for)
         case Dialect.GEMINI if "contents" in top:
             cutter.turns(top["contents"], "parts", _is_sealed_thought)
             cutter.signatures(top["contents"])
@@ -79,6 +81,7 @@ class _Cutter:
         self._body = body
         self._text = body.decode("latin-1")  # one sign a byte: positions in it are positions in the body
         self._cuts: list[_Span] = []
+        self._put: dict[_Span, bytes] = {}
 
     def _value(self, span: _Span) -> Any:
         return orjson.loads(self._body[span[0] : span[1]])
@@ -102,6 +105,12 @@ class _Cutter:
             if doomed[at]:
                 self._cuts.append((elements[at - 1][1], elements[at][1]))
         return False
+
+    def put(self, span: _Span, make: Callable[[Any], bytes | None]) -> None:
+        """Puts others in the place of those elements for which one is made."""
+        for one in peek.elements(self._text, span[0]):
+            if (made := make(self._value(one))) is not None:
+                self._put[one] = made
 
     def turns(self, span: _Span, name: str, is_doomed: Callable[[Any], bool]) -> None:
         """The same within each turn; a turn of which nothing is left goes whole."""
@@ -133,8 +142,8 @@ class _Cutter:
     def done(self) -> bytes:
         parts: list[bytes] = []
         at = 0
-        for start, end in sorted(self._cuts):
-            parts.append(self._body[at:start])
+        for start, end in sorted((*self._cuts, *self._put)):
+            parts += (self._body[at:start], self._put.get((start, end), b""))
             at = end
         parts.append(self._body[at:])
         return b"".join(parts)

@@ -63,7 +63,7 @@ CODECS: Final[Mapping[Dialect, Codec]] = {
         read_reply=responses_reply_in.read_reply,
         write_reply=responses_reply_out.write_reply,
         reader=responses_stream_in.StreamReader,
-        writer=responses_stream_out.StreamWriter,
+        writer=responses_stream_out.writer,
     ),
     Dialect.ANTHROPIC_MESSAGES: Codec(
         read_request=messages_request_in.read_request,

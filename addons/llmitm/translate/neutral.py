@@ -371,6 +371,8 @@ class Request:
     """A chat client that speaks `functions` and `function_call`."""
     is_json_array: bool = False
     """A Gemini client that asked for a stream without `alt=sse`."""
+    is_packing: bool = False
+    """A responses client that wants the conversation back as one item."""
     paths: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Where a setting stood: its field's name in `Settings`, `Thinking`, ... to the client's path."""
     lost: tuple[tuple[str, str], ...] = field(default=(), compare=False)

@@ -77,7 +77,9 @@ def read_request(
         halves = jsontext.places_of_halves(body)
     except RecursionError:
         raise Refused(400, "invalid_request", "The request body is nested too deep.") from None
-    return replace(asked, adjusted=tuple(("surrogate", at) for at in halves)) if halves else asked
+    if not halves:
+        return asked
+    return replace(asked, adjusted=(*asked.adjusted, *(("surrogate", at) for at in halves)))
 
 
 class Translation:

@@ -13,6 +13,7 @@ from llmitm.translate import ids, jsontext
 from llmitm.translate.neutral import Choice, Part, Reason, Reply, Request, Stop, Text
 from llmitm.translate.responses import facts
 from llmitm.translate.responses.items import Output
+from llmitm.translate.responses.packed import packed
 
 _INCOMPLETE: Final = {
     Reason.LENGTH: "max_output_tokens",
@@ -37,7 +38,7 @@ _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast
 
 def write_reply(reply: Reply, asked: Request) -> bytes:
     """The response object; of several choices the first."""
-    reply = identified(reply, asked)
+    reply = identified(packed(reply) if asked.is_packing else reply, asked)
     choice = reply.choices[0] if reply.choices else Choice()
     output = Output(reply.id or "")
     for part, tokens in _with_logprobs(choice):

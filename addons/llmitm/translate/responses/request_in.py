@@ -26,6 +26,7 @@ from llmitm.translate.neutral import (
     Thinking,
     Tool,
     ToolCall,
+    ToolChoice,
     ToolResult,
     Turn,
 )
@@ -39,7 +40,7 @@ from llmitm.translate.reading import (
     text_if,
     top_object,
 )
-from llmitm.translate.responses import parts, tools
+from llmitm.translate.responses import packed, parts, tools
 
 _ROLES: Final = {role.value: role for role in Role}
 _ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -113,6 +114,7 @@ def read_request(
     if instructions := a_text_or_none(asked.get("instructions"), "instructions"):
         items.turn(Role.SYSTEM, [Text(text=instructions, at="instructions")], "instructions")
     items.read(asked.get("input"))
+    is_packing = items.packing_at is not None
     named = [*tools.read_tools(asked.get("tools")), *items.tools]
     losses = _Losses(asked, items)
     said = an_object(asked.get("text") or {}, "text")
@@ -120,10 +122,14 @@ def read_request(
         model=model if model is not None else _model(asked),
         turns=items.turns(),
         tools=tuple(_without_repeats(named)),
-        tool_choice=tools.read_choice(asked.get("tool_choice"), asked.get("parallel_tool_calls")),
+        tool_choice=ToolChoice(mode="none")
+        if is_packing
+        else tools.read_choice(asked.get("tool_choice"), asked.get("parallel_tool_calls")),
         settings=_settings(asked, said),
         thinking=_thinking(an_object(asked.get("reasoning") or {}, "reasoning"), items.effort),
-        output=_output(items.form if items.form is not None else said.get("format"), "text.format"),
+        output=None
+        if is_packing
+        else _output(items.form if items.form is not None else said.get("format"), "text.format"),
         cache=CacheConfig(
             key=text_if(asked.get("prompt_cache_key")),
             options=asked.get("prompt_cache_options"),
@@ -132,9 +138,11 @@ def read_request(
         identity=_identity(asked),
         stream=bool(asked.get("stream")) if is_stream is None else is_stream,
         is_json_array=is_json_array,
+        is_packing=is_packing,
         dialect=Dialect.OPENAI_RESPONSES,
         paths=_PATHS,
         lost=tuple(losses.lost),
+        adjusted=(("compaction", items.packing_at),) if items.packing_at is not None else (),
         noted=tuple(losses.noted),
         refused=tuple(losses.refused),
         echo={name: asked[name] for name in _ECHOED if asked.get(name) is not None},
@@ -182,6 +190,8 @@ class _Items:
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     effort: Any = None
     form: Any = None
+    packing_at: str | None = None
+    """Where the conversation is to be packed: the last item."""
 
     def turns(self) -> tuple[Turn, ...]:
         return tuple(
@@ -199,6 +209,8 @@ class _Items:
             self.turn(Role.USER, [Text(text=value, at="input")], "input")
             return
         for at, item in objects(value, "input"):
+            if self.packing_at is not None:
+                raise invalid(self.packing_at, "a compaction_trigger must be the last item")
             kind = item.get("type")
             if kind is None and "role" in item:
                 kind = "message"
@@ -223,9 +235,10 @@ class _Items:
             case "item_reference":
                 self._refuse(at, "The item is kept by the vendor that made it")
             case "compaction_trigger":
-                self._refuse(at, "Only the vendor's own API compacts for the client, which can do so itself")
-            case "compaction":
-                self._refuse(at, "A compacted conversation is readable to the vendor that made it only")
+                self.packing_at = at
+                self._message({"role": "user", "content": packed.ASKED}, at)
+            case _ if packed.is_kind(kind):
+                self._unpack(item, at)
             case _:
                 self._other(kind, item, at)
 
@@ -274,6 +287,13 @@ class _Items:
         said = an_object(item.get("text") or {}, f"{at}.text")
         self.effort = reasoning.get("effort") or self.effort
         self.form = said.get("format") or self.form
+
+    def _unpack(self, item: dict[str, Any], at: str) -> None:
+        text = packed.given(item.get("encrypted_content"))
+        if text is None:
+            self._refuse(at, "A compacted conversation is readable to the vendor that made it only")
+        else:
+            self._message({"role": "user", "content": text}, at)
 
     def _refuse(self, at: str, sentence: str) -> None:
         self.refused.append(("stateful_not_supported", at, sentence))

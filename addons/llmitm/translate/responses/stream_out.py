@@ -29,7 +29,13 @@ from llmitm.translate.neutral import (
 )
 from llmitm.translate.responses import facts, reply_out
 from llmitm.translate.responses.items import Output, Told
-from llmitm.translate.stream import Collector
+from llmitm.translate.responses.packed import PackingWriter
+from llmitm.translate.stream import Collector, Writer
+
+
+def writer(asked: Request) -> Writer:
+    made = StreamWriter(asked)
+    return PackingWriter(made) if asked.is_packing else made
 
 
 class StreamWriter:
