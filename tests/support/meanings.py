@@ -203,7 +203,9 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "idle_s": "Between two pieces of an answer.",
         "exchange_s": "For a whole request, with all its attempts.",
         "session_s": "For an open WebSocket, which none of the others ends; 0: as long as both sides like.",
-        "header_s": "For the head of a client's request.",
+        "header_s": "For the head of a client's request to have come: from when the connection was opened, "
+        "and, for each further request on it, from its first byte. Else the connection ends, with 408 "
+        "where a head had begun.",
     },
     schema.Streaming: {
         "heartbeat_s": "How often something is sent while a translated or simulated stream is silent; "

@@ -33,6 +33,7 @@ from llmitm.control import Board, LocalControl
 from llmitm.edge import drain, garbage, masks, replay, terminal
 from llmitm.edge.fast import Fast, LeanContext
 from llmitm.edge.gallery import MitmwebGallery
+from llmitm.edge.heads import HeadTimer
 from llmitm.edge.layer import GatewayLayer
 from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
@@ -85,6 +86,7 @@ class Door:
         self._prefix = secrets.token_hex(4)
         self._count = 0
         self._layers: WeakKeyDictionary[GatewayLayer, float] = WeakKeyDictionary()
+        self._head_timers: dict[str, HeadTimer] = {}
         self._drain = drain.Drain(world, self._layers)
         self._is_loaded = False
         self._has_given_up = False
@@ -285,10 +287,16 @@ class Door:
     def client_connected(self, client: Client) -> None:
         if client.proxy_mode != self._mode or self.world.is_cut:
             client.error = "llmitm serves its own port only"
-        elif self._fast is not None:
-            self._fast.attach(ctx.master.addons.get("proxyserver").connections[client.id])
+            return
+        handler = ctx.master.addons.get("proxyserver").connections[client.id]
+        if self._fast is not None:
+            self._fast.attach(handler)
+        timer = self._head_timers[client.id] = HeadTimer(handler, self.world.config.timeouts.header_s)
+        timer.start()
 
     def client_disconnected(self, client: Client) -> None:
+        if (timer := self._head_timers.pop(client.id, None)) is not None:
+            timer.stop()
         # mitmproxy leaks the socket where it closes a connection with unread data
         handler = ctx.master.addons.get("proxyserver").connections.get(client.id)
         io = handler.transports.get(client) if handler is not None else None
@@ -306,7 +314,7 @@ class Door:
         else:
             if self._fast is not None:
                 context = LeanContext.of(context, self._fast.options)
-            data.layer = made = GatewayLayer(context, self, handler)
+            data.layer = made = GatewayLayer(context, self, handler, self._head_timers.get(context.client.id))
             self._layers[made] = time.monotonic()
 
     def tls_start_client(self, data: TlsData) -> None:

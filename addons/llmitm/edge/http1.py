@@ -20,6 +20,7 @@ from mitmproxy.proxy.layers.http import HttpEvent, ReceiveHttp, RequestEndOfMess
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from llmitm.edge import refusals
+from llmitm.edge.heads import HeadLate, HeadTimer
 from llmitm.exchange import Headers
 
 HEAD_LIMIT_BYTES: Final = 65_536
@@ -70,9 +71,21 @@ def check_head(lines: list[bytes]) -> None:
 
 
 class GatewayHttp1Server(Http1Server):
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, timer: HeadTimer | None = None) -> None:
+        """`timer` runs while the head of a request comes in; None: it may take for ever."""
         super().__init__(context)
-        self._is_refused = False
+        self._timer = timer
+
+    @property
+    def has_begun_head(self) -> bool:
+        """Whether a part of a head is there, and no more."""
+        return self.state == self.read_headers and bool(bytes(self.buf).strip())
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        if not isinstance(event, HeadLate):
+            yield from super()._handle_event(event)
+        elif self.has_begun_head:
+            yield from self._refuse(408, "The request's header did not come in time.", bytes(self.buf))
 
     def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         if isinstance(event, events.DataReceived):
@@ -103,6 +116,9 @@ class GatewayHttp1Server(Http1Server):
             yield commands.CloseConnection(self.conn)
             return
         yield from super().read_headers(event)
+        if self._timer is not None and self.state == self.read_headers:
+            if len(self.buf) or (isinstance(event, events.DataReceived) and event.data):
+                self._timer.start()
 
     def read_body(self, event: events.Event) -> CommandGenerator[None]:
         try:

@@ -27,6 +27,7 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
     HttpConnection,
+    HttpErrorHook,
     HttpEvent,
     HttpLayer,
     HTTPMode,
@@ -46,11 +47,12 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
 from llmitm.edge import masks
+from llmitm.edge.heads import HeadLate, HeadTimer
 from llmitm.edge.http1 import GatewayHttp1Server
 from llmitm.edge.http2 import Credit, GatewayHttp2Server
 from llmitm.edge.sockets import SocketStream, is_handshake, on_kill
 from llmitm.edge.upload import AHEAD_BYTES, Upload
-from llmitm.errors import ClientGone, Refused, UpstreamFailed
+from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, ResponseHead
 from llmitm.live import FAILED
 from llmitm.secret import Redactor
@@ -208,7 +210,7 @@ class Trip:
                     await self._push(ResponseData(self.stream_id, step))
                     await self._drain()
                     if self._is_killed():
-                        raise UpstreamFailed_killed()
+                        raise UpstreamFailed(Failure.KILLED)
         if self._is_head_sent:
             await self._push(ResponseEndOfMessage(self.stream_id), last=True)
 
@@ -360,12 +362,6 @@ class Trip:
                 raise _Left from None
 
 
-def UpstreamFailed_killed() -> UpstreamFailed:
-    from llmitm.errors import Failure
-
-    return UpstreamFailed(Failure.KILLED)
-
-
 class JourneyConnection(HttpConnection):
     """Stands where the HTTP layer expects its upstream connection."""
 
@@ -511,7 +507,7 @@ class GatewayStream(SocketStream):
         """Only bounds what is held for an interceptor; what is streamed has no limit here."""
         if request and len(self.request_body_buf) > self._hold_limit_bytes():
             self.flow.error = flow.Error("request body too large")
-            yield http_error_hook(self.flow)
+            yield HttpErrorHook(self.flow)
             yield from self._tell_too_large()
             return True
         return False
@@ -528,17 +524,14 @@ class GatewayStream(SocketStream):
         self.flow.live = False
 
 
-def http_error_hook(client_flow: http.HTTPFlow) -> commands.Command:
-    from mitmproxy.proxy.layers.http import HttpErrorHook
-
-    return HttpErrorHook(client_flow)
-
-
 class GatewayLayer(HttpLayer):
     """The HTTP layer of a connection to the gateway."""
 
-    def __init__(self, context: Context, host: Host, handler: ConnectionHandler) -> None:
+    def __init__(
+        self, context: Context, host: Host, handler: ConnectionHandler, timer: HeadTimer | None = None
+    ) -> None:
         super().__init__(context, HTTPMode.transparent)
+        self._timer = timer
         self.host = host
         self.handler = handler
         self.http2: GatewayHttp2Server | None = None
@@ -555,12 +548,18 @@ class GatewayLayer(HttpLayer):
             if isinstance(event, Pushed):
                 yield from self._hand_on(event)
                 return
+            if isinstance(event, HeadLate):
+                yield from self.event_to_child(self.connections[self.context.client], event)
+                return
             if isinstance(event, events.Start) and self.context.client not in self.connections:
                 if self.context.client.alpn == b"h2":
                     self.http2 = GatewayHttp2Server(self.context.fork(), self._is_streamed)
                     self.connections[self.context.client] = self.http2
                 else:
-                    self.connections[self.context.client] = GatewayHttp1Server(self.context.fork())
+                    http1 = GatewayHttp1Server(self.context.fork(), self._timer)
+                    self.connections[self.context.client] = http1
+                    if self._timer is not None:
+                        self._timer.http1 = http1
             yield from super()._handle_event(event)
         except Exception:
             log.exception("the HTTP layer broke; the client's connection is closed")
@@ -581,6 +580,8 @@ class GatewayLayer(HttpLayer):
         return trip is not None and trip.task is not None and not trip.task.done()
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
+        if self._timer is not None:
+            self._timer.stop()
         stream = GatewayStream(self.context.fork(), stream_id)
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
