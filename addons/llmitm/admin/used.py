@@ -14,7 +14,7 @@ from llmitm.admin.shelf import Unreadable
 from llmitm.admin.shown import Shown, usd
 from llmitm.admin.watching import Watching
 from llmitm.record.ledger import paging
-from llmitm.record.ledger.reading import BY, SUMS, TIMES, NoLedger, sums
+from llmitm.record.ledger.reading import BY, NoLedger
 from llmitm.record.rates import CALLS
 from llmitm.route import providers
 from llmitm.world import World
@@ -91,11 +91,8 @@ async def usage(asked: UsageAsked, watching: Watching) -> Usage:
     groups, wanted = asked.groups(), asked.wanted()
 
     async def read(connection: AsyncConnection) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        rows = await sums(connection, wanted, groups) if groups else []
-        if rows and TIMES.keys() >= set(groups):  # an exchange is of one time: no second look at them all
-            return rows, {name: _added(row[name] for row in rows) for name in SUMS}
-        (total,) = await sums(connection, wanted, ())
-        return rows, total
+        rows = await watching.days.sums(connection, wanted, groups)
+        return (rows if groups else []), await watching.days.total(connection, wanted, rows)
 
     rows, total = await watching.shelf.ask(read, fresh=True)
     return Usage(
@@ -104,12 +101,6 @@ async def usage(asked: UsageAsked, watching: Watching) -> Usage:
         is_cut=len(rows) > MOST_GROUPS,
         total=_used(total, ()),
     )
-
-
-def _added(values: Iterable[int | None]) -> int | None:
-    """None where all are."""
-    known = [one for one in values if one is not None]
-    return sum(known) if known else None
 
 
 def _used(row: dict[str, Any], groups: tuple[str, ...]) -> Used:

@@ -16,6 +16,7 @@ from llmitm.config.schema import Config
 from llmitm.record.entry import Entry
 from llmitm.record.ledger.books import Books
 from llmitm.record.ledger.columns import ATTEMPTS, BODIES, EXCHANGES, LEGS, Shape
+from llmitm.record.ledger.days import Days
 from llmitm.record.ledger.memory import Newest
 from llmitm.record.ledger.place import Place
 from llmitm.record.ledger.rows import Row, Writing
@@ -31,6 +32,8 @@ class Watching:
         self.app_log = AppLog(world.redact)
         self.newest = _newest(world)
         self.shelf = _shelf(world, self.newest)
+        self.days = Days()
+        """Belongs to the shelf's loop."""
         self.overview = Overview(world, self.onlooker, self.shelf)
         self.writing = Writing("", world.redact)
         self.feed = Feed(

@@ -204,7 +204,8 @@ TIMES: Final = {"hour": 13, "day": 10, "month": 7}
 BY: Final = (*TIMES, "model", "provider", "credential", "key", "endpoint", "outcome")
 
 
-def _grouped(by: str, is_file: bool) -> ColumnElement[Any]:
+def grouped(by: str, is_file: bool) -> ColumnElement[Any]:
+    """What names the group of a row. `is_file`: in SQLite."""
     match by:
         case "hour" | "day" | "month":
             if is_file:
@@ -250,7 +251,7 @@ async def sums(connection: AsyncConnection, wanted: Wanted, by: Sequence[str]) -
     Attempts of one exchange may belong to several groups: then so does the exchange.
     """
     is_file = connection.dialect.name == "sqlite"
-    groups = [_grouped(one, is_file).label(one) for one in by]
+    groups = [grouped(one, is_file).label(one) for one in by]
     query: Select[Any] = (
         select(*groups, *_sums())
         .select_from(EXCHANGES.outerjoin(ATTEMPTS, _A.exchange == _E.id))
