@@ -140,7 +140,7 @@ class Slices:
         if step.by > 0:
             self._add(now_us // self._slice_us, step.by)
         elif step.by:
-            self._give_back(step, now_us, [])
+            self._take_back(step, now_us)
 
     def _add(self, at: int, by: int) -> None:
         amount = self._slices.get(at, 0) + by
@@ -152,6 +152,9 @@ class Slices:
 
     def _give_back(self, step: Window, now_us: int, undo: Undo) -> None:
         undo.append(partial(self._restore, dict(self._slices), self._total))
+        self._take_back(step, now_us)
+
+    def _take_back(self, step: Window, now_us: int) -> None:
         since = None if step.age_s is None else (now_us - in_us(step.age_s)) // self._slice_us
         if since is not None and since <= now_us // self._slice_us - SLICES - 1:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from llmitm.clock import Clock
@@ -100,35 +100,42 @@ class MemoryStore:
         """A batch that was done elsewhere, whatever stood here. Marks and, `with_sums`, lasting counts are as
         they stand there; of windows and places it is what this process has of them."""
         now_us = in_us(self._clock.tick_s())
+        is_done = outcome.refused is None
         for at, step in enumerate(steps):
             match step:
-                case Mark(key=key):
-                    self._note_mark(key, outcome.values[at], outcome.ends_s[at], now_us)
-                case Count(key=key, is_lasting=True) if with_sums:
-                    self._note_sum(key, outcome.values[at], outcome.ends_s[at], now_us)
-                case Window() | Lease() if outcome.refused is None:
-                    kept: Any = self._open(step)
-                    kept.note(step, now_us)
+                case Window() if is_done:
+                    windows = self._windows
+                    key = (step.key, step.window_s)
+                    window = windows.kept.get(key) or windows.begin(key, Slices(step.window_s))
+                    window.note(step, now_us)
+                case Lease() if is_done:
+                    places = self._leases.kept.get(step.key) or self._leases.begin(step.key, Places())
+                    places.note(step, now_us)
+                case Count(is_lasting=True) if with_sums:
+                    _set(self._counts, step.key, Number, outcome, at, now_us)
+                case Mark():
+                    _set(self._marks, step.key, Standing, outcome, at, now_us)
                 case _:
                     pass
         for book in self._books:
-            if book.touched:
+            if book.touched:  # only what is new: the others are looked at when their time is over
                 book.settle(now_us)
-
-    def _note_mark(self, key: str, value: int, ends_s: float | None, now_us: int) -> None:
-        """0: there is none."""
-        if value or key in self._marks.kept:
-            mark = self._marks.open(key) or self._marks.begin(key, Standing())
-            mark.set(value, None if ends_s is None else now_us + in_us(ends_s))
-
-    def _note_sum(self, key: str, value: int, ends_s: float | None, now_us: int) -> None:
-        if value or key in self._counts.kept:
-            count = self._counts.open(key) or self._counts.begin(key, Number())
-            count.set(value, None if ends_s is None else now_us + in_us(ends_s))
 
     async def close(self) -> None:
         for book in self._books:
             book.clear()
+
+
+def _set[One: (Number, Standing)](
+    book: _Book[str, One], key: str, kind: Callable[[], One], outcome: Outcome, at: int, now_us: int
+) -> None:
+    """As step number `at` found it."""
+    value, ends_s = outcome.values[at], outcome.ends_s[at]
+    if value:
+        one = book.kept.get(key) or book.begin(key, kind())
+        one.set(value, None if ends_s is None else now_us + in_us(ends_s))
+    else:
+        book.kept.pop(key, None)
 
 
 def _undone(kept: Kept[Any], step: Step, now_us: int, undo: Undo) -> float | None:

@@ -273,5 +273,5 @@ def _less(step: Step, own: Step) -> int | None:
 def _as_told(step: Step) -> Step:
     """Places last there only as long as they are renewed."""
     if isinstance(step, Lease) and step.ttl_s > LEASE_S:
-        return replace(step, ttl_s=LEASE_S)
+        return Lease(key=step.key, holder=step.holder, limit=step.limit, ttl_s=LEASE_S, is_over=step.is_over)
     return step
