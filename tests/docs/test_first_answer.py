@@ -16,6 +16,7 @@ import tomli
 from llmitm.doctor.finding import Finding, Level, Report
 from llmitm.doctor.network import Network
 from llmitm.doctor.rounds import _checks
+from support import forked
 from support.backstage import Backstage
 from support.gateway import BIN, ROOT
 from support.patients import patient
@@ -37,7 +38,7 @@ class Newcomer:
     def __init__(self, folder: Path, base_url: str) -> None:
         self.folder = folder
         self.environment = {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{forked.programs()}:{BIN}:{os.environ['PATH']}",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "OPENAI_API_KEY": KEY,
@@ -89,7 +90,9 @@ def test_from_nothing_to_the_first_answer(upstream: Backstage, tmp_path: Path) -
         told += (newcomer.runs(language, text) for language, text in blocks)
     finally:
         if "stopped after" not in "".join(told):
-            subprocess.run([BIN / "llmitm", "stop"], cwd=tmp_path, env=newcomer.environment, check=False)
+            subprocess.run(
+                [forked.programs() / "llmitm", "stop"], cwd=tmp_path, env=newcomer.environment, check=False
+            )
     every = "".join(told)
     for words in ("config.toml is fine", "works: openai answered", "gpt-6-luna", "stopped after"):
         assert words in every, words

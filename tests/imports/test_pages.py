@@ -16,6 +16,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from support import forked
 from support.backstage import Backstage
 from support.gateway import BIN, ROOT
 
@@ -52,7 +53,8 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(folder), "LANG": "C.UTF-8"}
+        path = f"{forked.programs()}:{BIN}:{os.environ['PATH']}"
+        self.env = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8"}
 
     def run(self, lines: str) -> str:
         exported = self.folder / "exported"

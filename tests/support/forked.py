@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -119,16 +120,31 @@ def run(
         )
 
 
+def programs() -> Path:
+    """A folder for the PATH of a shell: the `llmitm`, `mitmdump` and `mitmweb` in it are forked, as is what
+    `llmitm` starts in the background. The folder of the real ones where that is not possible."""
+    return _original().programs if IS_POSSIBLE else Path(sys.executable).parent
+
+
 class _Original:
     """The process that forks, as seen from the tests. It ends when they do."""
 
     def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="llmitm-")
+        self.programs = Path(self._folder.name, "programs")
+        self.programs.mkdir()
+        text = Path(__file__).with_name("forked_program.py").read_text()
+        for name in ("llmitm", "mitmdump", "mitmweb", "python"):
+            (self.programs / name).write_text(f"#!{sys.executable} -IS\n{text}")
+            (self.programs / name).chmod(0o700)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+            door.bind(f"{self.programs}.asked")
+            door.listen()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-u", __file__, str(theirs.fileno())],
+                [sys.executable, "-P", "-u", __file__, str(theirs.fileno()), str(door.fileno())],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), door.fileno()],
                 env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
             )
         atexit.register(self.close)
@@ -138,13 +154,14 @@ class _Original:
     ) -> int:
         """The pid. The first of the `words` is the program. What it prints goes to the `outputs`, its exit
         status, in decimal, to `status`."""
-        asked = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env)}).encode()
-        socket.send_fds(self._socket, [asked], [*outputs, status])
+        asked = {"words": list(words), "cwd": str(cwd), "env": dict(env), "numbers": [1, 2]}
+        socket.send_fds(self._socket, [json.dumps(asked).encode()], [*outputs, status])
         return int(self._socket.recv(16))
 
     def close(self) -> None:
         self._socket.close()
         self._process.wait()
+        self._folder.cleanup()
 
 
 _started: list[_Original] = []
@@ -159,30 +176,44 @@ def _original() -> _Original:
 # -- the process that forks
 
 
-def _serve(ours: socket.socket) -> dict[str, Any] | None:
-    """Returns in each copy what it is to be, with its `outputs`, and None where nobody asks any more."""
+def _serve(ours: socket.socket, door: socket.socket) -> dict[str, Any] | None:
+    """Returns in each copy what it is to be, with its `descriptors`, and None where nobody asks any more.
+
+    What is asked at the `door` is told there, too: first the pid, and in the end the exit status.
+    """
     children: dict[int, tuple[int, int]] = {}
     while True:
-        for ready in select.select([ours.fileno(), *children], [], [])[0]:
+        for ready in select.select([ours.fileno(), door.fileno(), *children], [], [])[0]:
             if ready in children:
                 pid, status = children.pop(ready)
                 _, ended = os.waitpid(pid, 0)
                 _tell(status, os.waitstatus_to_exitcode(ended))
                 os.close(ready)
                 continue
-            asked, numbers, _, _ = socket.recv_fds(ours, 1 << 20, 3)
-            if not asked:
+            asking = ours if ready == ours.fileno() else door.accept()[0]
+            asked, numbers, _, _ = socket.recv_fds(asking, 1 << 20, 64)
+            if not asked and asking is ours:
                 return None
-            *outputs, status = numbers
+            if not asked:  # killed before it could ask
+                asking.close()
+                continue
+            if asking is ours:
+                *descriptors, status = numbers
+            else:
+                descriptors, status = numbers, os.dup(asking.fileno())
             if (pid := os.fork()) == 0:
-                for number in (ours.fileno(), status, *children, *(pipe for _, pipe in children.values())):
+                asking.close()
+                for number in (status, *children, *(pipe for _, pipe in children.values())):
                     os.close(number)
-                ours.detach()
-                return {**json.loads(asked), "outputs": outputs}
-            for number in outputs:
+                ours.close()
+                door.close()
+                return {**json.loads(asked), "descriptors": descriptors}
+            for number in descriptors:
                 os.close(number)
             children[os.pidfd_open(pid)] = (pid, status)
-            ours.send(str(pid).encode())
+            asking.send(str(pid).encode())
+            if asking is not ours:
+                asking.close()
 
 
 def _tell(status: int, code: int) -> None:
@@ -195,10 +226,17 @@ def _become(asked: dict[str, Any]) -> None:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
-    for number, output in enumerate(asked["outputs"], 1):
-        os.dup2(output, number)
-        os.close(output)
+    if asked.get("is_of_own_session"):
+        os.setsid()
+    # out of the way first: what came under one's number may be another's
+    raised = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 64) for number in asked["descriptors"]]
+    for number in asked["descriptors"]:
+        os.close(number)
+    for number, one in zip(asked["numbers"], raised, strict=True):
+        os.dup2(one, number)
+        os.close(one)
     sys.argv = asked["words"]
+    sys.executable = asked.get("executable", sys.executable)
 
 
 def _read_modules() -> None:
@@ -232,6 +270,6 @@ if __name__ == "__main__":
     _read_modules()
     gc.collect()
     gc.freeze()  # a copy that looked through all of that would have to copy it first
-    if (wanted := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
+    if (wanted := _serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))) is not None:
         _become(wanted)
         _run()

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from support import forked
 from support.backstage import Backstage
 from support.gateway import BIN, ROOT
 
@@ -62,7 +63,7 @@ class Reader:
         self._config = folder / "config.toml"
         self._running: subprocess.Popen[bytes] | None = None
         self._env = {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PATH": f"{forked.programs()}:{BIN}:{os.environ['PATH']}",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "BROWSER": "true",
@@ -156,6 +157,6 @@ class Reader:
     ) -> None:
         self._stop()
         # what `llmitm run --daemon` left, where the page did not come to its end
-        stop = [str(BIN / "llmitm"), "stop", "--timeout", "5"]
+        stop = [str(forked.programs() / "llmitm"), "stop", "--timeout", "5"]
         if error is not None and self._config.exists():
             subprocess.run(stop, cwd=self.folder, env=self._env, capture_output=True, check=False)
