@@ -28,6 +28,8 @@ from llmitm.demo.provider import Provider
 from support.gateway import BIN, Gateway
 from support.storm import PROVIDERS, request_in, text_in
 
+_START_S: Final = 120
+"""However busy the machine is, a gateway has begun by then."""
 HEARD: Final = "The demo provider heard you say: {}"
 
 
@@ -61,12 +63,12 @@ class Bench:
         folder.mkdir(exist_ok=True)
         config = config.replace("{url}", self.provider.url)
         if "[log]" not in config:
-            return Gateway(config, folder, host="serve", **options).start()
+            return Gateway(config, folder, host="serve", **options).start(_START_S)
         with socket.create_server(("127.0.0.1", 0)) as free:  # its log does not say here where it listens
             port = free.getsockname()[1]
         made = Gateway(config.replace("port = 0", f"port = {port}"), folder, host="serve", **options)
         made.port, made.url = port, f"http://127.0.0.1:{port}"
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + _START_S
         while time.monotonic() < until_s:
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
@@ -222,12 +224,12 @@ async def run(rows: Sequence[Row]) -> int:
 
 
 def main() -> int:
-    from support import battery_operations, battery_state
+    from support import battery_faults, battery_operations, battery_state
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--only", nargs="*", default=[""], help="words of names of rows")
     only = parser.parse_args().only
-    rows = (*battery_operations.ROWS, *battery_state.ROWS)
+    rows = (*battery_operations.ROWS, *battery_state.ROWS, *battery_faults.ROWS)
     return asyncio.run(run([row for row in rows if any(word in row.name for word in only)]))
 
 

@@ -21,13 +21,16 @@ from support.gateway import Gateway
 
 STREAMS: Final = 500
 SAID: Final = "one two three four five six"
+_AT_ONCE: Final = 200
+"""Streams that may have begun without having brought anything."""
 
 
 class Streams:
     """Many streams at once, each read to its end."""
 
-    def __init__(self, url: str, count: int) -> None:
+    def __init__(self, url: str, count: int, said: str = SAID) -> None:
         self._url = url
+        self._said = said
         self._count = count
         self.begun = self.whole = self.told = 0
         self.cut: list[str] = []
@@ -41,7 +44,7 @@ class Streams:
         async with asyncio.timeout(150):
             for number in range(self._count):
                 self._running.append(asyncio.create_task(self._one(number)))
-                while self.begun < number - 50:  # the provider is in this process, too
+                while self.begun < number - _AT_ONCE:  # the provider is in this process, too
                     await asyncio.sleep(0.02)
             while self.begun < self._count:
                 await asyncio.sleep(0.02)
@@ -52,7 +55,7 @@ class Streams:
 
     async def _one(self, number: int) -> None:
         dialect = list(PROVIDERS)[number % len(PROVIDERS)]
-        path, body = request_in(dialect, PROVIDERS[dialect][1], SAID, True)
+        path, body = request_in(dialect, PROVIDERS[dialect][1], self._said, True)
         content = b""
         try:
             async with self._session.post(f"{self._url}/all{path}", json=body) as answer:
@@ -103,10 +106,10 @@ async def _unready_after_s(
 
 async def drain(bench: Bench) -> str:
     async with bench.gateway(
-        config_of("pace:4000", "[timeouts]\nconnect_s = 60", server="shutdown_timeout_s = 200")
+        config_of("pace:2500", "[timeouts]\nconnect_s = 60", server="shutdown_timeout_s = 200")
     ) as gateway:
         watching = await asyncio.open_connection("127.0.0.1", gateway.port)
-        streams = Streams(gateway.url, STREAMS)
+        streams = Streams(gateway.url, STREAMS, " ".join([SAID] * 6))
         await streams.begin()
         at_once = STREAMS - streams.whole
         began_s = time.monotonic()

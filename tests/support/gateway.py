@@ -115,8 +115,8 @@ class Gateway:
                     raise AssertionError(f"no {pattern!r} in the output:\n{self.output()}")
                 self._changed.wait(left_s)
 
-    def start(self) -> Gateway:
-        found = self.wait_for(_LISTENING.pattern)
+    def start(self, timeout_s: float = 20.0) -> Gateway:
+        found = self.wait_for(_LISTENING.pattern, timeout_s)
         self.port = int(found[2])
         self.url = f"{found[1]}://127.0.0.1:{self.port}"
         return self
