@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +13,9 @@ import openai
 import pytest
 
 from llmitm.cli import keys
+from support import forked
 from support.backstage import Backstage
-from support.gateway import BIN, Gateway, times_over
+from support.gateway import Gateway, times_over
 from support.sdks import CLIENTS, Chat, Client, Messages
 
 CONFIG = """
@@ -81,15 +81,7 @@ def running(provider: Backstage, tmp_path_factory: pytest.TempPathFactory) -> It
     known = {name: made_key(path, name, options) for name, options in MADE.items()}
     known |= {"expired": "sk-proxy-expired", "disabled": "sk-proxy-disabled", "unknown": "sk-of-another"}
     with Gateway(path.read_text(), folder, host="serve") as gateway:
-        ran = subprocess.run(
-            [str(BIN / "llmitm"), "keys", "new", "--name", "laptop"],
-            env=gateway.environment,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+        ran = forked.run(["keys", "new", "--name", "laptop"], cwd=folder, env=gateway.environment)
         known["laptop"] = ran.stdout.strip()
         gateway.wait_for("changed auth_keys")
         asking = Chat(gateway.url, known["limited"])

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from llmitm.translate.reshape import collect_chat
+from support import forked
 from support.backstage import Backstage
 from support.gateway import Gateway
 
@@ -174,18 +175,9 @@ def test_errors_are_told_by_whose_they_are(
 def test_the_test_command_tells_truly_who_answered(
     gateway: Gateway, provider: Backstage, tmp_path: Path
 ) -> None:
-    import subprocess
-
-    from support.gateway import BIN
-
     for what, requests in (["gateway"], 4), (["provider", "openai"], 2), ([], 1):
-        ran = subprocess.run(
-            [str(BIN / "llmitm"), "--config", str(gateway.config_path), "test", *what],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=tmp_path,
-        )
+        command = ["--config", str(gateway.config_path), "test", *what]
+        ran = forked.run(command, cwd=tmp_path, env=gateway.environment)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert f"{requests} requests, {requests} passed, 0 failed" in ran.stdout
         if what == ["gateway"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -116,47 +117,58 @@ def test_the_gateway_is_the_same_without_the_shortcuts(provider: Backstage, tmp_
     assert answers[0] == answers[1]
 
 
-class Raising:
-    """One line for each hook, in an addon of the user's beside ours."""
-
-    SOURCE = """
+RAISING = """
 import asyncio
-def {hook}(flow):
-    raise {error}("planted")
+ERRORS = {"RuntimeError": RuntimeError, "KeyError": KeyError, "CancelledError": asyncio.CancelledError}
+def raising(hook):
+    def raise_it(flow):
+        if flow.request.headers.get("x-raise", "").startswith(f"{hook} "):
+            raise ERRORS[flow.request.headers["x-raise"].split()[1]]("planted")
+    return raise_it
+for hook in ("requestheaders", "request", "responseheaders", "response"):
+    globals()[hook] = raising(hook)
 """
+"""An addon of the user's beside ours, whose hooks raise what a request names."""
 
 
-@pytest.mark.parametrize("hook", ["requestheaders", "request", "responseheaders", "response"])
-@pytest.mark.parametrize("error", ["RuntimeError", "KeyError", "asyncio.CancelledError"])
-def test_a_raising_hook_of_anybody_breaks_no_rule(
-    provider: Backstage, tmp_path: Path, hook: str, error: str
-) -> None:
-    """Whatever an addon beside ours raises: unknown keys are refused, clients answered or cut."""
-    addon = tmp_path / "raising.py"
-    addon.write_text(Raising.SOURCE.format(hook=hook, error=error))
+@pytest.fixture(scope="module")
+def raising(provider: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder: Path = tmp_path_factory.mktemp("raising")
+    addon = folder / "raising.py"
+    addon.write_text(RAISING)
     config = (
         '[server]\nport = 0\n[[auth_keys]]\nname = "a"\nkey = "the-right-key"\n'
         f'[endpoints.dev]\ntarget_base = "{provider.url}"\n'
     )
-    with Gateway(config, tmp_path, options=("-s", str(addon))) as running:
-        provider.forget()
-        with httpx.Client(base_url=running.url, trust_env=False, timeout=3) as client:
-            try:
-                refused = client.post("/dev/v1/chat/completions", json={}, headers={"x-llmitm-key": "wrong"})
-                assert refused.status_code == 401
-            except httpx.HTTPError:
-                pass
-            assert provider.new == 0
-            try:
-                client.post(
-                    "/dev/v1/chat/completions",
-                    json={"model": "m", "messages": []},
-                    headers={"x-llmitm-key": "the-right-key"},
-                )
-            except httpx.RemoteProtocolError:
-                pass
-        with httpx.Client(base_url=running.url, trust_env=False, timeout=3) as client:
-            assert client.get("/dev/v1/models", headers={"x-llmitm-key": "wrong"}).status_code != 200
+    with Gateway(config, folder, options=("-s", str(addon))) as running:
+        yield running
+
+
+@pytest.mark.parametrize("hook", ["requestheaders", "request", "responseheaders", "response"])
+@pytest.mark.parametrize("error", ["RuntimeError", "KeyError", "CancelledError"])
+def test_a_raising_hook_of_anybody_breaks_no_rule(
+    raising: Gateway, provider: Backstage, hook: str, error: str
+) -> None:
+    """Whatever an addon beside ours raises: unknown keys are refused, clients answered or cut."""
+    provider.forget()
+    asked = {"base_url": raising.url, "headers": {"x-raise": f"{hook} {error}"}, "timeout": 3}
+    path, seen = "/dev/v1/chat/completions", raising.output().count("planted")
+    with httpx.Client(trust_env=False, **asked) as client:  # type: ignore[arg-type]
+        try:
+            refused = client.post(path, json={}, headers={"x-llmitm-key": "wrong"})
+            assert refused.status_code == 401
+        except httpx.HTTPError:
+            pass
+        assert provider.new == 0
+        try:
+            body = {"model": "m", "messages": []}
+            client.post(path, json=body, headers={"x-llmitm-key": "the-right-key"})
+        except httpx.RemoteProtocolError:
+            pass
+    with httpx.Client(trust_env=False, **asked) as client:  # type: ignore[arg-type]
+        assert client.get("/dev/v1/models", headers={"x-llmitm-key": "wrong"}).status_code != 200
+    if error != "CancelledError":
+        assert raising.output().count("planted") > seen
 
 
 def test_a_gateway_alone_loads_none_of_the_stock_addons_that_it_does_not_use() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,8 +11,9 @@ import aiohttp
 import httpx
 import pytest
 
+from support import forked
 from support.backstage import Backstage
-from support.gateway import BIN, Gateway
+from support.gateway import Gateway
 
 PASSWORD = "a long password of tests"
 HASH = "$argon2id$v=19$m=8192,t=1,p=1$7BqykFXlekTkWry5eXHNWw$HkA4TtJV1xmFydS3LHGyPa9BpJlrkZJE29WEOTAYUfg"
@@ -237,7 +237,6 @@ def test_nobody_reads_without_a_login_and_nobody_reads_a_secret(gateway: Gateway
 
 def test_top_in_a_terminal(gateway: Gateway) -> None:
     ask(gateway)
-    command = [str(BIN / "llmitm"), "top", "--once", "--url", gateway.url]
-    told = subprocess.run(command, env=gateway.environment, capture_output=True, text=True, timeout=30)
+    told = forked.run(["top", "--once", "--url", gateway.url], cwd=gateway.folder, env=gateway.environment)
     assert told.returncode == 0, told.stderr
     assert re.search(r"200 ok\s+gpt-demo\s+main/(first|second)", told.stdout), told.stdout
