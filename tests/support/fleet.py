@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -38,6 +37,7 @@ from support.balancers import BINARIES, Balancer, absent
 from support.gateway import Gateway
 from support.postgres_server import PostgresServer
 from support.redis_server import RedisServer
+from support.relay import Relay
 from support.shared_proof import ON_THE_WAY_S, WINDOW_S, Found, most_within
 from support.together import AWAY, BACK, Clients, Told, most_at_once
 
@@ -45,8 +45,10 @@ NAMES: Final = ("one", "two", "three")
 REQUESTS: Final = 300
 TOKENS: Final = 4_000
 PLACES: Final = 8
-EXCHANGE_S: Final = 20.0
-"""After that the places that a killed gateway held are free again."""
+EXCHANGE_S: Final = 120.0
+"""Longer than the places that a killed gateway held are taken."""
+FREE_S: Final = 32.0
+"""After that they are free again."""
 AWAY_S: Final = 2.0
 """Around what a gateway says of itself: what it admitted then may reach the provider later."""
 FLUSH_S: Final = 3.0
@@ -64,6 +66,7 @@ trusted_proxies = ["127.0.0.1/32"]
 exchange_s = {EXCHANGE_S}
 [state]
 url = "{{redis}}"
+while_away = "{{while_away}}"
 [ledger]
 url = "{{postgres}}"
 [endpoints.all]
@@ -112,76 +115,18 @@ name = "streams"
 key = "sk-proxy-streams"
 """
 CLIENTS: Final = {"requests": 12, "tokens": 8, "places": 20, "free": 6, "streams": 12}
+NOT_COUNTED: Final = b"cannot be counted at the moment"
 _MARK = re.compile(rb"question-(\d+)-asked")
 _DIALECTS: Final = tuple(Dialect)
-
-
-class Relay:
-    """A way to a server on loopback that can be cut and mended, in a thread of its own."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self.port = 0
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.mend()
-
-    def mend(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
-
-    def cut(self) -> None:
-        """Refuses new connections, and resets those that there are."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-
-    def close(self) -> None:
-        self.cut()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
-
-    async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            writer.close()
-            return
-        for source, sink in ((reader, other_writer), (other_reader, writer)):
-            self._writers.add(sink)
-            task = asyncio.create_task(self._pump(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while piece := await source.read(65_536):
-                sink.write(piece)
-                await sink.drain()
-        except OSError:
-            pass
-        finally:
-            sink.close()
-            self._writers.discard(sink)
 
 
 class Fleet:
     """Everything that runs. Use it as a context manager."""
 
-    def __init__(self, folder: Path, balancer: str) -> None:
+    def __init__(self, folder: Path, balancer: str, while_away: str) -> None:
         self._folder = folder
         self._kind = balancer
+        self.while_away = while_away
         self._stack = ExitStack()
         self._started = 0
         self.gateways: dict[str, Gateway] = {}
@@ -208,6 +153,7 @@ class Fleet:
                     port=self._ports[name],
                     redis=f"redis://127.0.0.1:{ways[name]}",
                     postgres=self.ledger,
+                    while_away=self.while_away,
                     url=self.provider.url,
                 )
                 for name in NAMES
@@ -417,7 +363,13 @@ def alone(fleet: Fleet) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def held(fleet: Fleet, seen: Sequence[Seen], found: Found) -> None:
+def bound(fleet: Fleet, most: int) -> float:
+    """What all together may give out, with one of them cut off."""
+    parts = {"share": 1 / len(NAMES), "count": 1.0, "refuse": 0.0}
+    return most * (1 + parts[fleet.while_away])
+
+
+def held(fleet: Fleet, seen: Sequence[Seen], happened: Happened, found: Found) -> None:
     """What the provider got: by those who share a count, and by those who counted by themselves."""
     spans = alone(fleet)
     print(
@@ -442,7 +394,24 @@ def held(fleet: Fleet, seen: Sequence[Seen], found: Found) -> None:
         )
         found.check(
             all(count <= most * TOLERATED for count in by_itself.values()),
-            f"{key}: {by_itself} by those who counted by themselves meanwhile; {every} of all together",
+            f"{key}: {by_itself} by those who counted by themselves meanwhile",
+        )
+        allowed = bound(fleet, most)
+        found.check(
+            every <= allowed * TOLERATED,
+            f"{key}: {every} of all together, of {most} ({every / most:.1%}); {allowed:.0f} are allowed",
+        )
+    free_s = happened.killed_s + FREE_S
+    late = [
+        one
+        for one in fleet.arrived
+        if one.json()["model"] == "places" and free_s <= one.began_s < happened.cut_s
+    ]
+    if late:
+        reached = most_at_once(late)
+        found.check(
+            PLACES - 1 <= reached <= PLACES,
+            f"places: {reached} at most at once, of {PLACES}, since {FREE_S:.0f} s after the kill",
         )
 
 
@@ -486,6 +455,8 @@ def answered(fleet: Fleet, seen: Sequence[Seen], happened: Happened, found: Foun
 def _kind(one: Seen) -> str:
     if one.is_answered:
         return "answered"
+    if one.told is not None and one.told.status == 503 and NOT_COUNTED in one.told.body:
+        return "refused"
     return "limited" if one.told is not None and one.told.status == 429 else "failed"
 
 
@@ -532,7 +503,8 @@ def table(seen: Sequence[Seen], happened: Happened, seconds: float) -> None:
         "cut off, and back": happened.back_s + quarter_s / 2,
         "reloaded": float("inf"),
     }
-    columns = f"{'answered':>9} {'limited':>8} {'failed':>7} {'/s':>6} {'median ms':>10} {'longest ms':>11}"
+    names = ("answered", "limited", "refused", "failed", "/s", "median ms", "longest ms")
+    columns = " ".join(f"{name:>{width}}" for name, width in zip(names, (9, 8, 8, 7, 6, 10, 11), strict=True))
     print(f"\n{'':18} {columns}")
     for name, until_s in ends.items():
         part = [one for one in seen if began_s <= one.ended_s < until_s]
@@ -540,7 +512,7 @@ def table(seen: Sequence[Seen], happened: Happened, seconds: float) -> None:
         took_ms = sorted((one.ended_s - one.began_s) * 1000 for one in part if one.key == "free") or [0.0]
         lasted_s = max(one.ended_s for one in part) - began_s
         print(
-            f"{name:18} {kinds['answered']:9} {kinds['limited']:8} {kinds['failed']:7}"
+            f"{name:18} {kinds['answered']:9} {kinds['limited']:8} {kinds['refused']:8} {kinds['failed']:7}"
             f" {len(part) / lasted_s:6.0f} {took_ms[len(took_ms) // 2]:10.0f} {took_ms[-1]:11.0f}"
         )
         began_s = until_s
@@ -565,6 +537,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=180, help="of load, in four quarters")
     parser.add_argument("--balancer", choices=sorted(BINARIES), default="haproxy")
+    parser.add_argument("--while-away", choices=("share", "count", "refuse"), default="share")
     options = parser.parse_args()
     problems = {
         redis_server.NO_BINARY: redis_server.BINARY,
@@ -576,13 +549,16 @@ def main() -> int:
             print(problem, file=sys.stderr)
             return 2
     found = Found()
-    with tempfile.TemporaryDirectory() as folder, Fleet(Path(folder), options.balancer) as fleet:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Fleet(Path(folder), options.balancer, options.while_away) as fleet,
+    ):
         seen, happened = asyncio.run(under_load(fleet, options.seconds))
         table(seen, happened, options.seconds)
         still_right(fleet, happened, found)
         fleet.stop()
         answered(fleet, seen, happened, found)
-        held(fleet, seen, found)
+        held(fleet, seen, happened, found)
         booked(fleet, seen, happened, found)
     return 1 if found.wrong else 0
 
