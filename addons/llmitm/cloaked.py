@@ -293,11 +293,11 @@ class Cloaking:
             if head.whole is not None:
                 yield await _restored_whole(uncloak, reader, head, steps)
                 return
-            headers = _without_length(head)
+            headers = without_length(head)
             yield ResponseHead(status=head.status, headers=headers, reason=head.reason)
             seen = None if isinstance(reader, Stream) or not uncloak.reads_replies else bytearray()
             try:
-                async for piece in _plain(head, steps):
+                async for piece in plain(head, steps):
                     if seen is not None and len(seen) <= _REPLY_BYTES:
                         seen += piece
                     restored = reader.feed(piece) if piece else b""
@@ -330,7 +330,7 @@ class Cloaking:
 type _Reader = Stream | Pieces
 
 
-def _plain(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
+def plain(head: ResponseHead, steps: Steps) -> AsyncIterator[bytes]:
     """The pieces of a body without its compression."""
     encoding = head.header(b"content-encoding")
     is_plain = head.whole is None and encoding in _PLAIN
@@ -344,16 +344,16 @@ async def _restored_whole(
     body = head.whole or b""
     is_plain = head.header(b"content-encoding") in _PLAIN
     if not is_plain:
-        body = b"".join([piece async for piece in _plain(head, steps)])
+        body = b"".join([piece async for piece in plain(head, steps)])
     if not isinstance(reader, Stream):
         uncloak.reply(body)
     restored = reader.feed(body) + reader.finish()
     if is_plain and restored == body:
         return head
-    return replace(head, headers=_without_length(head), whole=restored)
+    return replace(head, headers=without_length(head), whole=restored)
 
 
-def _without_length(head: ResponseHead) -> Headers:
+def without_length(head: ResponseHead) -> Headers:
     """The headers without what is not true of the restored body."""
     return tuple([pair for pair in head.headers if pair[0].lower() not in _REPLACED])
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
+from llmitm import thought
 from llmitm.cloaked import Cloaking, may_cloak
 from llmitm.config.schema import Config, ProviderOptions
 from llmitm.exchange import (
@@ -66,6 +67,8 @@ class Shaping:
     notes: Notes
     """Told to the client, in `x-llmitm-warnings`."""
     _cloaking: Cloaking | None = None
+    _has_thoughts: bool = False
+    """Whether the answer's text may begin with reasoning that is to be told as such."""
 
     def before(self, body: bytes) -> bytes:
         """The request in the client's dialect, before anything is made of it."""
@@ -93,13 +96,19 @@ class Shaping:
             sending = with_body(sending, body)
         if self.about.options is not None and (flags := self.about.options.flags) is not None:
             sending = self._flagged(flags, sending, attempt)
+        asked = call or self.about.call
+        if thought.may_hold(attempt, asked) and thought.is_wanted(self.config, self.about.options):
+            self._has_thoughts = True
+            sending = thought.readable(sending)
         if self.about.is_strict:
             self.notes.refuse_strictly()
         return sending
 
     def back(self, steps: Steps) -> Steps:
         """The answer in the provider's dialect, before it is translated back or passed on."""
-        return steps if self._cloaking is None else self._cloaking.back(steps)
+        if self._cloaking is not None:
+            steps = self._cloaking.back(steps)
+        return thought.told(steps) if self._has_thoughts else steps
 
     def _flagged(self, flags: Flags, sending: UpstreamRequest, attempt: Attempt) -> UpstreamRequest:
         """Lists of features, the client's and the operator's, without what this provider refuses."""
@@ -161,7 +170,8 @@ class Shaping:
 def is_configured(config: Config, options: ProviderOptions | None) -> bool:
     """Whether anything may change an attempt with these options."""
     has_flags = options is not None and options.flags is not None
-    return has_flags or config.payload.rules is not None or may_cloak(options)
+    has_rules = config.payload.rules is not None
+    return has_flags or has_rules or may_cloak(options) or thought.is_wanted(config, options)
 
 
 def needs_whole(config: Config, rest: bytes) -> bool:

@@ -112,6 +112,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "disabled": "Whether it is left out.",
         "strict": "As of an endpoint, for what goes to this provider.",
         "map_hosted": "Tools another vendor runs that become this one's own, in place of being left out.",
+        "extract_think": "As of `[streaming]`, for this provider; else as that says.",
         "auto_cache": "Whether Anthropic's API caches prompts of clients that cannot ask for it.",
         "completions": "Globs of models that complete plain prompts here; `[]` none: all are asked as "
         "chats. Without it, what is known of it.",
@@ -217,7 +218,9 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "before is tried again.",
         "ask_usage": "Whether chat streams of gateway endpoints are asked for their tokens; clients "
         "see them who asked, too.",
-        "extract_think": "Whether `<think>` in text becomes reasoning.",
+        "extract_think": "Whether `<think>...</think>`, with which some hosts of chat completions begin a "
+        "text, is told as reasoning in the client's dialect; else it stays text. A provider may have its "
+        "own `extract_think`.",
         "pace_ms": "Between two pieces of a simulated stream.",
     },
     schema.Limits: {

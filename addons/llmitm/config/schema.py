@@ -254,6 +254,8 @@ class ProviderOptions(Identified):
     completions: tuple[Glob, ...] | None = None
     """Globs of models that it completes plain prompts with; None: what is known of it."""
     api_version: str | None = None
+    extract_think: bool | None = None
+    """None: as [streaming] says."""
     cloak: Cloak | None = None
 
     @field_validator("format")
