@@ -141,6 +141,7 @@ class Door:
         terminal.on_hangup(loop, reload=lambda: self._spawn(self._reload()), stop=self.stop)
         self._spawn(self._watch())
         self._spawn(self.world.metrics.loop.watch())
+        self._spawn(garbage.give_back(self.world.clock))
         if self.world.ledger is not None:
             self.world.ledger.start()
         if self.world.tracing is not None:
