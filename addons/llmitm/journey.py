@@ -307,7 +307,7 @@ def _with_query(rest: bytes, query: bytes) -> bytes:
 
 def _is_knock(request: ClientRequest) -> bool:
     """Claude Code looks so whether anybody is there, each time it starts."""
-    return request.path == b"/" and request.method == "HEAD"
+    return request.path in (b"/", b"/api/hello") and request.method == "HEAD"
 
 
 def _is_upgrade(request: ClientRequest) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from llmitm.accept import endpoints
 from llmitm.accept.origins import Crossing
@@ -13,10 +14,13 @@ from llmitm.missed import Missed
 from llmitm.record.entry import Entry, Outcome
 from llmitm.route.search import NEVER_AGAIN
 from llmitm.secret import Redactor
-from llmitm.translate.failures import reason, write_error, write_error_event
+from llmitm.translate.failures import apart, reason, write_error, write_error_event
 from llmitm.world import World
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
+
+HEARD_S: Final = 0.25
+"""After an error event: many clients throw away what they have not read when the connection is cut."""
 
 
 @dataclass(slots=True)
@@ -94,7 +98,11 @@ class Told:
         is_events = kind.startswith(b"text/event-stream")
         if is_events and self.head.header(b"content-encoding") is None:
             seam = b"" if self.tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
-            yield self.step(seam + write_error_event(dialect, status, code, message, self.request.id))
+            event = seam + write_error_event(dialect, status, code, message, self.request.id)
+            for piece in apart(event):
+                yield self.step(piece)
+                if isinstance(error, UpstreamFailed):
+                    await self.world.clock.sleep(HEARD_S)
             if isinstance(error, Missed):  # only heartbeats came before it: nothing is cut
                 return
         raise UpstreamFailed(Failure.TRUNCATED, message) from error

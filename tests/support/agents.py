@@ -359,7 +359,7 @@ def _requests(lines: Iterable[str]) -> Iterable[Json]:
 
 def _warnings(url: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    for line in httpx.get(f"{url}/metrics", trust_env=False).text.splitlines():
+    for line in httpx.get(f"{url}/metrics", trust_env=False, timeout=30.0).text.splitlines():
         if line.startswith("llmitm_translation_warnings_total{"):
             what = line.partition('warning="')[2].partition('"')[0]
             found[what] = found.get(what, 0) + int(float(line.rpartition(" ")[2]))

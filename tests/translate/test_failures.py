@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from llmitm.exchange import Dialect
-from llmitm.translate.failures import reason, status_for, write_error, write_error_event
+from llmitm.translate.failures import apart, reason, status_for, write_error, write_error_event
 
 CHAT, RESPONSES = Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES
 MESSAGES, GEMINI = Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI
@@ -223,3 +223,13 @@ def test_statuses_cross_dialects(dialect: Dialect, status: int, is_overload: boo
 
 def test_reasons_are_empty_where_there_is_none() -> None:
     assert (reason(404), reason(529)) == (b"Not Found", b"")
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_a_bare_object_is_a_piece_of_its_own(dialect: Dialect) -> None:
+    event = b"\n\n" + write_error_event(dialect, 502, "truncated", "It broke\n\n{off}.", "req_1")
+    pieces = apart(event)
+    assert b"".join(pieces) == event
+    assert len(pieces) == (2 if dialect is GEMINI else 1)
+    if dialect is GEMINI:  # as its client for JavaScript reads it
+        assert orjson.loads(pieces[1])["error"]["code"] == 502

@@ -283,6 +283,12 @@ def gemini_error_event(body: bytes) -> bytes:
     return b"data: " + body + b"\n\n" + body + b"\n\n"
 
 
+def apart(event: bytes) -> list[bytes]:
+    """An error event in the pieces that are to be read one by one: Gemini's bare object comes alone."""
+    at = event.find(b"\n\n{") + 2
+    return [event[:at], event[at:]] if at > 1 else [event]
+
+
 def _plain(text: str) -> str:
     """The text as JSON can hold it: halves of surrogate pairs, as broken upstreams send, are replaced."""
     return text[:MOST_MESSAGE_SIGNS].encode("utf-8", "replace").decode()
