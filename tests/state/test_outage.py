@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from llmitm.cli.certs import write_pair
 from llmitm.secret import Secret
@@ -181,3 +182,20 @@ async def test_tls(start_server: Callable[..., RedisServer], tmp_path: Path) -> 
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await store.apply([Window(key="w")])
         await store.close()
+
+
+async def test_a_server_that_is_full_is_away_until_it_has_room(
+    server: RedisServer, store: SharedStore, clock: HandClock
+) -> None:
+    """It still answers those who only look."""
+    await store.apply([Window(key="w", limit=2)])
+    with redis.Redis(port=server.port) as asked:
+        asked.config_set("maxmemory", "1")
+        assert (await store.apply([Window(key="w", limit=2)])).values == (2,)
+        for _ in range(2):
+            assert store.is_local
+            clock.at_s += AGAIN_S
+            await store.try_again()
+        asked.config_set("maxmemory", "0")
+    await store.try_again()
+    assert not store.is_local

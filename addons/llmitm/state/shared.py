@@ -24,6 +24,9 @@ LEASE_S: Final = 30.0
 GATEWAYS: Final = "gateways"
 """Key of the places that gateways themselves hold while they live."""
 
+_PROBE: Final = Mark(key="probe", value=1, ttl_s=LEASE_S)
+"""Writes: a server that is full answers those who only look."""
+
 _log = logging.getLogger("llmitm")
 
 
@@ -176,7 +179,7 @@ class SharedStore:
         """Asks the shared store once; where it answers, tells it what it missed, and all goes there again."""
         self._again_s = self._clock.tick_s() + AGAIN_S
         try:
-            await self._shared.apply([Mark(key="")])
+            await self._shared.apply([_PROBE])
             await self._restore_sums()
             told = await self._debts.pay(self._local, self._shared)
             await self._renew()
