@@ -494,5 +494,6 @@ async def _joined(pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:
     async for piece in pieces:
         collected += piece
         if len(collected) > limit_bytes:
+            collected.clear()  # whoever holds the error does not hold this
             raise UpstreamFailed(Broken.MALFORMED, "the answer is larger than body_limit_mb")
     return bytes(collected)

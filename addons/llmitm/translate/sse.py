@@ -203,6 +203,8 @@ class SseReader:
         self._size_bytes += new_bytes
         if self._size_bytes > self._limit_bytes:
             self._failed = True
+            self._line.clear()
+            self._begin()
 
     def _dispatch(self, *, is_complete: bool = True) -> None:
         if self._failed:
