@@ -48,6 +48,10 @@ test *args:
 test-unit *args:
     {{python}} -m pytest -n auto tests --ignore tests/edge --ignore tests/cli --ignore tests/browser --ignore tests/service --ignore tests/journeys "$@"
 
+# laws, each with two thousand examples in place of thirty
+test-laws *args:
+    HYPOTHESIS_PROFILE=thorough {{python}} -m pytest -n auto tests --ignore tests/edge --ignore tests/cli --ignore tests/browser --ignore tests/service "$@"
+
 # tests of parts that work together, in this process
 test-integration *args:
     {{python}} -m pytest -n auto tests/journeys "$@"

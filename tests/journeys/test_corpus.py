@@ -22,7 +22,7 @@ from support.gateway import ROOT, Gateway
 
 CORPUS = Path(os.environ.get("LLMITM_CORPUS", ROOT.parent / "shared" / "corpus"))
 WIRES = ("openai-chat", "openai-responses", "anthropic-messages", "gemini")
-EVERY = 1 if "LLMITM_EVERY_RECORDING" in os.environ else 5
+EVERY = 1 if "LLMITM_EVERY_RECORDING" in os.environ else 15
 """One recording of so many is sent, always the same ones; all of them where that is set."""
 PIECE_BYTES = 997  # prime: no event's border falls on a piece's
 

@@ -13,11 +13,11 @@ from support.pairs import PAIRS
 from support.scoreboard import score
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
-SAMPLE = 8
+SAMPLE = 16
 
 
 @pytest.mark.parametrize(("wire", "client"), PAIRS)
 def test_an_upstream_gets_back_what_it_said(wire: Dialect, client: Dialect) -> None:
     made = score(judge_kept, wire, client, SAMPLE)
     assert [f"{one.id}: {one.why}" for one in made.failures] == []
-    assert made.passed > 25
+    assert made.passed > 10
