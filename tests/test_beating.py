@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from llmitm.beating import Beating, silence_s
-from llmitm.config.schema import Streaming
+from llmitm.config.times import Streaming
 from llmitm.exchange import Dialect, ResponseHead
 from support.clocks import HandClock
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmitm.clock import Clock
-from llmitm.config.schema import Streaming
+from llmitm.config.times import Streaming
 from llmitm.exchange import Dialect, ResponseHead
 from llmitm.send.heartbeat import beats_until
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from llmitm.config.schema import Cloak as Table
-from llmitm.config.schema import Config, ProviderOptions
+from llmitm.config.cloak import Cloak as Table
+from llmitm.config.providers import ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.errors import Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Headers, HeldBody, ResponseHead, UpstreamRequest
 from llmitm.route.calls import Call

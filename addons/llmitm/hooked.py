@@ -15,7 +15,8 @@ from urllib.parse import quote
 import orjson
 
 from llmitm.canned import as_asked
-from llmitm.config.schema import Config, Endpoint
+from llmitm.config.endpoints import Endpoint
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import (
     Attempt,

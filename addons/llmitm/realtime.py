@@ -16,7 +16,8 @@ from llmitm import translated
 from llmitm.accept import keys, origins, subprotocols
 from llmitm.attempt import attempt, outgoing
 from llmitm.cloaked import refuse_live
-from llmitm.config.schema import Config, Credential
+from llmitm.config.providers import Credential
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers, ResponseHead
 from llmitm.live import Session

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from llmitm.config.auth_keys import AuthKey
+from llmitm.config.hooks import Hooks
 from llmitm.config.identified import Identified
-from llmitm.config.schema import AuthKey, Config, Hooks
+from llmitm.config.schema import Config
 from llmitm.config.telemetry import Telemetry
 from llmitm.config.watch import Source
 

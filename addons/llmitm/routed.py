@@ -17,7 +17,9 @@ import orjson
 from llmitm import glanced, prepared, shaped, translated
 from llmitm.attempt import attempt, outgoing
 from llmitm.beating import Beating, silence_s
-from llmitm.config.schema import Config, Credential, Endpoint, ProviderOptions
+from llmitm.config.endpoints import Endpoint
+from llmitm.config.providers import Credential, ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Body, ClientRequest, Dialect, ResponseHead, UpstreamRequest, Watch
 from llmitm.record.entry import Entry

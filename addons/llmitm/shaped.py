@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from llmitm import thought
 from llmitm.cloaked import Cloaking, may_cloak
-from llmitm.config.schema import Config, ProviderOptions
+from llmitm.config.providers import ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.exchange import (
     Attempt,
     ClientRequest,

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from llmitm.cloaked import plain, without_length
-from llmitm.config.schema import Config, ProviderOptions
+from llmitm.config.providers import ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.exchange import Attempt, Dialect, ResponseHead, UpstreamRequest
 from llmitm.route.calls import Call
 from llmitm.translate import think

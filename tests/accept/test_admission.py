@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from llmitm.accept.keys import OWN, PLACES, Admission, admit
-from llmitm.config.schema import AuthKey, Config, Endpoint, Gateway, Provider
+from llmitm.config.auth_keys import AuthKey
+from llmitm.config.endpoints import Endpoint, Gateway
+from llmitm.config.providers import Provider
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Headers
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from llmitm.accept import origins
-from llmitm.config.schema import Server
+from llmitm.config.server import Server
 from llmitm.errors import Refused
 from llmitm.exchange import ClientRequest, HeldBody, ResponseHead
 

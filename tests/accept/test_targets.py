@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from llmitm.accept.endpoints import dialect_of, find
-from llmitm.config.schema import Config, Endpoint, Server
+from llmitm.config.endpoints import Endpoint
+from llmitm.config.schema import Config
+from llmitm.config.server import Server
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers
 

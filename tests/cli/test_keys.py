@@ -15,8 +15,8 @@ import pytest
 
 from llmitm.accept.revoked import look
 from llmitm.cli import keys
+from llmitm.config.auth_keys import AuthKey
 from llmitm.config.load import load
-from llmitm.config.schema import AuthKey
 from llmitm.secret import Secret
 from llmitm.state.place import Place
 from llmitm.state.redis import RedisStore

@@ -15,7 +15,8 @@ from llmitm.cli import init
 from llmitm.cli.init import Terminal
 from llmitm.config.first import PORT, USUAL, Found, look, written
 from llmitm.config.load import load
-from llmitm.config.schema import Config, Server
+from llmitm.config.schema import Config
+from llmitm.config.server import Server
 from llmitm.route.known import KNOWN
 
 KEY = "canary-key-0001"

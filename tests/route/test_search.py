@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmitm.config.schema import Routing
+from llmitm.config.routing import Routing
 from llmitm.route.choice import Choice
 from llmitm.route.search import chain, larger
 from llmitm.route.verdict import Ending

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmitm.config.schema import Provider
+from llmitm.config.providers import Provider
 from llmitm.exchange import Dialect
 from llmitm.route import sockets
 from llmitm.route.providers import Candidate

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmitm.config.schema import Routing
+from llmitm.config.routing import Routing
 from llmitm.route.choice import Choice
 from llmitm.route.strategy import SCORES, ordered
 from llmitm.route.strategy.facts import Facts

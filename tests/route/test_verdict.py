@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmitm.config.schema import Retry
+from llmitm.config.routing import Retry
 from llmitm.errors import Failure
 from llmitm.route.verdict import VERDICTS, WHY, Ending, Next, of_failure, of_kind
 from llmitm.translate.failures import kind_of_status

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
-from llmitm.config.schema import Config, Ledger
+from llmitm.config.keeping import Ledger
+from llmitm.config.schema import Config
 from llmitm.exchange import Dialect, Noted, Usage
 from llmitm.record.entry import Entry, Outcome
 from llmitm.record.ledger.books import Books

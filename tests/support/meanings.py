@@ -9,28 +9,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from llmitm.config import schema
+from llmitm.config.auth_keys import AuthKey
 from llmitm.config.budget import Budget
-from llmitm.config.cloak import SensitiveWord
+from llmitm.config.cloak import Cloak, SensitiveWord
 from llmitm.config.dashboard import Dashboard, User
+from llmitm.config.endpoints import Cloudflare, Endpoint, Gateway
+from llmitm.config.hooks import Hooks
 from llmitm.config.identified import Identified
+from llmitm.config.keeping import Ledger, Log, State
+from llmitm.config.limits import Limits, RateLimit
 from llmitm.config.payload import Payload, PayloadFilter, PayloadMatch, PayloadRule, _Selecting
 from llmitm.config.prices import LongPrices, ModelPrice, TierPrices, UnitPrices
+from llmitm.config.providers import Credential, Model, Provider, ProviderOptions
+from llmitm.config.routing import Breaker, PoolMember, Retry, Routing
+from llmitm.config.schema import Config
+from llmitm.config.server import Server
 from llmitm.config.table import Table
 from llmitm.config.telemetry import Telemetry
+from llmitm.config.times import Streaming, Timeouts
 
 _PER_MILLION: Final = "USD per million"
 _PER_THOUSAND: Final = "USD per thousand"
 
 MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
-    schema.Config: {
+    Config: {
         "auth_keys": "Keys of your own clients, as `[[auth_keys]]`. Without any, none is asked for, "
         "which is possible on this machine alone; `auth_keys = []` admits nobody.",
         "passthrough_headers": "Names or globs of headers that pass across dialects, clients' and "
         "answers'. Keys never do, and a vendor's own only by name (`\"anthropic-beta\"`). Within one "
         "dialect all pass.",
     },
-    schema.Server: {
+    Server: {
         "host": "Address to listen on. Others than this machine's need `[[auth_keys]]`, or "
         "`allow_anonymous`, where keys of yours are spent.",
         "port": "Port to listen on; 0 takes a free one. `PORT` in the environment wins.",
@@ -56,7 +65,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "headers they may read; never that cookies count. Without an entry pages are told nothing. Where "
         "no key of yours is asked for, only these pages may spend, or open WebSockets.",
     },
-    schema.Endpoint: {
+    Endpoint: {
         "kind": "`forward` passes everything on to one address, `cloudflare` leads to the "
         "`[[gateways]]`, `gateway` routes by model over the providers and translates.",
         "target_base": "Of kind forward: the URL that what follows the endpoint's name is appended "
@@ -80,7 +89,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "tls_client_cert": "PEM: certificate, chain and key without a passphrase, for upstreams that "
         "ask for one.",
     },
-    schema.Gateway: {
+    Gateway: {
         "account_id": "Cloudflare's account.",
         "gateway_id": "The gateway's name there.",
         "token": "Of an authenticated gateway, sent as `cf-aig-authorization`.",
@@ -89,11 +98,11 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "(the API host, where Cloudflare has the providers' keys).",
         "unified_billing": "Whether Cloudflare bills what there is no provider's key for.",
     },
-    schema.Cloudflare: {
+    Cloudflare: {
         "base_url": "Of the forms compat and native.",
         "rest_base_url": "Of the form rest.",
     },
-    schema.ProviderOptions: {
+    ProviderOptions: {
         "format": "The dialect it speaks: `openai-chat`, `openai-responses`, `anthropic-messages`, "
         "`gemini`. Well-known names bring theirs; any other name, or a `base_url` of your own, speaks "
         "`openai-chat`.",
@@ -120,20 +129,20 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "`anthropic-version`.",
         "cloak": "See the table.",
     },
-    schema.Provider: {
+    Provider: {
         "api_keys": "Its keys; each has its turn.",
         "credentials": "Keys with options of their own.",
     },
-    schema.Credential: {
+    Credential: {
         "api_key": "The key.",
         "name": "What it is called in logs and metrics; else the provider's name and 8 hex digits of "
         "the key's SHA-256.",
     },
-    schema.Model: {
+    Model: {
         "id": "The model as the provider spells it, or a glob.",
         "alias": "What clients call it.",
     },
-    schema.Cloak: {
+    Cloak: {
         "mode": "`auto`: only where the provider is beyond this machine and its private network.",
         "strict_mode": "Whether `system_prompt` stands in place of the client's system text, not before it.",
         "system_prompt": "System text that the provider is always given.",
@@ -148,7 +157,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "text": "A word or several, in any case.",
         "regex": "An expression in RE2's syntax, in any case.",
     },
-    schema.AuthKey: {
+    AuthKey: {
         "name": "What it is called in logs, limits and the ledger.",
         "key": "The key; one of this and `key_hash`.",
         "key_hash": "`sha256:` and 64 hex digits, as `llmitm keys new` writes it.",
@@ -166,7 +175,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "budget_period": "Of a budget that is a number. Weeks begin on Monday; `total` is never renewed.",
         "disabled": "Whether it is refused.",
     },
-    schema.Routing: {
+    Routing: {
         "strategy": "Which of the credentials that serve a model is asked first. `sticky` keeps a "
         "conversation with one, for its prompt cache.",
         "force_model_prefix": "Whether a provider with a `prefix` serves only names that carry it.",
@@ -177,11 +186,11 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "hedge_after_ms": "After so long without a word a second attempt is made beside the first; "
         "the loser is cancelled. It costs tokens.",
     },
-    schema.PoolMember: {
+    PoolMember: {
         "model": "A model, also as `PROVIDER/MODEL`.",
         "weight": "How often it has its turn, beside the others.",
     },
-    schema.Retry: {
+    Retry: {
         "max_attempts": "Attempts for a request, over all credentials and models; else each candidate once.",
         "budget_ratio": "Further attempts for each request, over the last 10 s; 50 are always allowed.",
         "base_ms": "Before the same provider is asked again: a random wait of at most this, doubled "
@@ -193,12 +202,12 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "`server`, `network`, `timeout` (each 2, doubled while it goes on).",
         "breaker": "See the table.",
     },
-    schema.Breaker: {
+    Breaker: {
         "failures": "So many failures that left a provider without a credential,",
         "window_s": "within so long,",
         "open_s": "and it is left alone for so long.",
     },
-    schema.Timeouts: {
+    Timeouts: {
         "connect_s": "For a connection to an upstream, TLS and all.",
         "first_byte_s": "For the first byte of an answer.",
         "idle_s": "Between two pieces of an answer.",
@@ -208,7 +217,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "and, for each further request on it, from its first byte. Else the connection ends, with 408 "
         "where a head had begun.",
     },
-    schema.Streaming: {
+    Streaming: {
         "heartbeat_s": "How often something is sent while a translated or simulated stream is silent; "
         "0: never.",
         "heartbeat_after_s": "How long it is silent before the first, which spends the status line.",
@@ -223,12 +232,12 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "own `extract_think`.",
         "pace_ms": "Between two pieces of a simulated stream.",
     },
-    schema.Limits: {
+    Limits: {
         "rpm": "Requests within any minute.",
         "tpm": "Tokens within any minute: estimated first, corrected by what was used.",
         "concurrency": "Requests at once.",
     },
-    schema.RateLimit: {
+    RateLimit: {
         "per_key_rpm": "Requests within any minute, of each key that has no `rpm` of its own.",
         "per_key_tpm": "Tokens within any minute, of each key that has no `tpm` of its own.",
         "models": "Globs of models to what all that match may be asked together.",
@@ -268,7 +277,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "answers alone.",
         "headers": "Of the client's headers, by name.",
     },
-    schema.Hooks: {
+    Hooks: {
         "modules": "Python files with [functions of your own](hooks.md). Read again when one is saved.",
     },
     UnitPrices: {
@@ -298,7 +307,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
     },
     LongPrices: {"over": "Prompts of more tokens than this pay these prices, for every token."},
     TierPrices: {"multiplier": "Of all prices of tokens, where none is given."},
-    schema.Ledger: {
+    Ledger: {
         "enabled": "Whether exchanges and attempts are written down.",
         "url": "`sqlite:///FILE`, beside the configuration unless absolute, or "
         "`postgresql://USER:PASSWORD@HOST/DATABASE`; else `sqlite:///llmitm.db`.",
@@ -307,7 +316,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "max_mb": "The oldest rows go where there is more; else no limit.",
         "flush_ms": "How often what happened is written.",
     },
-    schema.State: {
+    State: {
         "url": "Where limits, rotation and rests are counted: in this process, or, so that several "
         "share them, in Redis: `redis://:PASSWORD@HOST:6379/0`, with TLS `rediss://` "
         "(`?ssl_ca_certs=ca.pem`).",
@@ -337,7 +346,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "role": "`viewer` looks on; `operator` also rests, revives and tries; `admin` also changes "
         "the configuration.",
     },
-    schema.Log: {
+    Log: {
         "level": "The least that is told. `LLMITM_LOG` in the environment wins.",
         "format": "`auto`: human on a terminal, else JSON.",
         "file": "Where to, beside the configuration unless absolute; else to standard error.",

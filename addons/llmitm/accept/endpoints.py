@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from llmitm.config.schema import Config, Endpoint
+from llmitm.config.endpoints import Endpoint
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers
 

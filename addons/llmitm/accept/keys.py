@@ -16,7 +16,9 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from llmitm.accept import subprotocols, tickets
-from llmitm.config.schema import AuthKey, Config, Endpoint
+from llmitm.config.auth_keys import AuthKey
+from llmitm.config.endpoints import Endpoint
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Headers
 

@@ -11,7 +11,8 @@ import hmac
 from typing import Final
 from urllib.parse import parse_qsl
 
-from llmitm.config.schema import AuthKey, Config
+from llmitm.config.auth_keys import AuthKey
+from llmitm.config.schema import Config
 
 NAME: Final = "llmitm_ticket"
 PATH: Final = b"/upload/"

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from llmitm.accept.estimate import Estimate, estimate_tokens
-from llmitm.config.schema import AuthKey, Config
+from llmitm.config.auth_keys import AuthKey
+from llmitm.config.schema import Config
 from llmitm.exchange import Dialect
 from llmitm.state.store import Lease, Window
 

@@ -17,7 +17,7 @@ from llmitm.admin.changing import CHANGE_ERRORS, IF_MATCH, Changed, Taken, chang
 from llmitm.admin.editing import documented, lines
 from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Shown
-from llmitm.config.schema import AuthKey
+from llmitm.config.auth_keys import AuthKey
 from llmitm.errors import Refused
 
 PREFIX: Final = "sk-proxy-"

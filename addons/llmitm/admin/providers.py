@@ -23,7 +23,7 @@ from llmitm.admin.changing import CHANGE_ERRORS, IF_MATCH, Changed, Taken, chang
 from llmitm.admin.editing import documented, lines
 from llmitm.admin.route import BASE, Asked, Role, Route
 from llmitm.admin.shown import Shown
-from llmitm.config.schema import Credential, ProviderOptions
+from llmitm.config.providers import Credential, ProviderOptions
 from llmitm.errors import Refused
 from llmitm.route.choice import Choice
 from llmitm.route.health import Rest

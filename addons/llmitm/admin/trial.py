@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from llmitm.admin.shown import Shown
-from llmitm.config.schema import Credential
+from llmitm.config.providers import Credential
 from llmitm.errors import LlmitmError, Refused
 from llmitm.exchange import Dialect, HeldBody, UpstreamRequest
 from llmitm.route import calls, plan

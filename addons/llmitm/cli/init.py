@@ -18,7 +18,7 @@ from typing import Final
 from llmitm.cli.keys import PREFIX
 from llmitm.config.first import PASSED, USUAL, Found, Source, look, written
 from llmitm.config.load import DEFAULT_PATH, load
-from llmitm.config.schema import Server
+from llmitm.config.server import Server
 from llmitm.errors import ConfigError
 from llmitm.route.known import KNOWN
 

@@ -17,8 +17,9 @@ import tomli
 import tomlkit
 from pydantic import ValidationError
 
+from llmitm.config.auth_keys import AuthKey
 from llmitm.config.load import find, load
-from llmitm.config.schema import AuthKey, Config
+from llmitm.config.schema import Config
 from llmitm.config.write import add_auth_key, disable_auth_key, edit
 from llmitm.errors import ConfigError, LlmitmError
 

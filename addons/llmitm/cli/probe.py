@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from llmitm.config.load import find, load
-from llmitm.config.schema import Config, Provider
+from llmitm.config.providers import Provider
+from llmitm.config.schema import Config
 from llmitm.errors import ConfigError
 from llmitm.secret import Redactor
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from llmitm.clock import SystemClock
+from llmitm.config.auth_keys import AuthKey
 from llmitm.config.load import find, load
-from llmitm.config.schema import AuthKey, Config
+from llmitm.config.schema import Config
 from llmitm.errors import ConfigError
 from llmitm.exchange import Dialect
 from llmitm.route.explain import Explained, Stage, Told, explain, told

@@ -13,7 +13,8 @@ from typing import Any, Final
 from llmitm.cli.daemon import Herald, NotStarted, start
 from llmitm.cli.pidfile import Facts, PidFile, Process, Strange, Taken, look, places
 from llmitm.config.load import find
-from llmitm.config.schema import Config, Server
+from llmitm.config.schema import Config
+from llmitm.config.server import Server
 from llmitm.config.watch import Source
 from llmitm.errors import ConfigError
 

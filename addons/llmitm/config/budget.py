@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, field_validator
-from pydantic_core import PydanticCustomError
 
 from llmitm.config.table import Table
+from llmitm.config.values import wrong
 from llmitm.state.place import Place
 
 if TYPE_CHECKING:
@@ -23,11 +23,6 @@ MOST: Final[Mapping[Unit, int]] = {"usd": 9_000_000, "tokens": 9_000_000_000_000
 """Counters are exact up to 2**53, and dollars are counted in billionths."""
 
 
-def _wrong(message: str) -> PydanticCustomError:
-    # braces would be read as a template
-    return PydanticCustomError("llmitm", "{message}", {"message": message})
-
-
 def _amounts(unit: Unit) -> BeforeValidator:
     """A number, or a table of numbers by period."""
     expected = f"{'a whole number' if unit == 'tokens' else 'a number'} from 0 to {MOST[unit]:,}"
@@ -36,10 +31,10 @@ def _amounts(unit: Unit) -> BeforeValidator:
         by_period = value if isinstance(value, dict) else {"daily": value}
         for name, one in by_period.items():
             if name not in PERIODS:
-                raise _wrong(f"{name} is no period; {', '.join(PERIODS)} are")
+                raise wrong(f"{name} is no period; {', '.join(PERIODS)} are")
             is_number = isinstance(one, int | float) and not isinstance(one, bool)
             if not is_number or (unit == "tokens" and one != int(one)) or not 0 <= one <= MOST[unit]:
-                raise _wrong(f"{expected} is expected, or a table such as {{daily = 1, monthly = 20}}")
+                raise wrong(f"{expected} is expected, or a table such as {{daily = 1, monthly = 20}}")
         return value
 
     return BeforeValidator(check)
@@ -71,7 +66,7 @@ class Budget(Table):
         try:
             ZoneInfo(value)
         except (ValueError, OSError, LookupError):
-            raise _wrong("a time zone is expected, such as UTC or Europe/Berlin") from None
+            raise wrong("a time zone is expected, such as UTC or Europe/Berlin") from None
         return value
 
 

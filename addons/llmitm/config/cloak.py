@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from llmitm.config.table import Table
+from llmitm.config.values import SecretText, wrong
+from llmitm.secret import Secret
 from llmitm.shape.cloak.words import Expression, Word, problem, repeated, stands_in_marks
 
 if TYPE_CHECKING:
-    from llmitm.config.schema import Cloak, Config
+    from llmitm.config.schema import Config
 
 
 class SensitiveWord(Table):
@@ -28,12 +29,11 @@ class SensitiveWord(Table):
     @model_validator(mode="after")
     def _usable(self) -> Self:
         if (self.text is None) == (self.regex is None):
-            wrong: str | None = 'a string or {regex = "..."} is expected'
+            why: str | None = 'a string or {regex = "..."} is expected'
         else:
-            wrong = problem(self.word)
-        if wrong is not None:
-            # braces would be read as a template
-            raise PydanticCustomError("llmitm", "{message}", {"message": wrong})
+            why = problem(self.word)
+        if why is not None:
+            raise wrong(why)
         return self
 
 
@@ -42,6 +42,23 @@ def as_words(value: Any) -> Any:
     if isinstance(value, list):
         return [{"text": one} if isinstance(one, str) else one for one in value]
     return value
+
+
+def _long(value: Secret) -> Secret:
+    if len(value.reveal()) < 16:
+        raise wrong("at least 16 characters are expected")
+    return value
+
+
+class Cloak(Table):
+    mode: Literal["always", "never", "auto"] = "always"
+    strict_mode: bool = False
+    system_prompt: str | None = None
+    sensitive_words: Annotated[tuple[SensitiveWord, ...], BeforeValidator(as_words)] = ()
+    cache_user_id: bool = False
+    headers: Mapping[str, SecretText] = {}
+    secret: Annotated[SecretText, AfterValidator(_long)] | None = None
+    """That marks and pseudonyms are made with; None: one that is made and kept beside this file."""
 
 
 def doubts(config: Config) -> Iterator[str]:

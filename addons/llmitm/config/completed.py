@@ -11,8 +11,12 @@ from cryptography.hazmat.primitives import serialization
 
 from llmitm.config import cloak, dashboard, environment, payload
 from llmitm.config.budget import forgotten
+from llmitm.config.endpoints import Endpoint
+from llmitm.config.hooks import Hooks
 from llmitm.config.identified import Identities
-from llmitm.config.schema import SIGNED, Config, Credential, Endpoint, Hooks, Log, Provider, ProviderOptions
+from llmitm.config.keeping import Log
+from llmitm.config.providers import SIGNED, Credential, Provider, ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.errors import Problem
 from llmitm.record.ledger.place import Place as LedgerPlace
 from llmitm.route.known import RETIRED

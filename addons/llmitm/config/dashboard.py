@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from llmitm.config.table import Table
+from llmitm.config.values import wrong
 from llmitm.errors import Problem
 from llmitm.secret import Secret
 
@@ -26,23 +26,18 @@ _MOST_MEMORY_KIB: Final = 1_048_576
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
 
 
-def _wrong(message: str) -> PydanticCustomError:
-    # braces would be read as a template
-    return PydanticCustomError("llmitm", "{message}", {"message": message})
-
-
 def _as_secret(value: Any) -> Secret:
     if isinstance(value, str):
         value = Secret(value)
     if not isinstance(value, Secret):
-        raise _wrong("a string is expected")
+        raise wrong("a string is expected")
     return value
 
 
 def _hash(value: Any) -> Secret:
     secret = _as_secret(value)
     if (why := wrong_hash(secret.reveal())) is not None:
-        raise _wrong(why)
+        raise wrong(why)
     return secret
 
 
@@ -63,7 +58,7 @@ def wrong_hash(made: str) -> str | None:
 def _jwt_secret(value: Any) -> Secret:
     secret = _as_secret(value)
     if len(secret.reveal().strip()) < LEAST_SECRET_SIGNS:
-        raise _wrong(
+        raise wrong(
             f"has less than {LEAST_SECRET_SIGNS} characters and could be guessed; without one, one is made"
         )
     return secret
@@ -71,7 +66,7 @@ def _jwt_secret(value: Any) -> Secret:
 
 def _host(value: Any) -> str:
     if not isinstance(value, str) or not _HOST.match(value):
-        raise _wrong("a host name without scheme and port is expected, such as llm.example.com")
+        raise wrong("a host name without scheme and port is expected, such as llm.example.com")
     return value.lower()
 
 
@@ -107,7 +102,7 @@ class Dashboard(Table):
             names.append(self.username)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise _wrong(f"two users are called {', '.join(twice)}")
+            raise wrong(f"two users are called {', '.join(twice)}")
         return self
 
     @property

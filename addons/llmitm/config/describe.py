@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from llmitm.config.endpoints import Endpoint
 from llmitm.config.environment import EnvironmentProxies
-from llmitm.config.schema import Config, Endpoint
+from llmitm.config.schema import Config
 from llmitm.secret import MASK, Secret
 
 

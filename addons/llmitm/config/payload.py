@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from llmitm.config.formats import FORMATS
 from llmitm.config.table import Table
+from llmitm.config.values import wrong
 from llmitm.secret import Secret
 from llmitm.shape import paths, values
 from llmitm.shape.payload import Match, Rule, Rules, When
@@ -27,29 +27,25 @@ _OURS: Final = {
 }
 
 
-def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("llmitm", "{message}", {"message": message})
-
-
 def _path(text: str) -> str:
     try:
         first = paths.parse(text).segments[0]
     except ValueError as error:
-        raise _wrong(str(error)) from None
+        raise wrong(str(error)) from None
     if first is paths.EVERY:
-        raise _wrong("a path does not begin with *: it would lead to model and stream too")
+        raise wrong("a path does not begin with *: it would lead to model and stream too")
     if isinstance(first, paths.Name) and first.text in _OURS:
-        raise _wrong(f"{first.text} is not for rules: {_OURS[first.text]}")
+        raise wrong(f"{first.text} is not for rules: {_OURS[first.text]}")
     return text
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, Secret):
-        raise _wrong("references to secrets are not looked up here")
+        raise wrong("references to secrets are not looked up here")
     try:
         values.text_of(value)
     except ValueError as error:
-        raise _wrong(str(error)) from None
+        raise wrong(str(error)) from None
     return value
 
 
@@ -57,13 +53,13 @@ def _json(text: str) -> str:
     try:
         values.checked_text(text)
     except ValueError as error:
-        raise _wrong(str(error)) from None
+        raise wrong(str(error)) from None
     return text
 
 
 def _protocol(value: str) -> str:
     if value.lower() not in FORMATS:
-        raise _wrong(f"one of {', '.join(FORMATS)} is expected")
+        raise wrong(f"one of {', '.join(FORMATS)} is expected")
     return value.lower()
 
 
@@ -75,7 +71,7 @@ def _matches(value: Any) -> Any:
 
 def _some[T](value: tuple[T, ...]) -> tuple[T, ...]:
     if not value:
-        raise _wrong("at least one is expected")
+        raise wrong("at least one is expected")
     return value
 
 
@@ -126,7 +122,7 @@ class PayloadRule(_Selecting):
     @model_validator(mode="after")
     def _names_a_field(self) -> PayloadRule:
         if not self.params and not self.params_json:
-            raise _wrong('names no field: params = {"path.to.field" = value} is expected')
+            raise wrong('names no field: params = {"path.to.field" = value} is expected')
         return self
 
     def rule(self, kind: Literal["default", "override"], at: int) -> Rule:

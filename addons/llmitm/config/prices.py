@@ -8,17 +8,13 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from llmitm.config.table import Table
+from llmitm.config.values import wrong
 from llmitm.record import vendors
 
 Price = Annotated[Decimal, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Factor = Annotated[Decimal, Field(gt=0, le=1000, allow_inf_nan=False)]
-
-
-def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("llmitm", "{message}", {"message": message})
 
 
 def _listed(value: str) -> str:
@@ -26,7 +22,7 @@ def _listed(value: str) -> str:
     if vendors.named(vendor) is None:
         near = difflib.get_close_matches(vendor, vendors.NAMES, 1)
         hint = f"; did you mean {near[0]}?" if near else ", such as openai/gpt-4o"
-        raise _wrong(f"{vendor or 'nobody'} has no price list that is known: VENDOR/MODEL is expected{hint}")
+        raise wrong(f"{vendor or 'nobody'} has no price list that is known: VENDOR/MODEL is expected{hint}")
     return value
 
 
@@ -93,10 +89,10 @@ class ModelPrice(UnitPrices):
     @model_validator(mode="after")
     def _means_something(self) -> Self:
         if self.is_whole and self.output is None:
-            raise _wrong("output is expected beside input; 0 where the model makes no text")
+            raise wrong("output is expected beside input; 0 where the model makes no text")
         if self.is_whole and self.multiplier is not None:
-            raise _wrong("multiplier is for prices that are taken over; here all are written out")
+            raise wrong("multiplier is for prices that are taken over; here all are written out")
         if not self.is_whole and self.like is None and self.multiplier is None:
             if not self.cells() and not self.long and not self.tiers:
-                raise _wrong("prices are expected, such as input = 1.0 and output = 2.0")
+                raise wrong("prices are expected, such as input = 1.0 and output = 2.0")
         return self

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from llmitm.config.table import Table
+from llmitm.config.values import wrong
 from llmitm.secret import Secret
 
 LIBRARY: Final = "opentelemetry.proto"
@@ -20,23 +20,18 @@ DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 _SIGNALS: Final = ("/v1/traces", "/v1/metrics")
 
 
-def _wrong(message: str) -> PydanticCustomError:
-    # braces would be read as a template
-    return PydanticCustomError("llmitm", "{message}", {"message": message})
-
-
 def _address(value: Any) -> Any:
     if not isinstance(value, str):
-        raise _wrong("a string is expected")
+        raise wrong("a string is expected")
     try:
         parts = urlsplit(value)
         fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fine = False
     if not fine or not value.isascii() or any(sign <= " " for sign in value):
-        raise _wrong(f"the URL of a collector is expected, such as {DEFAULT_ENDPOINT}")
+        raise wrong(f"the URL of a collector is expected, such as {DEFAULT_ENDPOINT}")
     if "?" in value or "#" in value or "@" in parts.netloc:
-        raise _wrong("must not hold a query, a fragment or user information; keys go into headers")
+        raise wrong("must not hold a query, a fragment or user information; keys go into headers")
     return value.rstrip("/")
 
 
@@ -51,15 +46,15 @@ def _secret(value: Any) -> Any:
     if isinstance(value, str):
         value = Secret(value)
     if not isinstance(value, Secret):
-        raise _wrong("a string is expected")
+        raise wrong("a string is expected")
     if any(ord(sign) < 32 or ord(sign) == 127 for sign in value.reveal()):
-        raise _wrong("must not hold control characters")
+        raise wrong("must not hold control characters")
     return value
 
 
 def _protocol(value: Any) -> Any:
     if value != "http/protobuf":
-        raise _wrong(f"{value} is not spoken, only http/protobuf; collectors take that on port 4318")
+        raise wrong(f"{value} is not spoken, only http/protobuf; collectors take that on port 4318")
     return value
 
 
@@ -114,13 +109,13 @@ class Telemetry(Table):
     def _names(cls, value: Mapping[str, Secret]) -> Mapping[str, Secret]:
         for name in value:
             if not name or not name.isascii() or any(sign <= " " or sign in ':"(),/' for sign in name):
-                raise _wrong(f"{name!r} is no name of a header")
+                raise wrong(f"{name!r} is no name of a header")
         return value
 
     @model_validator(mode="after")
     def _installed(self) -> Self:
         if self.enabled and missing(LIBRARY):
-            raise _wrong(f"needs libraries that are not installed: {INSTALL}; or set enabled = false")
+            raise wrong(f"needs libraries that are not installed: {INSTALL}; or set enabled = false")
         return self
 
 

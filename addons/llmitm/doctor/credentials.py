@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from llmitm.config.schema import Config, Credential
+from llmitm.config.providers import Credential
+from llmitm.config.schema import Config
 from llmitm.doctor.finding import Notes
 from llmitm.doctor.network import Network, Way, way_to
 from llmitm.doctor.patient import Patient

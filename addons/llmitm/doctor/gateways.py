@@ -9,7 +9,8 @@ import asyncio
 from typing import Final
 
 from llmitm.config.describe import masked_id
-from llmitm.config.schema import Config, Gateway
+from llmitm.config.endpoints import Gateway
+from llmitm.config.schema import Config
 from llmitm.doctor.finding import Notes
 from llmitm.doctor.network import Network, Way, way_to
 from llmitm.doctor.patient import Patient

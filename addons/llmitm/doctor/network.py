@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from llmitm.clock import Clock
 from llmitm.config.describe import masked_url
-from llmitm.config.schema import Config, Provider, ProviderOptions
+from llmitm.config.providers import Provider, ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.doctor.finding import Notes
 from llmitm.doctor.patient import Patient, Told
 from llmitm.doctor.ports import is_here

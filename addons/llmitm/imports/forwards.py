@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from llmitm.config.schema import RESERVED
+from llmitm.config.endpoints import RESERVED
 from llmitm.imports.plan import Endpoint, Plan
 from llmitm.imports.table import Table
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from llmitm.config.schema import AuthKey, Config, Gateway
+from llmitm.config.auth_keys import AuthKey
+from llmitm.config.endpoints import Gateway
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
 from llmitm.route import plan, providers

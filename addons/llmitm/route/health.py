@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from llmitm.clock import Clock
-from llmitm.config.schema import Breaker as BreakerSettings
+from llmitm.config.routing import Breaker as BreakerSettings
 from llmitm.config.schema import Config
 from llmitm.route.breaker import Breaker, Standing
 from llmitm.route.budget import RetryBudget

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmitm.config.schema import Config, Credential, Gateway, ProviderOptions
+from llmitm.config.endpoints import Gateway
+from llmitm.config.providers import Credential, ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Attempt, Dialect, Headers
 from llmitm.identity import Identity

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from llmitm.config.schema import Config, Credential, ProviderOptions
+from llmitm.config.providers import Credential, ProviderOptions
+from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
 from llmitm.route.known import KNOWN, Auth, family_of

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from llmitm.config.schema import Routing
+from llmitm.config.routing import Routing
 from llmitm.errors import Refused
 from llmitm.exchange import Headers
 from llmitm.route.breaker import Pass

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote, unquote_plus, urlsplit
 
-from llmitm.config.schema import Config, Credential
+from llmitm.config.providers import Credential
+from llmitm.config.schema import Config
 from llmitm.exchange import Attempt, Dialect
 from llmitm.route import cloudflare
 from llmitm.route.choice import Choice
