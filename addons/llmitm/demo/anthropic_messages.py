@@ -49,10 +49,12 @@ def check(data: dict[str, Any], version: str | None) -> None:
     """What this API asks for beyond the messages.
 
     Raises:
-        Refused: 400, no known version, no `max_tokens`, or sampling fields that the version dropped.
+        Refused: 400, no known version, a thread, no `max_tokens`, or sampling fields that it dropped.
     """
     if version not in VERSIONS:
         raise bad("anthropic-version: header is required" if not version else "anthropic-version: unknown")
+    if "thread" in data:
+        raise bad("thread: This request cannot be threaded.", "thread_unsupported_request")
     if "max_tokens" not in data:
         raise bad("max_tokens: Field required")
     for name in _SAMPLING:

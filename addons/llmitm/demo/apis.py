@@ -40,7 +40,8 @@ def api_reply(route: Route, received: Received, *, never_streams: bool = False) 
                     data = {**data, "model": data["model"].partition("/")[2]}
             reply = _reply(route, received, data, never_streams=never_streams)
     except Refused as refusal:
-        code = refusal.code if route.dialect.startswith("openai") else None
+        has_code = route.dialect.startswith("openai") or refusal.code.startswith("thread_")
+        code = refusal.code if has_code else None
         in_array = is_in_array(route, received)
         return error(route.dialect, refusal.status, refusal.message, code, in_array=in_array)
     if hop is not None:

@@ -23,6 +23,8 @@ from llmitm.translate.neutral import JSON, Failure, UpstreamError
 from llmitm.translate.retry_times import retry_after_s as retry_after_s
 
 MOST_MESSAGE_SIGNS: Final = 4_000
+NO_THREADS: Final = "thread_unsupported_request"
+"""Anthropic's code, at which its clients go on without a thread: with the whole conversation each time."""
 _BOOLS: Final = {True: b"true", False: b"false"}
 
 
@@ -241,10 +243,10 @@ def _body(dialect: Dialect, told: _Told, request_id: str) -> dict[str, Any]:
     message = _plain(told.message)
     match dialect:
         case Dialect.ANTHROPIC_MESSAGES:
-            body: dict[str, Any] = {
-                "type": "error",
-                "error": {"type": told.kind.anthropic, "message": message},
-            }
+            error: dict[str, Any] = {"type": told.kind.anthropic, "message": message}
+            if told.code == NO_THREADS:
+                error["details"] = {"error_code": told.code, "unsupported": ["thread"]}
+            body: dict[str, Any] = {"type": "error", "error": error}
             return body | ({"request_id": request_id} if request_id else {})
         case Dialect.GEMINI:
             return {"error": {"code": told.status, "message": message, "status": told.kind.google}}

@@ -316,7 +316,7 @@ LOSSES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         {("billing-header", "system[1]")},
     ),
     "servers": ({"mcp_servers": [{}]}, {("hosted_tool_not_portable", "mcp_servers")}),
-    "a conversation that is kept": ({"thread": "t"}, {("stateful_not_supported", "thread")}),
+    "a conversation that is kept": ({"thread": "t"}, {("thread_unsupported_request", "thread")}),
     "a request that only warms the cache": ({"max_tokens": 0}, {("unsupported_by_target", "max_tokens")}),
 }
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from llmitm.exchange import Dialect
 from llmitm.translate import jsontext
+from llmitm.translate.failures import NO_THREADS
 from llmitm.translate.messages.blocks import cache_of, read_blocks
 from llmitm.translate.neutral import (
     CacheConfig,
@@ -136,10 +137,12 @@ def _refused(told: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
     if told.get("mcp_servers"):
         sentence = "This model's provider cannot reach MCP servers of the request"
         refused.append(("hosted_tool_not_portable", "mcp_servers", sentence))
-    for name in ("thread", "compaction"):
-        if told.get(name):
-            sentence = "The conversation is kept by another provider than this model's"
-            refused.append(("stateful_not_supported", name, sentence))
+    if told.get("thread"):
+        sentence = "This model's provider keeps no threads; send the whole conversation"
+        refused.append((NO_THREADS, "thread", sentence))
+    if told.get("compaction"):
+        sentence = "The conversation is kept by another provider than this model's"
+        refused.append(("stateful_not_supported", "compaction", sentence))
     if told.get("max_tokens") == 0 and told.get("max_tokens") is not False:
         sentence = "This model's provider has no request that only warms the cache"
         refused.append(("unsupported_by_target", "max_tokens", sentence))
