@@ -287,7 +287,7 @@ def test_any_history_in_memory_is_that_of_a_plain_model(history: list[tuple[list
     asyncio.run(follow(MemoryStore(clock), clock, history))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(history=SEVERAL)
 def test_any_history_in_redis_is_that_of_a_plain_model(
     shared_server: RedisServer, history: list[tuple[list[Step], float]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from llmitm.exchange import Dialect, Usage
@@ -47,13 +47,7 @@ PAIRS = [
     if upstream is not client
 ]
 STREAMS = [case for case in golden.load() if case.kind == "stream"]
-QUICK = settings(
-    max_examples=60,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+SAME_EACH_TIME = settings(database=None, derandomize=True)
 
 # ---- replies
 
@@ -249,7 +243,7 @@ def normal(reply: Reply) -> Reply:
     return replace(reply, choices=choices)
 
 
-@QUICK
+@SAME_EACH_TIME
 @given(rich_replies())
 def test_what_is_simulated_is_collected_again(reply: Reply) -> None:
     collector = Collector()
@@ -260,7 +254,7 @@ def test_what_is_simulated_is_collected_again(reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
-@QUICK
+@SAME_EACH_TIME
 @given(reply=plain_replies())
 def test_what_is_written_is_read_again(dialect: Dialect, reply: Reply) -> None:
     body = CODECS[dialect].write_reply(reply, asked_by(dialect))
@@ -268,7 +262,7 @@ def test_what_is_written_is_read_again(dialect: Dialect, reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
-@QUICK
+@SAME_EACH_TIME
 @given(reply=plain_replies(), cut=st.integers(1, 50))
 def test_a_stream_says_the_same_as_a_whole_reply(dialect: Dialect, reply: Reply, cut: int) -> None:
     text = written(dialect, reply)
@@ -278,7 +272,7 @@ def test_a_stream_says_the_same_as_a_whole_reply(dialect: Dialect, reply: Reply,
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
-@QUICK
+@SAME_EACH_TIME
 @given(reply=rich_replies())
 def test_any_reply_can_be_written_and_read(dialect: Dialect, reply: Reply) -> None:
     """Dialects may say less of it, but the whole and the stream say the same."""
@@ -295,7 +289,7 @@ def test_any_reply_can_be_written_and_read(dialect: Dialect, reply: Reply) -> No
 
 
 @pytest.mark.parametrize(("source", "client"), PAIRS)
-@QUICK
+@SAME_EACH_TIME
 @given(reply=plain_replies())
 def test_a_reply_is_the_same_in_every_pair(source: Dialect, client: Dialect, reply: Reply) -> None:
     made = pair.Translation(asked_by(client), upstream(source))

@@ -112,7 +112,6 @@ def replies(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=80, deadline=None)
 @given(replies())
 def test_collecting_a_simulated_stream_gives_the_completion_back(whole: dict[str, Any]) -> None:
     assert collect_chat(simulate_chat(orjson.dumps(whole), include_usage=True)) == whole

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmitm.errors import Refused
@@ -705,7 +705,6 @@ def check_gemini(schema: Any) -> None:
             assert isinstance(value, str)
 
 
-@settings(max_examples=80, deadline=None)
 @given(ANY | LIKELY, st.booleans())
 def test_nothing_but_refusals_comes_of_any_schema(schema: Any, is_tool: bool) -> None:
     for column in Column:
@@ -722,7 +721,6 @@ def test_nothing_but_refusals_comes_of_any_schema(schema: Any, is_tool: bool) ->
                 check_gemini(made.schema)
 
 
-@settings(max_examples=50, deadline=None)
 @given(LIKELY)
 @example({"allOf": [{"definitions": {}}]})
 def test_what_fits_once_fits_again_unchanged(schema: Any) -> None:
