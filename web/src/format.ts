@@ -25,6 +25,7 @@ export function short(value: Maybe<number>): string {
 
 export function duration(ms: Maybe<number>): string {
   if (ms == null) return NONE;
+  if (ms === 0) return "0 ms";
   if (ms < 1) return `${ms.toFixed(2)} ms`;
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
@@ -82,17 +83,37 @@ export function bytes(value: Maybe<number>): string {
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const WHOLE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const MINUTE = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const ZONED = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" } as const;
+const TO_THE_MINUTE = new Intl.DateTimeFormat("en-GB", ZONED);
+const WHOLE = new Intl.DateTimeFormat("en-GB", { ...ZONED, second: "2-digit" });
 
-/** The time of day; with the day, where it is not today. */
+/** What `time` is told in, as the browser calls it: CET, UTC, GMT+2. */
+export const ZONE = TO_THE_MINUTE.formatToParts(new Date()).find((one) => one.type === "timeZoneName")?.value ?? "local";
+
+/** The time of day, in `ZONE`; where it is not today, with the day and no seconds. */
 export function time(at: Maybe<string>): string {
+  return told(at, (moment) => `${DAY.format(moment)} ${MINUTE.format(moment)}`);
+}
+
+/** The same with seconds on every day. */
+export function second(at: Maybe<string>): string {
+  return told(at, (moment) => `${DAY.format(moment)} ${CLOCK.format(moment)}`);
+}
+
+function told(at: Maybe<string>, otherwise: (moment: Date) => string): string {
   if (!at) return NONE;
   const moment = new Date(at);
   if (Number.isNaN(moment.getTime())) return at;
-  const isToday = moment.toDateString() === new Date().toDateString();
-  return isToday ? CLOCK.format(moment) : `${DAY.format(moment)} ${CLOCK.format(moment)}`;
+  return moment.toDateString() === new Date().toDateString() ? CLOCK.format(moment) : otherwise(moment);
 }
 
+/** With its zone, without seconds: for what comes. */
+export function due(at: Maybe<string>): string {
+  return at ? TO_THE_MINUTE.format(new Date(at)) : NONE;
+}
+
+/** With its zone. */
 export function moment(at: Maybe<string>): string {
   if (!at) return NONE;
   const found = new Date(at);

@@ -1,9 +1,10 @@
 /** How exchanges look wherever they are shown. */
 
 import type { Item, Outcome } from "../api/types";
-import { duration, words } from "../format";
+import { duration, moment, money, short, time, words, ZONE } from "../format";
 import { Badge } from "./basics";
 import type { Tone } from "./basics";
+import type { Column } from "./table";
 
 export const OUTCOMES: readonly Outcome[] = [
   "ok",
@@ -54,8 +55,32 @@ export function Model({ of }: { of: Pick<Item, "model" | "model_sent" | "replay_
   );
 }
 
-export function Tries({ count }: { count: number }) {
-  return count > 1 ? <Badge tone="warn">{count} attempts</Badge> : <span className="quiet">{count}</span>;
+/** Where one attempt was not enough. */
+function Tries({ count }: { count: number }) {
+  if (count < 2) return null;
+  return (
+    <span title={`${count} attempts`}>
+      <Badge tone="warn">
+        <span aria-hidden="true">×{count}</span>
+        <span className="hidden-but-read">{count} attempts</span>
+      </Badge>
+    </span>
+  );
+}
+
+/** Of every list of exchanges. `now_ms`: for those that run. */
+export function exchangeColumns(now_ms?: number): readonly Column<Item>[] {
+  return [
+    { name: `Time (${ZONE})`, cell: (one) => <span className="nowrap" title={moment(one.timestamp)}>{time(one.timestamp)}</span> },
+    { name: "Result", cell: (one) => <span className="row nowrap tight"><Result of={one} /><Tries count={one.attempts} /></span> },
+    { name: "Model", cell: (one) => <Model of={one} /> },
+    { name: "Provider", cell: (one) => <span className="clip short second" title={one.provider ?? undefined}>{one.provider ?? "–"}</span> },
+    { name: "Key", cell: (one) => <span className="clip short second" title={one.auth_key ?? `no key, from ${one.client}`}>{one.auth_key ?? one.client}</span> },
+    { name: "First token", isNumber: true, cell: (one) => <span className="nowrap"><First of={one} /></span> },
+    { name: "Took", isNumber: true, cell: (one) => <span className="nowrap"><Took of={one} now_ms={now_ms} /></span> },
+    { name: "Tokens", isNumber: true, cell: (one) => <span className="nowrap" title="read → written">{one.input_tokens === null && one.output_tokens === null ? "–" : `${short(one.input_tokens)} → ${short(one.output_tokens)}`}</span> },
+    { name: "Cost", isNumber: true, cell: (one) => money(one.cost_usd_nano) },
+  ];
 }
 
 /** When the first piece of an answer came; an error has none. */

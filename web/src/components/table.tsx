@@ -25,9 +25,11 @@ interface TableProps<T> {
   empty?: ReactNode;
   error?: unknown;
   tone?: (row: T) => string | undefined;
+  /** Whether there are so many columns that they stand close together. */
+  isDense?: boolean;
 }
 
-export function Table<T>({ label, columns, rows, rowKey, href, empty, error, tone }: TableProps<T>) {
+export function Table<T>({ label, columns, rows, rowKey, href, empty, error, tone, isDense }: TableProps<T>) {
   const navigate = useNavigate();
   if (error) return <div style={{ padding: 16 }}><Failure error={error} /></div>;
   if (rows?.length === 0 && empty) return <>{empty}</>;
@@ -39,7 +41,7 @@ export function Table<T>({ label, columns, rows, rowKey, href, empty, error, ton
   };
   return (
     <div className="table-frame" tabIndex={-1}>
-      <table className="table" aria-busy={rows === undefined}>
+      <table className={isDense ? "table dense" : "table"} aria-busy={rows === undefined}>
         <caption className="hidden-but-read">{label}</caption>
         <thead>
           <tr>

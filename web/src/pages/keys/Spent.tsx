@@ -6,7 +6,7 @@ import { useState } from "react";
 import { get } from "../../api/client";
 import { keys } from "../../api/queries";
 import { Button, Failure, Note, Waiting } from "../../components";
-import { count, moment, money, share, span } from "../../format";
+import { count, due, money, share, short, span } from "../../format";
 
 export interface Budget {
   budget: string;
@@ -99,7 +99,7 @@ export function Bar({ of }: { of: Budget }) {
 
 /** `$1.20 of $5 (24.0 %)` */
 export function amounts(of: Budget): string {
-  const shown = of.unit === "usd" ? money : count;
+  const shown = of.unit === "usd" ? money : short;
   const unit = of.unit === "usd" ? "" : " tokens";
   return `${shown(of.spent)} of ${shown(of.limit)}${unit} (${share(of.share)})`;
 }
@@ -111,5 +111,5 @@ function nameOf(of: Budget): string {
 
 export function renewal(of: Budget): string {
   if (of.renews_at === null) return "does not renew";
-  return `renews in ${span((Date.parse(of.renews_at) - Date.now()) / 1000)}, ${moment(of.renews_at)}`;
+  return `renews in ${span((Date.parse(of.renews_at) - Date.now()) / 1000)}, on ${due(of.renews_at)}`;
 }

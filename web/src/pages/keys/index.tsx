@@ -4,7 +4,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { get, part, remove } from "../../api/client";
 import { keys } from "../../api/queries";
-import { time } from "../../format";
+import { due } from "../../format";
 import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { useChange } from "../../parts/changing";
@@ -128,7 +128,7 @@ function KeyTable(props: { rows: AuthKey[]; isAdmin: boolean; open: (open: Open)
               <td>
                 <KeyBudgets of={budgets.filter((one) => one.auth_key === row.name)} />
               </td>
-              <td className="nowrap">{row.expires_at ? time(row.expires_at) : "never"}</td>
+              <td className="nowrap">{row.expires_at ? due(row.expires_at) : "never"}</td>
               {props.isAdmin && (
                 <td>
                   <div className="actions">
@@ -274,7 +274,7 @@ function Limits(props: { isAdmin: boolean }) {
     <Panel key={form.title} title={form.title} about={form.about}>
       {found.isPending && <Waiting />}
       {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
-      {form.within === "budget" && <Spent />}
+      {form.within === "budget" && <div className="before-form"><Spent /></div>}
       {found.data && <LimitForm key={JSON.stringify(form.told)} {...form} isAdmin={props.isAdmin} />}
     </Panel>
   ));

@@ -8,8 +8,8 @@ import { get } from "../../api/client";
 import { useLink, useNews } from "../../api/live";
 import { keys } from "../../api/queries";
 import type { Item, LogPage } from "../../api/types";
-import { Button, Choice, Empty, First, Model, Note, Panel, Result, Table, Took, Tries } from "../../components";
-import { count, money, short, time } from "../../format";
+import { Button, Choice, Empty, exchangeColumns, Note, Panel, Table } from "../../components";
+import { count } from "../../format";
 import { Page } from "../../layout/page";
 import { EMPTY, step } from "./rows";
 
@@ -74,6 +74,7 @@ export default function Live() {
         </header>
         <Table<Item>
           label="Requests, the newest first"
+          isDense
           rows={before.isPending && rows.shown.length === 0 ? undefined : shown}
           rowKey={(one) => one.request_id}
           href={(one) => `/requests/${encodeURIComponent(one.request_id)}`}
@@ -84,18 +85,7 @@ export default function Live() {
               <Empty title="Listening">Nothing has come yet. The next request appears here the moment it arrives.</Empty>
             )
           }
-          columns={[
-            { name: "Time", width: 84, cell: (one) => <span className="nowrap">{time(one.timestamp)}</span> },
-            { name: "Result", cell: (one) => <Result of={one} /> },
-            { name: "Model", cell: (one) => <Model of={one} /> },
-            { name: "Provider", cell: (one) => <span className="second">{one.provider ?? "–"}</span> },
-            { name: "Key", cell: (one) => <span className="second">{one.auth_key ?? one.client}</span> },
-            { name: "Attempts", isNumber: true, cell: (one) => <Tries count={one.attempts} /> },
-            { name: "First token", isNumber: true, cell: (one) => <First of={one} /> },
-            { name: "Took", isNumber: true, cell: (one) => <Took of={one} now_ms={now_ms} /> },
-            { name: "Tokens", isNumber: true, cell: (one) => (one.input_tokens === null && one.output_tokens === null ? "–" : `${short(one.input_tokens)} → ${short(one.output_tokens)}`) },
-            { name: "Cost", isNumber: true, cell: (one) => money(one.cost_usd_nano) },
-          ]}
+          columns={exchangeColumns(now_ms)}
         />
       </Panel>
     </Page>

@@ -8,10 +8,10 @@ import { keys } from "../../api/queries";
 import type { CredentialState, Metrics } from "../../api/types";
 import { useMetrics } from "../../api/use";
 import { Chart, Code, Empty, Failure, Note, Panel, Stat, Stats, Table, Waiting } from "../../components";
-import type { Tone } from "../../components";
-import { bytes, count, duration, money, share, short, span, words } from "../../format";
+import type { Column, Tone } from "../../components";
+import { bytes, count, duration, many, money, share, short, span, words } from "../../format";
 import { Page } from "../../layout/page";
-import { State } from "../../parts/Standing";
+import { Standing } from "../../parts/Standing";
 
 export default function Overview() {
   const { data, error, refetch } = useMetrics();
@@ -26,6 +26,7 @@ function Told({ metrics }: { metrics: Metrics }) {
   return (
     <>
       {metrics.is_draining && <Note tone="warn">The gateway is stopping: it ends what is under way and takes nothing new.</Note>}
+      <Verdict of={metrics} />
       <Numbers of={metrics} />
       {metrics.total_requests === 0 ? <First /> : <Curves of={metrics} />}
       <div className="grid">
@@ -46,6 +47,30 @@ function Told({ metrics }: { metrics: Metrics }) {
 const WORRY = 0.99;
 const ALARM = 0.9;
 const SLOW_LOOP_MS = 100;
+
+/** Whether it is well, in one line; else what is not, the worst first. */
+function Verdict({ of }: { of: Metrics }) {
+  const { lately, credentials } = of;
+  const out = credentials.filter((one) => one.state !== "ok" && one.state !== "disabled" && one.state !== "stopped");
+  const open = of.breakers.filter((one) => one.state !== "closed").map((one) => one.provider);
+  const isFailing = lately.success_rate !== null && lately.success_rate < WORRY;
+  const isDown = lately.success_rate !== null && lately.success_rate < ALARM;
+  const lag = of.event_loop_lag_worst_ms;
+  const wrong = [
+    isFailing && <Link to="/requests?outcome=failed">{`${count(lately.failed)} of ${many(lately.requests, "request")} failed`}</Link>,
+    open.length > 0 && <Link to="/providers">{`not asked for now: ${open.join(", ")}`}</Link>,
+    out.length > 0 && <Link to="/providers">{`${many(out.length, "credential")} of ${count(credentials.length)} out of use`}</Link>,
+    lag !== null && lag > SLOW_LOOP_MS && <Link to="/system">{`the gateway itself was late by ${duration(lag)}`}</Link>,
+  ].filter((one) => one !== false);
+  const tone = wrong.length === 0 ? "good" : isDown ? "bad" : "warn";
+  const rest = lately.requests === 0 ? "nothing was asked in the last five minutes" : "requests are answered, no credential is out of use";
+  return (
+    <p className="verdict" data-tone={tone}>
+      <i className="dot" data-tone={tone} /> <b>{wrong.length === 0 ? "All is well:" : isDown ? "Not well:" : "Needs a look:"}</b>{" "}
+      {wrong.length === 0 ? rest : wrong.map((one, at) => <span key={at}>{at > 0 && ", "}{one}</span>)}
+    </p>
+  );
+}
 
 function Numbers({ of }: { of: Metrics }) {
   const { lately } = of;
@@ -121,16 +146,28 @@ function Credentials({ of }: { of: Metrics }) {
             Requests pass with the clients' own keys until a provider has one of its own.
           </Empty>
         }
-        columns={[
-          { name: "Credential", cell: (one) => <><span className="quiet">{one.provider} / </span>{one.name}</> },
-          { name: "State", cell: (one) => <State of={one.state} /> },
-          { name: "Why", cell: (one) => <span className="second">{one.reason ? words(one.reason) : ""}</span> },
-          { name: "Back in", isNumber: true, cell: (one) => (one.state === "ok" ? "" : one.left_s === null ? "when revived" : span(one.left_s)) },
-        ]}
+        columns={STATES}
       />
     </Panel>
   );
 }
+
+const STATES: readonly Column<CredentialState>[] = [
+  { name: "Credential", cell: (one) => <span className="clip" title={`${one.provider} / ${one.name}`}><span className="quiet">{one.provider} / </span>{one.name}</span> },
+  { name: "State", cell: (one) => <Standing of={{ state: one.state, why: one.reason, left_s: one.left_s }} /> },
+];
+
+/** How an attempt ended, where the name alone does not tell. */
+const REASONS: Record<string, string> = {
+  client: "the request was not accepted",
+  context: "the prompt is too long",
+  auth: "the key was refused",
+  permission: "the key may not do this",
+  billing: "no money left",
+  server: "the provider's own error",
+  network: "no connection",
+  late: "it took too long as a whole",
+};
 
 function Failures({ of }: { of: Metrics }) {
   return (
@@ -142,7 +179,7 @@ function Failures({ of }: { of: Metrics }) {
         href={(one) => `/requests?outcome=failed${one.provider ? `&provider=${encodeURIComponent(one.provider)}` : ""}`}
         empty={<Empty title="Nothing failed">Not within the last five minutes.</Empty>}
         columns={[
-          { name: "Reason", cell: (one) => words(one.reason) },
+          { name: "Reason", cell: (one) => REASONS[one.reason] ?? words(one.reason) },
           { name: "Provider", cell: (one) => one.provider ?? <span className="quiet">the gateway itself</span> },
           { name: "Times", isNumber: true, cell: (one) => count(one.count) },
         ]}

@@ -54,8 +54,8 @@ export function BodiesOf({ of }: { of: Exchange }) {
 function NotKept({ of }: { of: Exchange }) {
   if (of.state === "running") return <Empty title="It is under way">What was said is shown when it is over, where bodies are kept.</Empty>;
   return (
-    <Empty title="Bodies are not kept">
-      Set <code>bodies = true</code> in <code>[ledger]</code> and from then on prompts and answers are shown here, as the client and as each provider saw them.
+    <Empty title="What was said was not kept">
+      With <code>bodies = true</code> in <code>[ledger]</code> prompts and answers of the requests to come are shown here, as the client and as each provider saw them.
     </Empty>
   );
 }

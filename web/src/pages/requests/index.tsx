@@ -7,14 +7,15 @@ import { useSearchParams } from "react-router";
 import { get } from "../../api/client";
 import { keys } from "../../api/queries";
 import type { Item, LogPage, Names } from "../../api/types";
-import { Button, Empty, Field, First, Model, Note, Panel, Result, Table, Took, Tries } from "../../components";
-import { count, money, short, time, words } from "../../format";
+import { Button, Empty, exchangeColumns, Field, Note, Panel, Table } from "../../components";
+import { count, words } from "../../format";
 import { Page } from "../../layout/page";
 
 const NAMED = ["model", "provider", "key", "endpoint", "outcome"] as const;
 const SINCE = [["", "Any time"], ["15m", "15 minutes"], ["1h", "Hour"], ["24h", "Day"], ["7d", "Week"], ["30d", "30 days"]] as const;
 const FILTERS = ["q", ...NAMED, "status", "min_ms", "min_cost", "since", "until"] as const;
 const A_PAGE = 50;
+const COLUMNS = exchangeColumns();
 
 export default function Requests() {
   const [search, setSearch] = useSearchParams();
@@ -70,6 +71,7 @@ export default function Requests() {
         </div>
         <Table<Item>
           label="Requests, the newest first"
+          isDense
           rows={rows}
           error={pages.error}
           rowKey={(one) => one.request_id}
@@ -81,18 +83,7 @@ export default function Requests() {
               <Empty title="No requests yet">Every request is kept here when it is over, with its attempts and what it cost.</Empty>
             )
           }
-          columns={[
-            { name: "Time", cell: (one) => <span className="nowrap">{time(one.timestamp)}</span> },
-            { name: "Result", cell: (one) => <Result of={one} /> },
-            { name: "Model", cell: (one) => <Model of={one} /> },
-            { name: "Provider", cell: (one) => <span className="second">{one.provider ?? "–"}</span> },
-            { name: "Key", cell: (one) => <span className="second">{one.auth_key ?? one.client}</span> },
-            { name: "Attempts", isNumber: true, cell: (one) => <Tries count={one.attempts} /> },
-            { name: "First token", isNumber: true, cell: (one) => <First of={one} /> },
-            { name: "Took", isNumber: true, cell: (one) => <Took of={one} /> },
-            { name: "Tokens", isNumber: true, cell: (one) => (one.input_tokens === null && one.output_tokens === null ? "–" : `${short(one.input_tokens)} → ${short(one.output_tokens)}`) },
-            { name: "Cost", isNumber: true, cell: (one) => money(one.cost_usd_nano) },
-          ]}
+          columns={COLUMNS}
         />
         {last && !last.is_full_search && <div style={{ padding: "12px 16px" }}><Note>The search went as far as it could in a moment; it goes on with older ones.</Note></div>}
         {pages.hasNextPage && (

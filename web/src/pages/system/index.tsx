@@ -10,7 +10,7 @@ import { get } from "../../api/client";
 import { keys } from "../../api/queries";
 import { Badge, Button, Facts, Failure, Note, Panel, Stat, Stats, Table, useSay, Waiting } from "../../components";
 import type { Column } from "../../components";
-import { bytes, count, duration, moment, span, words } from "../../format";
+import { bytes, count, duration, moment, second, span, words, ZONE } from "../../format";
 import { Page } from "../../layout/page";
 import { useMay } from "../../layout/session";
 import { SelectField, TextField } from "../../parts/controls";
@@ -176,7 +176,8 @@ function What({ of, health }: { of: Info; health: Health | undefined }) {
         ["Listens on", address && <code>{address}</code>],
         ["Config", <code key="config">{of.config}</code>],
         ["Ledger", of.ledger ? <code>{of.ledger}</code> : "none is kept"],
-        ["Waiting, lost", of.ledger ? `${count(of.ledger_waiting)}, ${count(of.ledger_lost)}` : null],
+        ["Not written yet", of.ledger ? `${count(of.ledger_waiting)} exchanges` : null],
+        ["Lost", of.ledger ? `${count(of.ledger_lost)} exchanges` : null],
         ["Counters", of.state],
         ["Workers", String(of.workers)],
         ["Process", String(of.pid)],
@@ -232,6 +233,7 @@ function Lines() {
   return (
     <Panel
       title="Log of the gateway"
+      about={`The newest first. Times are ${ZONE}.`}
       flush
       actions={
         <Button small icon="again" onClick={() => void lines.refetch()}>
@@ -259,7 +261,7 @@ function Lines() {
           {rows.map((line) => (
             <li key={line.number}>
               <time dateTime={line.at} title={line.at}>
-                {moment(line.at)}
+                {second(line.at)}
               </time>
               <Badge tone={TONES[line.level as keyof typeof TONES] ?? "quiet"}>{line.level}</Badge>
               <span>{line.message}</span>

@@ -98,7 +98,7 @@ export default function Usage() {
         )}
         {total && total.requests > 0 && (
           <Panel
-            title="By what"
+            title={`By ${GROUPS.find(([name]) => name === group)?.[1].toLowerCase()}`}
             flush
             actions={
               <>
@@ -136,7 +136,7 @@ function Totals({ of }: { of: Used }) {
           aside={count(of.failed)}
         />
         <Stat name="Input tokens" value={short(of.input_tokens)} aside={`${share(read)} from cache`} />
-        <Stat name="Output tokens" value={short(of.output_tokens)} aside={`${short(of.reasoning_tokens)} thinking`} />
+        <Stat name="Output tokens" value={short(of.output_tokens)} aside={`${short(of.reasoning_tokens)} of them thinking`} />
       </Stats>
       {of.unpriced > 0 && (
         <Note tone="warn">
