@@ -108,10 +108,10 @@ async def drain(bench: Bench) -> str:
     async with bench.gateway(
         config_of("pace:2500", "[timeouts]\nconnect_s = 60", server="shutdown_timeout_s = 200")
     ) as gateway:
-        watching = await asyncio.open_connection("127.0.0.1", gateway.port)
         streams = Streams(gateway.url, STREAMS, " ".join([SAID] * 6))
         await streams.begin()
         at_once = STREAMS - streams.whole
+        watching = await asyncio.open_connection("127.0.0.1", gateway.port)
         began_s = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
         unready_s, refused_s = await asyncio.gather(

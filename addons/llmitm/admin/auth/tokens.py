@@ -24,6 +24,8 @@ type Kind = Literal["access", "refresh"]
 ISSUER: Final = "llmitm"
 SESSION_S: Final = 12 * 3600
 """So long after the password was typed a login can be renewed."""
+SKEW_S: Final = 60
+"""A token may be signed so far in the future: clocks are put back a little."""
 _KEY_BYTES: Final = 32
 _CLAIMS: Final = ("sub", "aud", "iss", "iat", "exp", "jti", "sid", "auth_time", "pwd")
 
@@ -91,8 +93,11 @@ class Signer:
                 expires_s=float(claims["exp"]),
                 password_mark=_text(claims["pwd"]),
             )
+            signed_s = float(claims["iat"])
         except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
             raise BadToken("invalid_token") from None
+        if signed_s > now_s + SKEW_S:  # or it would last as much longer as the clock was put back
+            raise BadToken("invalid_token")
         if token.expires_s <= now_s:
             raise BadToken("token_expired")
         return token
