@@ -9,7 +9,8 @@ import pytest
 
 from llmitm.cli.certs import write_pair
 from llmitm.config.describe import describe
-from llmitm.config.load import find, load
+from llmitm.config.load import load
+from llmitm.config.path import find
 from llmitm.config.raw import dotenv
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError

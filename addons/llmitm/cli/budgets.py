@@ -18,7 +18,8 @@ from llmitm.accept.budgets import Budget, read
 from llmitm.accept.periods import rfc3339
 from llmitm.cli.logs import say, unreadable, usd
 from llmitm.cli.usage import WIDTH
-from llmitm.config.load import find, load
+from llmitm.config.load import load
+from llmitm.config.path import find
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError, LlmitmError
 from llmitm.record.ledger.place import Place

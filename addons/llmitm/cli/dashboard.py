@@ -8,7 +8,8 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from llmitm.config.load import find, load
+from llmitm.config.load import load
+from llmitm.config.path import find
 from llmitm.errors import ConfigError
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from llmitm.cli.pidfile import Taken, look, places
 from llmitm.clock import SystemClock
-from llmitm.config.load import find
+from llmitm.config.path import find
 from llmitm.doctor.finding import Finding, Level, Report
 from llmitm.doctor.patient import Running
 from llmitm.doctor.rounds import look_over

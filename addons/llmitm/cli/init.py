@@ -17,7 +17,8 @@ from typing import Final
 
 from llmitm.cli.keys import PREFIX
 from llmitm.config.first import PASSED, USUAL, Found, Source, look, written
-from llmitm.config.load import DEFAULT_PATH, load
+from llmitm.config.load import load
+from llmitm.config.path import DEFAULT_PATH
 from llmitm.config.server import Server
 from llmitm.errors import ConfigError
 from llmitm.route.known import KNOWN

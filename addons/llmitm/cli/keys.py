@@ -18,7 +18,8 @@ import tomlkit
 from pydantic import ValidationError
 
 from llmitm.config.auth_keys import AuthKey
-from llmitm.config.load import find, load
+from llmitm.config.load import load
+from llmitm.config.path import find
 from llmitm.config.schema import Config
 from llmitm.config.write import add_auth_key, disable_auth_key, edit
 from llmitm.errors import ConfigError, LlmitmError

@@ -15,7 +15,8 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from llmitm.config.load import find, load
+from llmitm.config.load import load
+from llmitm.config.path import find
 from llmitm.errors import ConfigError
 from llmitm.record.entry import Outcome
 from llmitm.record.ledger.moments import moment

@@ -222,7 +222,8 @@ def config_check(
 ) -> None:
     """Say what would run, secrets masked. Exit status 2 where the file cannot be used."""
     from llmitm.config.describe import describe
-    from llmitm.config.load import find, load
+    from llmitm.config.load import load
+    from llmitm.config.path import find
     from llmitm.errors import ConfigError
 
     try:

@@ -17,7 +17,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from llmitm.config.load import find, load
+from llmitm.config.load import load
+from llmitm.config.path import find
 from llmitm.config.providers import Provider
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError

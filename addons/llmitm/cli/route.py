@@ -15,7 +15,8 @@ from rich.markup import escape
 
 from llmitm.clock import SystemClock
 from llmitm.config.auth_keys import AuthKey
-from llmitm.config.load import find, load
+from llmitm.config.load import load
+from llmitm.config.path import find
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError
 from llmitm.exchange import Dialect

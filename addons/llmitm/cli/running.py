@@ -12,10 +12,7 @@ from typing import Any, Final
 
 from llmitm.cli.daemon import Herald, NotStarted, start
 from llmitm.cli.pidfile import Facts, PidFile, Process, Strange, Taken, look, places
-from llmitm.config.load import find
-from llmitm.config.schema import Config
-from llmitm.config.server import Server
-from llmitm.config.watch import Source
+from llmitm.config.path import find
 from llmitm.errors import ConfigError
 
 NOT_RUNNING: Final = 3
@@ -40,6 +37,8 @@ def run(
 
     `handed` holds two descriptors: of a PID file that is held already, and of a pipe that waits for word.
     """
+    from llmitm.config.watch import Source
+
     path = find(config, os.environ)
     if handed is not None:
         return _run_handed(path, host, port, pid_file, handed)
@@ -181,6 +180,8 @@ def _health(facts: Facts) -> dict[str, str]:
 def gateway_url(config: Path | None) -> str | int:
     """Where the gateway of this configuration is reached, by its PID file; where it has none, by what the
     configuration says. An exit status when it was said that there is none."""
+    from llmitm.config.watch import Source
+
     path = find(config, os.environ)
     for place in places(path, os.environ):
         try:
@@ -190,7 +191,7 @@ def gateway_url(config: Path | None) -> str | int:
         if running is not None and running.facts.url is not None:
             return running.facts.url
     try:
-        server: Server = Source(path, env=os.environ).read().server
+        server = Source(path, env=os.environ).read().server
     except ConfigError as error:
         return _say(str(error), 2)
     scheme = "https" if server.tls_cert is not None else "http"
@@ -265,8 +266,11 @@ def _signal(running: Process, number: signal.Signals) -> int | None:
 
 def _drain_s(facts: Facts) -> float:
     """How long it waits for what is under way, as far as its configuration can be read from here."""
+    from llmitm.config.server import Server
+    from llmitm.config.watch import Source
+
     try:
-        config: Config = Source(Path(facts.config), env=os.environ).read()
+        config = Source(Path(facts.config), env=os.environ).read()
     except ConfigError:
         return Server().shutdown_timeout_s
     return config.server.shutdown_timeout_s

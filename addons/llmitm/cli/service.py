@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llmitm.config.load import find
+from llmitm.config.path import find
 from llmitm.config.watch import Source
 from llmitm.errors import ConfigError
 from llmitm.service.launchd import Launchd

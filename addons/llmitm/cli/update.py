@@ -13,7 +13,7 @@ from typing import Final
 
 from llmitm.cli.service import MANAGERS, manager_here
 from llmitm.clock import SystemClock
-from llmitm.config.load import find as find_config
+from llmitm.config.path import find as find_config
 from llmitm.service.plan import Action, Command, Service
 from llmitm.service.probe import ask_by_config
 from llmitm.update.change import Failed, Machine, Ran, change

@@ -6,9 +6,6 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
 from llmitm.config import cloak, dashboard, environment, payload
 from llmitm.config.budget import forgotten
 from llmitm.config.endpoints import Endpoint
@@ -169,6 +166,10 @@ def _check_tls(config: Config, problems: list[Problem]) -> None:
         missing, there = ("tls_cert", "tls_key") if cert is None else ("tls_key", "tls_cert")
         problems.append(Problem(f"server.{missing}", f"is missing, while {there} is set"))
         return
+    # takes long to load, which a configuration without TLS need not wait for
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
     certificate = private = None
     try:
         certificate = x509.load_pem_x509_certificates(cert.read_bytes())[0]

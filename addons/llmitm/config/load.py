@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from llmitm.config import environment
 from llmitm.config.completed import completed
@@ -25,15 +24,6 @@ from llmitm.config.raw import (
 from llmitm.config.schema import Config
 from llmitm.config.validated import is_sure, validated
 from llmitm.errors import ConfigError, Problem
-
-DEFAULT_PATH: Final = Path("config.toml")
-
-
-def find(option: Path | None, env: Mapping[str, str]) -> Path:
-    """The file to read: the option, else CONFIG_PATH, else config.toml here."""
-    if option is not None:
-        return option
-    return Path(env["CONFIG_PATH"]) if env.get("CONFIG_PATH") else DEFAULT_PATH
 
 
 def load(

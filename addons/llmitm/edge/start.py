@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmitm import world
-from llmitm.config.load import find
+from llmitm.config.path import find
 from llmitm.config.schema import Config
 from llmitm.config.watch import Source
 from llmitm.errors import ConfigError
