@@ -224,12 +224,18 @@ async def run(rows: Sequence[Row]) -> int:
 
 
 def main() -> int:
-    from support import battery_books, battery_faults, battery_operations, battery_state
+    from support import battery_books, battery_faults, battery_operations, battery_shared, battery_state
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--only", nargs="*", default=[""], help="words of names of rows")
     only = parser.parse_args().only
-    rows = (*battery_operations.ROWS, *battery_state.ROWS, *battery_books.ROWS, *battery_faults.ROWS)
+    rows = (
+        *battery_operations.ROWS,
+        *battery_state.ROWS,
+        *battery_shared.ROWS,
+        *battery_books.ROWS,
+        *battery_faults.ROWS,
+    )
     return asyncio.run(run([row for row in rows if any(word in row.name for word in only)]))
 
 

@@ -266,7 +266,8 @@ async def _befalls(bench: Bench, fault: Act, remedy: Act, *, least_s: float = 0,
     added_s = pace.p99_s("away") - pace.p99_s("before")
     figures = (
         f"{sum(map(len, pace.took_s.values()))} requests, p99 {pace.p99_s('before') * 1000:.0f} ms before, "
-        f"{pace.p99_s('away') * 1000:.0f} while away, the slowest {max(pace.took_s['away']) * 1000:.0f}; shared again after {back_s:.1f} s; "
+        f"{pace.p99_s('away') * 1000:.0f} while away, the slowest {max(pace.took_s['away']) * 1000:.0f}; "
+        f"shared again after {back_s:.1f} s; "
         f"of a limit of {LIMIT}: {away[200]} while away, {back[200]} then"
     )
     assert not pace.wrong, f"{pace.wrong}; {figures}"
