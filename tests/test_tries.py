@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from llmitm.errors import Refused
+from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.missed import Missed
 from llmitm.route.choice import Choice
+from llmitm.route.search import Found
 from llmitm.route.verdict import VERDICTS, Ending, Next
 from llmitm.state.store import Outcome, Step
+from llmitm.tries import Steps
 from support.simulated import BEGAN_S, simulate
-from support.trying import OK, SILENT, Act, Stage, choice, fails, missed
+from support.trying import HEAD, OK, SILENT, Act, Stage, choice, fails, missed
 
 A, B, C = choice("a"), choice("b"), choice("c")
 ELSEWHERE = choice("a", provider="q")
@@ -98,6 +102,42 @@ def test_after_the_first_step_nothing_is_tried() -> None:
         assert await stage.left_s(A) == 0
 
     simulate(main())
+
+
+def test_what_came_of_a_failed_answer_is_let_go_of_before_another_is_asked() -> None:
+    """Without anybody looking for garbage: it may be megabytes."""
+
+    class Held(bytearray):
+        pass
+
+    async def main() -> None:
+        stage = Stage([A, B])
+        left: list[weakref.ref[Held]] = []
+
+        async def steps() -> Steps:
+            held = Held(b"much")
+            left.append(weakref.ref(held))
+            try:
+                raise UpstreamFailed(Failure.MALFORMED, "it is too long")
+            except UpstreamFailed as error:
+                raise missed(fails("server")) from error
+            yield HEAD
+
+        def make(found: Found[None], number: int) -> Steps:
+            if number == 1:
+                return steps()
+            assert left[0]() is None
+            return stage.make(found, number)
+
+        tries = stage.tries()
+        tries.make = make
+        assert [step async for step in tries.steps()] == [HEAD, b"p/b"]
+
+    gc.disable()
+    try:
+        simulate(main())
+    finally:
+        gc.enable()
 
 
 # ---- nobody to ask

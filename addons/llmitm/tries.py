@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmitm.clock import Clock
-from llmitm.config.schema import Retry
+from llmitm.config.routing import Retry
 from llmitm.errors import Refused
 from llmitm.exchange import ResponseHead
 from llmitm.missed import Missed
@@ -77,6 +77,7 @@ class Tries[T]:
             try:
                 return await self._first(one)
             except Missed as missed:
+                _let_go(missed)
                 if missed.ending is not Ending.SKIPPED or self._missed is None:
                     self._missed = missed
                 if not await self._goes_on(missed):
@@ -228,6 +229,12 @@ class Tries[T]:
         if not self._has_room() or await self.search.upcoming() is None or not self._may_spend():
             return None
         return await self._start()
+
+
+def _let_go(missed: Missed) -> None:
+    """Of the answer that it came from: its frames would hold what was read of that while others are asked, and
+    after that until somebody looks for garbage."""
+    missed.__traceback__ = missed.__cause__ = missed.__context__ = None
 
 
 def _is_last(missed: Missed) -> bool:
