@@ -289,7 +289,7 @@ async def _by_model(trip: routed.Trip) -> Steps:
     kept.model = wanted.models[0]
     is_beside = call.task in calls_beside.TASKS
     steps = (calls_beside.steps if is_beside else routed.Trip.gateway)(trip, call, body, wanted)
-    most = wanted.max_output_tokens if call.task in ("generate", "complete") else 0
+    most = wanted.max_output_tokens if call.task in ("generate", "complete", "compact") else 0
     async with aclosing(under_limits(steps, trip, body, wanted.models, most)) as limited:
         async for step in limited:
             yield step

@@ -18,7 +18,7 @@ from llmitm.route import abilities, calls
 from llmitm.route.calls import Call, Task
 from llmitm.route.providers import Candidate
 from llmitm.route.search import NEVER_AGAIN
-from llmitm.translate import completions, counting, embeddings
+from llmitm.translate import compacting, completions, counting, embeddings
 from llmitm.translate.beside import Beside
 from llmitm.translate.counting import Counting, OfCounts
 from llmitm.translate.embeddings import Embedding, OfEmbeddings
@@ -30,6 +30,7 @@ READERS: Final[Mapping[Task, type[Beside]]] = {
     "complete": completions.OfCompletions,
     "embed": OfEmbeddings,
     "count": OfCounts,
+    "compact": Beside,
 }
 """Who reads an answer that passes untouched; others are not read."""
 
@@ -75,6 +76,17 @@ def prepare(
                 now_s=int(now_s),
                 reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
                 client=completions.CODEC,
+            )
+            return translated.call_of(made), made
+        case "compact":
+            if chosen.dialect_for(call.dialect) is call.dialect:
+                return call, None
+            made = Translation(
+                compacting.read_request(body),
+                translated.target_of(chosen, _chats_in(chosen, config), config, is_strict=is_strict),
+                now_s=int(now_s),
+                reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
+                client=compacting.CODEC,
             )
             return translated.call_of(made), made
         case "embed":

@@ -32,7 +32,7 @@ LEARN_BYTES: Final = 1_048_576
 """Of an answer that names what was made."""
 _UPLOAD_HEADERS: Final = frozenset({b"x-goog-upload-url", b"x-goog-upload-control-url"})
 _RESULTS: Final = re.compile(rb'("results_url"\s*:\s*)"https?://[^"/]+[^"]*?(?=/v1/messages/batches/)')
-_METERED: Final = frozenset({"images", "speech", "transcriptions", "rerank", "moderations", "compact"})
+_METERED: Final = frozenset({"images", "speech", "transcriptions", "rerank", "moderations"})
 _UNSENT: Final = frozenset(
     {Failure.REFUSED, Failure.DNS, Failure.TLS, Failure.PROXY, Failure.CONNECT_TIMEOUT}
 )

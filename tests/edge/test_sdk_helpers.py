@@ -149,6 +149,34 @@ def test_gemini_parses(gemini: Any, model: str) -> None:
     assert told.parsed == OSLO.model_dump()
 
 
+# ---- conversations that are packed
+
+
+@pytest.mark.parametrize("model", ["via-chat", "via-messages", "via-gemini"])
+def test_a_conversation_is_packed_and_goes_on(gpt: openai.OpenAI, model: str) -> None:
+    items: Any = [*said("My name is Ada."), {"role": "assistant", "content": "Hello."}]
+    made: Any = gpt.responses.compact(model=model, input=items)
+    assert [one.type for one in made.output] == ["message", "compaction"]
+    assert (made.object, made.output[0].content[0].text) == ("response.compaction", "My name is Ada.")
+    assert made.usage.input_tokens > 4
+    again = [*(one.to_dict(warnings=False) for one in made.output), *said("Who am I?")]
+    for other in UPSTREAMS:
+        assert "Who am I?" in gpt.responses.create(model=other, input=again).output_text
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_it_is_packed_within_an_answer(
+    gpt: openai.OpenAI, provider: Backstage, model: str, streams: bool
+) -> None:
+    items: Any = [*said("My name is Ada."), {"type": "compaction_trigger"}]
+    if streams:
+        with gpt.responses.stream(model=model, input=items) as stream:
+            (item,) = stream.get_final_response().output
+    else:
+        (item,) = gpt.responses.create(model=model, input=items).output
+    assert item.type == "compaction"
+
+
 # ---- tools that the client runs
 
 

@@ -21,6 +21,7 @@ MESSAGES, GEMINI = Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI
         (b"/v1/messages?beta=true", MESSAGES, "generate"),
         (b"/v1/messages/count_tokens", MESSAGES, "count"),
         (b"/v1/responses/input_tokens", RESPONSES, "count"),
+        (b"/v1/responses/compact", RESPONSES, "compact"),
         (b"/v1/completions", CHAT, "complete"),
         (b"/v1/embeddings", CHAT, "embed"),
         (b"/v1beta/models/gemini-3:generateContent", GEMINI, "generate"),

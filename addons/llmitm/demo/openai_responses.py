@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from llmitm.demo.answers import (
@@ -30,6 +31,8 @@ def error_event(status: int, message: str) -> bytes:
 
 def reply(ask: Ask, data: dict[str, Any]) -> Reply:
     answer = answer_to(ask)
+    if _packs(data):
+        answer = replace(answer, calls=(), thought="")
     if ask.stream:
         return stream(_events(ask, data, answer), headers=headers(ask.seed))
     return whole(_snapshot(ask, data, answer, done=True), headers=headers(ask.seed))
@@ -51,7 +54,22 @@ def count(ask: Ask, data: dict[str, Any]) -> Reply:
     return whole(body, headers=headers(ask.seed))
 
 
-def _items(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
+def _packs(data: dict[str, Any]) -> bool:
+    """Whether the conversation is to be packed into one item."""
+    match data.get("input"):
+        case [*_, {"type": "compaction_trigger"}]:
+            return True
+        case _:
+            return False
+
+
+def _packed_item(ask: Ask) -> dict[str, Any]:
+    return {"id": f"cmp_{ask.seed}", "type": "compaction", "encrypted_content": seal(ask)}
+
+
+def _items(ask: Ask, data: dict[str, Any], answer: Answer) -> list[dict[str, Any]]:
+    if _packs(data):
+        return [_packed_item(ask)]
     thought = [_thought_item(ask, answer.thought)] if answer.thought else []
     if answer.calls:
         return thought + [_call_item(ask, call, done=True) for call in answer.calls]
@@ -119,7 +137,7 @@ def _snapshot(ask: Ask, data: dict[str, Any], answer: Answer, *, done: bool) -> 
         "instructions": data.get("instructions"),
         "max_output_tokens": data.get("max_output_tokens"),
         "model": ask.model,
-        "output": _items(ask, answer) if done else [],
+        "output": _items(ask, data, answer) if done else [],
         "parallel_tool_calls": data.get("parallel_tool_calls", True),
         "previous_response_id": data.get("previous_response_id"),
         "reasoning": {"effort": None, "summary": None},
@@ -151,7 +169,11 @@ def _plain_events(ask: Ask, data: dict[str, Any], answer: Answer) -> Iterator[di
     if answer.thought:
         yield from _thought_events(ask, answer.thought)
         first = 1
-    if answer.calls:
+    if _packs(data):
+        for kind in ("added", "done"):
+            item = _packed_item(ask)
+            yield {"type": f"response.output_item.{kind}", "output_index": 0, "item": item}
+    elif answer.calls:
         for call in answer.calls:
             yield from _call_events(ask, call, first + call.number)
     else:

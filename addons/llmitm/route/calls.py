@@ -11,8 +11,8 @@ from llmitm.errors import Refused
 from llmitm.exchange import Dialect
 from llmitm.route.join import join
 
-type Task = Literal["generate", "complete", "embed", "count", "other"]
-"""An answer, the rest of a text, vectors of texts, how many tokens a request has."""
+type Task = Literal["generate", "complete", "embed", "count", "compact", "other"]
+"""An answer, the rest of a text, vectors of texts, how many tokens a request has, a conversation packed."""
 
 _PATHS: Final[dict[bytes, tuple[Dialect, Task]]] = {
     b"/chat/completions": (Dialect.OPENAI_CHAT, "generate"),
@@ -20,6 +20,7 @@ _PATHS: Final[dict[bytes, tuple[Dialect, Task]]] = {
     b"/messages": (Dialect.ANTHROPIC_MESSAGES, "generate"),
     b"/messages/count_tokens": (Dialect.ANTHROPIC_MESSAGES, "count"),
     b"/responses/input_tokens": (Dialect.OPENAI_RESPONSES, "count"),
+    b"/responses/compact": (Dialect.OPENAI_RESPONSES, "compact"),
     b"/completions": (Dialect.OPENAI_CHAT, "complete"),
     b"/embeddings": (Dialect.OPENAI_CHAT, "embed"),
 }

@@ -75,7 +75,6 @@ _ROWS: Final[tuple[_Row, ...]] = (
     _row("videos", "/videos/ID", "GET DELETE"),
     _row("videos", "/videos/ID/content", "GET"),
     _row("videos", "/videos/ID/remix", "POST", "either"),
-    _row("compact", "/responses/compact", "POST", "json", is_kept=False),
     _row("responses", "/responses/ID", "GET DELETE"),
     _row("responses", "/responses/ID/input_items", "GET"),
     _row("responses", "/responses/ID/cancel", "POST", "any"),
