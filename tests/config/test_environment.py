@@ -10,6 +10,7 @@ from llmitm.config.describe import describe
 from llmitm.config.environment import read
 from llmitm.config.load import load
 from llmitm.config.schema import Config
+from llmitm.doctor import network
 from llmitm.errors import ConfigError, Problem
 from llmitm.exchange import Dialect
 from llmitm.route import plan
@@ -127,6 +128,13 @@ def test_its_password_is_known_as_a_secret_and_not_shown(tmp_path: Path) -> None
     text = describe(config)
     assert "http://***@proxy.test:1 (HTTPS_PROXY), not for what NO_PROXY names" in text
     assert "through http://***@proxy.test:1" in text and "canary" not in text
+
+
+def test_the_doctor_looks_at_those_ways(tmp_path: Path) -> None:
+    text = BASE + '[providers.openai]\napi_keys = ["sk-1"]\n[endpoints.all]\nkind = "gateway"\n'
+    config = loaded(tmp_path, text, HTTPS_PROXY=HTTPS, NO_PROXY="api.test")
+    found = {way.host: way.proxy.reveal() if way.proxy else None for way in network.ways(config)}
+    assert found == {"api.test": None, "api.openai.com": HTTPS}
 
 
 def test_doubts(tmp_path: Path) -> None:

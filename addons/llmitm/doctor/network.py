@@ -182,6 +182,12 @@ def reason(error: Exception) -> str:
     return (os.strerror(number) if number else str(error) or type(error).__name__).lower()
 
 
+def _where(proxy: Secret) -> str:
+    """What says which proxy it is."""
+    reference = proxy.reference or ""
+    return reference.removeprefix("env:") if reference.startswith("env:") else "proxy_url"
+
+
 def origin_of(url: str) -> str:
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -291,9 +297,9 @@ async def proxies(patient: Patient, network: Network, notes: Notes) -> None:
 async def _proxy(network: Network, proxy: Secret, mine: list[Way], notes: Notes) -> None:
     parts = urlsplit(proxy.reveal())
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-    subject = masked_url(proxy)
+    subject, where = masked_url(proxy), _where(proxy)
     if (why := await network.named(host)) is not None:
-        notes.error(f"{host} has no address: {why}", "check proxy_url", subject=subject)
+        notes.error(f"{host} has no address: {why}", f"check {where}", subject=subject)
         return
     try:
         async with asyncio.timeout(network.name_s):
@@ -302,17 +308,17 @@ async def _proxy(network: Network, proxy: Secret, mine: list[Way], notes: Notes)
     except TimeoutError:
         notes.error(
             f"gives no answer within {network.name_s:g} s",
-            "check proxy_url, and the way there",
+            f"check {where}, and the way there",
             subject=subject,
         )
         return
     except OSError as error:
-        notes.error(f"cannot be reached: {reason(error)}", "start it, or mend proxy_url", subject=subject)
+        notes.error(f"cannot be reached: {reason(error)}", f"start it, or mend {where}", subject=subject)
         return
     why = await network.reached(mine[0])
     failed = network.failures.get(mine[0])
     if failed is not None and failed.failure is Failure.PROXY:
-        fix = "check user and password in proxy_url, and what the proxy allows"
+        fix = f"check user and password in {where}, and what the proxy allows"
         notes.error(
             f"lets nothing through to {mine[0].origin}: {failed.detail or failed}", fix, subject=subject
         )
