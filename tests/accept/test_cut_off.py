@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from llmitm.accept.budgets import Charge, Spent, read
+from llmitm.accept.estimate import Estimate
 from llmitm.accept.limits import Asked, Ticket, admit
 from llmitm.config.schema import Config
 from llmitm.errors import Limited, Refused
@@ -29,7 +31,7 @@ class Gate:
         self.config = Config.model_validate({"rate_limit": limits})
         self.count = 0
 
-    async def admit(self) -> Ticket:
+    async def admit(self, charge: Charge | None = None) -> Ticket:
         self.count += 1
         one = Asked(
             exchange_id=f"x-{self.count}",
@@ -38,7 +40,7 @@ class Gate:
             body=b"{}",
             max_output_tokens=9,
         )
-        return await admit(one, self.config, self.store, self.clock)
+        return await admit(one, self.config, self.store, self.clock, charge=charge)
 
 
 def headers_of(pairs: tuple[tuple[bytes, bytes], ...]) -> dict[str, str]:
@@ -106,6 +108,35 @@ async def test_what_was_let_in_before_ends_as_it_would() -> None:
     await gate.store.try_again()
     for _ in range(2):
         await gate.admit()
+
+
+async def test_a_budget_is_told_to_be_shared_for_now() -> None:
+    """And nobody is sent away until it renews."""
+    gate = Gate("share", rpm=1000)
+    budget = Config.model_validate({"budget": {"tokens": 100, "period": "daily"}})
+    held = Spent(tokens=10, usd_nano=0)
+
+    async def charged() -> Ticket:
+        charge = Charge(
+            budgets=read(budget).of(None),
+            at_s=gate.clock.now_s(),
+            estimate=Estimate(10, 0),
+            prompt=held,
+            whole=held,
+        )
+        return await gate.admit(charge)
+
+    for _ in range(2):
+        await charged()
+    with pytest.raises(Limited) as caught:
+        await charged()
+    assert caught.value.message == (
+        "All clients together may spend 100 tokens a day, and 20 tokens of that are spent or held by "
+        "requests under way; this request may take 10 tokens. Until it is known what others spend, 5 tokens of the "
+        "rest are for this gateway."
+    )
+    told = headers_of(caught.value.headers)
+    assert (told["retry-after"], "x-should-retry" in told) == ("2", False)
 
 
 async def test_without_limits_nothing_is_asked() -> None:

@@ -213,14 +213,19 @@ class Charge:
             f"{budget.shown(spent)} of that {'is' if budget.unit == 'usd' else 'are'} spent or held by "
             f"requests under way{one}. "
         )
-        if span.ends_s is None:
+        again: Headers = ()
+        never: Headers = _NEVER_AGAIN
+        if outcome.limits and (own := outcome.limits[first + at]) is not None:
+            left = budget.shown(max(own - spent, 0))
+            message += f"Until it is known what others spend, {left} of the rest are for this gateway."
+            again, never = limit_headers.retry_after(limit_headers.UNKNOWN_WAIT_S), ()
+        elif span.ends_s is None:
             unit = f"budget_{budget.unit}" if budget.place == "[[auth_keys]]" else budget.unit
             message += f"It does not renew: have {unit} in {budget.place} raised."
-            again: Headers = ()
         else:
             message += f"The budget renews at {rfc3339(span.ends_s)}."
             again = limit_headers.retry_after(span.ends_s - self.at_s)[:1]
-        headers = (*again, *_NEVER_AGAIN, *self.headers(outcome, first))
+        headers = (*again, *never, *self.headers(outcome, first))
         return Limited(budget.name, f"budget_{budget.unit}", "budget_exceeded", message, headers=headers)
 
     def headers(self, outcome: Outcome, first: int) -> Headers:

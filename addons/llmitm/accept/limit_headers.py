@@ -10,8 +10,12 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
 from llmitm.exchange import Dialect, Headers
+
+UNKNOWN_WAIT_S: Final = 2.0
+"""Until a store that is away has been asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,6 @@ NO_TOKENS: Final = Usage(input_tokens=0, output_tokens=0)
 """The usage of an exchange that no upstream worked for."""
 LEASE_WAIT_S: Final = 1.0
 """Nobody knows when a place is given back."""
-UNKNOWN_WAIT_S: Final = 2.0
-"""Until a store that is away has been asked again."""
 
 _NEVER: Final = Count(key="limits:never", by=0, limit=-1)
 """Always refused: a batch that ends with it only looks."""
@@ -75,7 +73,7 @@ async def admit(
             503,
             "limits_unknown",
             "What has been used of the limits cannot be counted at the moment.",
-            headers=(*limit_headers.retry_after(UNKNOWN_WAIT_S), (b"x-should-retry", b"true")),
+            headers=(*limit_headers.retry_after(limit_headers.UNKNOWN_WAIT_S), (b"x-should-retry", b"true")),
         ) from None
 
 

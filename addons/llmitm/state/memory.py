@@ -85,13 +85,13 @@ class MemoryStore:
         count = self._counts.kept.get(key)
         return 0 if count is None or count.is_empty(in_us(self._clock.tick_s())) else count.value
 
-    def places(self) -> list[Lease]:
-        """All that are held, each for as long as it is."""
+    def places(self) -> list[tuple[str, str, float]]:
+        """All that are held: key, holder, and for how many seconds yet."""
         now_us = in_us(self._clock.tick_s())
         for book in self._books:
             book.forget_over(now_us)
         return [
-            Lease(key=key, holder=holder, ttl_s=left_s)
+            (key, holder, left_s)
             for key, places in self._leases.kept.items()
             for holder, left_s in places.held(now_us)
         ]

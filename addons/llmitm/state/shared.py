@@ -237,11 +237,15 @@ class SharedStore:
         self._crowd.note(outcome.values[0])
         places = self._local.places()
         for at in range(0, len(places), TOGETHER):
-            await self._renew_places([place for place in places[at : at + TOGETHER] if self._is_kept(place)])
+            some = [
+                Lease(key=key, holder=holder, ttl_s=min(left_s, LEASE_S))
+                for key, holder, left_s in places[at : at + TOGETHER]
+            ]
+            await self._renew_places([place for place in some if self._is_kept(place)])
 
     async def _renew_places(self, places: Sequence[Lease]) -> None:
         self._only_here.difference_update((place.key, place.holder) for place in places)
-        await self._shared.apply([_as_told(place) for place in places])
+        await self._shared.apply(places)
         gone = [replace(place, is_over=True) for place in places if not self._is_kept(place)]
         if gone:  # meanwhile: nobody knows what was done first
             await self._shared.apply(gone)
