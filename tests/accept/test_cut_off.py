@@ -132,8 +132,8 @@ async def test_a_budget_is_told_to_be_shared_for_now() -> None:
         await charged()
     assert caught.value.message == (
         "All clients together may spend 100 tokens a day, and 20 tokens of that are spent or held by "
-        "requests under way; this request may take 10 tokens. Until it is known what others spend, 5 tokens of the "
-        "rest are for this gateway."
+        "requests under way; this request may take 10 tokens. Until it is known what others spend, 5 tokens "
+        "of the rest are for this gateway."
     )
     told = headers_of(caught.value.headers)
     assert (told["retry-after"], "x-should-retry" in told) == ("2", False)
