@@ -188,6 +188,7 @@ class _Items:
     drafts: list[_Draft] = field(default_factory=list)
     tools: list[Tool | HostedTool] = field(default_factory=list)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
+    lost: list[tuple[str, str]] = field(default_factory=list)
     effort: Any = None
     form: Any = None
     packing_at: str | None = None
@@ -233,7 +234,7 @@ class _Items:
             case "configuration_update":
                 self._update(item, at)
             case "item_reference":
-                self._refuse(at, "The item is kept by the vendor that made it")
+                self._refer(item.get("id"), at)
             case "compaction_trigger":
                 self.packing_at = at
                 self._message({"role": "user", "content": packed.ASKED}, at)
@@ -287,6 +288,13 @@ class _Items:
         said = an_object(item.get("text") or {}, f"{at}.text")
         self.effort = reasoning.get("effort") or self.effort
         self.form = said.get("format") or self.form
+
+    def _refer(self, name: Any, at: str) -> None:
+        """Reasoning can be done without: the AI SDK refers to it whoever made it, and sends the rest whole."""
+        if isinstance(name, str) and name.startswith("rs_"):
+            self.lost.append(("reasoning-reference", at))
+        else:
+            self._refuse(at, "The item is kept by the vendor that made it")
 
     def _unpack(self, item: dict[str, Any], at: str) -> None:
         text = packed.given(item.get("encrypted_content"))
@@ -373,6 +381,7 @@ class _Losses:
             if value is not None and value is not False:
                 self._member(name, value)
         self.refused += items.refused
+        self.lost += items.lost
 
     def _member(self, name: str, value: Any) -> None:
         match name:
