@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,13 +28,21 @@ class Shell:
 
     def __init__(self, folder: Path, config: str) -> None:
         self.folder = folder
+        self.is_warm = True
+        """Otherwise what runs in the background is started anew, not forked."""
         self.config = folder / "config.toml"
         self.config.write_text(config)
         self.env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
 
     def __call__(self, *words: str, status: int = 0) -> str:
         """What a command printed, on both streams. Fails where its exit status is another."""
-        ran = forked.run(words, cwd=self.folder, env=self.env)
+        if self.is_warm:
+            command = [str(forked.programs() / "llmitm"), *words]
+            ran = subprocess.run(
+                command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60
+            )
+        else:
+            ran = forked.run(words, cwd=self.folder, env=self.env)
         said = ran.stdout + ran.stderr
         assert ran.returncode == status, said
         assert "Traceback" not in said
@@ -45,8 +54,10 @@ class Shell:
     def start(self) -> tuple[int, str]:
         """Pid and address."""
         found = re.search(r"runs, pid (\d+), at (http://127\.0\.0\.1:\d+)", self("run", "--daemon"))
-        assert found is not None
-        return int(found[1]), found[2]
+        running = look(self.pid_file())
+        assert found is not None and running is not None
+        assert self.is_warm or running.facts.pid == int(found[1])
+        return running.facts.pid, found[2]
 
     def close(self) -> None:
         running = look(self.pid_file())
@@ -62,16 +73,31 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell.close()
 
 
+@pytest.fixture
+def installed(shell: Shell) -> Shell:
+    shell.is_warm = False
+    return shell
+
+
 def answers(url: str) -> int:
     return httpx.get(f"{url}/health", trust_env=False).status_code
 
 
-def test_a_day_of_a_daemon(shell: Shell) -> None:
+def is_of_no_session_and_of_no_parent(pid: int, folder: Path) -> None:
+    assert os.getsid(pid) == pid
+    assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
+    assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {str(folder / "llmitm.log")}
+    assert os.readlink(f"/proc/{pid}/cwd") == str(folder)
+
+
+def test_a_day_of_a_daemon(installed: Shell) -> None:
+    shell = installed
     assert "not running" in shell("status", status=3)
     assert "not running" in shell("stop", status=3)
     assert "not running" in shell("reload", status=3)
     pid, url = shell.start()
     assert answers(url) == 200
+    is_of_no_session_and_of_no_parent(pid, shell.folder)
     said = shell("status")
     assert f"pid {pid}" in said and url in said and "answers    ok" in said
 
@@ -94,28 +120,6 @@ def test_a_day_of_a_daemon(shell: Shell) -> None:
     with pytest.raises(httpx.ConnectError):
         answers(url)
     assert "endpoints.prod (new)" in (shell.folder / "llmitm.log").read_text()
-
-
-def test_it_is_of_no_session_and_of_no_parent(shell: Shell) -> None:
-    pid, _ = shell.start()
-    assert os.getsid(pid) == pid
-    assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
-    log = str(shell.folder / "llmitm.log")
-    assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {log}
-    assert os.getcwd() != "/" and os.readlink(f"/proc/{pid}/cwd") == str(shell.folder)
-
-
-def test_after_a_kill_it_starts_again(shell: Shell) -> None:
-    pid, _ = shell.start()
-    running = look(shell.pid_file())
-    assert running is not None
-    running.signal(signal.SIGKILL)
-    assert running.wait(10)
-    assert shell.pid_file().exists()
-    assert "not running" in shell("status", status=3)
-    other, url = shell.start()
-    assert other != pid
-    assert answers(url) == 200
 
 
 def test_a_broken_configuration_starts_nothing(shell: Shell) -> None:
@@ -159,10 +163,19 @@ def test_options_are_handed_on(shell: Shell, tmp_path: Path) -> None:
     assert "listening on" in log.read_text()
 
 
-def test_two_configurations_run_side_by_side(shell: Shell) -> None:
+def test_it_is_found_by_its_configuration_alone(shell: Shell) -> None:
+    pid, _ = shell.start()
+
+    # a login has a runtime folder, a cron job has none
+    shell.env["XDG_RUNTIME_DIR"] = str(shell.folder / "run")
+    (shell.folder / "run").mkdir()
+    assert f"pid {pid}" in shell("status")
+    assert f"runs already, pid {pid}" in shell("run", "-d", status=1)
+    del shell.env["XDG_RUNTIME_DIR"]
+
+    # another configuration runs beside it
     other = shell.folder / "other.toml"
     other.write_text(shell.config.read_text())
-    pid, _ = shell.start()
     said = shell("--config", str(other), "run", "--daemon", "--log-file", "other.log")
     try:
         assert str(pid) not in said
@@ -171,15 +184,16 @@ def test_two_configurations_run_side_by_side(shell: Shell) -> None:
         shell("stop", "--config", str(other))
     assert f"pid {pid}" in shell("status")
 
-
-def test_it_is_found_without_the_folder_that_it_was_started_with(shell: Shell) -> None:
-    """A login has a runtime folder, a cron job has none."""
-    pid, _ = shell.start()
-    shell.env["XDG_RUNTIME_DIR"] = str(shell.folder / "run")
-    (shell.folder / "run").mkdir()
-    assert f"pid {pid}" in shell("status")
-    assert f"runs already, pid {pid}" in shell("run", "-d", status=1)
-    del shell.env["XDG_RUNTIME_DIR"]
+    # after a kill it starts again
+    running = look(shell.pid_file())
+    assert running is not None
+    running.signal(signal.SIGKILL)
+    assert running.wait(10)
+    assert shell.pid_file().exists()
+    assert "not running" in shell("status", status=3)
+    again, url = shell.start()
+    assert again != pid
+    assert answers(url) == 200
 
 
 def test_stop_waits_for_what_is_under_way_and_says_when_it_is_too_long(tmp_path: Path) -> None:
@@ -222,6 +236,14 @@ def test_in_the_foreground_it_keeps_a_pid_file_too(shell: Shell) -> None:
     assert process.wait(10) == 0
     process.stdout.close()
     assert not shell.pid_file().exists()
+
+
+def test_looking_for_a_gateway_reads_no_configuration() -> None:
+    """Its schema takes as long to load as all else."""
+    heavy = "{'pydantic', 'cryptography', 'httpx', 'llmitm.config.schema'}"
+    code = f"import sys, llmitm.cli.running; sys.exit(str({heavy} & set(sys.modules) or ''))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.strip() == ""
 
 
 @pytest.mark.parametrize(
