@@ -290,7 +290,7 @@ class _Items:
         self.form = said.get("format") or self.form
 
     def _refer(self, name: Any, at: str) -> None:
-        """Reasoning can be done without: the AI SDK refers to it whoever made it, and sends the rest whole."""
+        """Reasoning can be done without: the AI SDK refers to it, whoever made it, and sends the rest."""
         if isinstance(name, str) and name.startswith("rs_"):
             self.lost.append(("reasoning-reference", at))
         else:
