@@ -89,14 +89,12 @@ def post(
     gateway: Gateway, key: str, path: str = "/all/v1/chat/completions", **changes: Any
 ) -> httpx.Response:
     headers = {"x-llmitm-key": f"sk-proxy-{key}"}
-    return httpx.post(
-        gateway.url + path, json={**BODY, **changes}, headers=headers, trust_env=False, timeout=20
-    )
+    return httpx.post(gateway.url + path, json={**BODY, **changes}, headers=headers, timeout=20)
 
 
 def metric(gateway: Gateway, name: str, *labels: str) -> float:
     """0 where it is not told."""
-    text = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+    text = httpx.get(f"{gateway.url}/metrics").text
     for line in text.splitlines():
         if line.startswith(name) and all(label in line for label in labels):
             return float(line.rpartition(" ")[2])
@@ -186,7 +184,7 @@ def test_of_a_stream_whose_client_left_the_estimate_counts(running: Gateway) -> 
     before, estimates = spent(running, "rich"), metric(running, "llmitm_budget_estimates_total")
     body = {**BODY, "model": "slow", "stream": True, "max_tokens": 400}
     with (
-        httpx.Client(trust_env=False, headers={"x-llmitm-key": "sk-proxy-rich"}) as client,
+        httpx.Client(headers={"x-llmitm-key": "sk-proxy-rich"}) as client,
         client.stream("POST", f"{running.url}/all/v1/chat/completions", json=body) as answer,
     ):
         next(answer.iter_bytes())

@@ -335,7 +335,7 @@ class Client:
 
 @contextmanager
 def client_of(gateway: Gateway) -> Iterator[Client]:
-    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as wire:
+    with httpx.Client(base_url=gateway.url, timeout=20) as wire:
         yield Client(gateway, wire)
 
 
@@ -544,7 +544,6 @@ def test_mitmweb(upstream: Telltale, closed: int, tmp_path: Path) -> None:
 def pages(port: int, upstream: Telltale) -> Iterator[Sink]:
     with httpx.Client(
         base_url=f"http://127.0.0.1:{port}",
-        trust_env=False,
         headers={"authorization": "Bearer tok", "x-xsrftoken": "x"},
         cookies={"_mitmproxy_xsrf": "x"},
         timeout=20,

@@ -122,7 +122,7 @@ def test_the_operators_text_pseudonym_and_headers_arrive(
 ) -> None:
     provider.forget()
     chat = {"model": model, "user": "eve", "messages": [{"role": "user", "content": "hello"}]}
-    assert httpx.post(f"{running.url}/all/v1/chat/completions", json=chat, trust_env=False).status_code == 200
+    assert httpx.post(f"{running.url}/all/v1/chat/completions", json=chat).status_code == 200
     received = provider.received()
     said: Any = received.json()
     for step in system:
@@ -141,7 +141,7 @@ def test_an_endpoint_that_passes_requests_masks_them_and_errors_are_restored(
 ) -> None:
     provider.forget()
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": SAID}], "stream": True}
-    answer = httpx.post(f"{running.url}/direct/v1/chat/completions", json=body, trust_env=False)
+    answer = httpx.post(f"{running.url}/direct/v1/chat/completions", json=body)
     chunks = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
     said = "".join(one["choices"][0]["delta"].get("content") or "" for one in chunks if one["choices"])
     assert said == f"The demo provider heard you say: {SAID}"
@@ -155,7 +155,6 @@ def test_a_request_that_cannot_be_read_is_not_sent(running: Gateway, provider: B
             f"{running.url}/direct/v1/chat/completions",
             content=body,
             headers={"content-type": "application/json"},
-            trust_env=False,
         )
         assert answer.status_code == 400
         assert answer.json()["error"]["code"] == "cloak_unreadable"
@@ -167,11 +166,13 @@ def test_mitmweb_shows_what_was_said_and_what_was_sent(running: Gateway, provide
     headers = {"authorization": "Bearer tok", "x-xsrftoken": "x"}
     cookies = {"_mitmproxy_xsrf": "x"}
     with httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", headers=headers, cookies=cookies, trust_env=False
+        base_url=f"http://127.0.0.1:{port}",
+        headers=headers,
+        cookies=cookies,
     ) as web:
         web.post("/clear").raise_for_status()
         chat = {"model": "via-messages", "messages": [{"role": "user", "content": SAID}]}
-        httpx.post(f"{running.url}/all/v1/chat/completions", json=chat, trust_env=False)
+        httpx.post(f"{running.url}/all/v1/chat/completions", json=chat)
         flows = web.get("/flows").json()
         front, back = sorted(flows, key=lambda flow: flow["request"]["port"] == provider.port)
         shown = {
@@ -198,13 +199,13 @@ def test_files_are_passed_and_told_of_and_live_sessions_are_refused(
     files = {"file": ("a.txt", b"of the falcon"), "purpose": (None, "user_data")}
     headers = {"x-llmitm-provider": "chat"}
     url = f"{running.url}/all/v1/files"
-    answer = httpx.post(url, files=files, headers=headers, trust_env=False)
+    answer = httpx.post(url, files=files, headers=headers)
     assert "lost:masking" in answer.headers["x-llmitm-warnings"]
     provider.forget()
-    strict = httpx.post(url, files=files, headers=headers | {"x-llmitm-strict": "1"}, trust_env=False)
+    strict = httpx.post(url, files=files, headers=headers | {"x-llmitm-strict": "1"})
     assert strict.status_code == 400
     upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
     upgrade["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
-    live = httpx.get(f"{running.url}/direct/v1/realtime?model=gpt-4.1", headers=upgrade, trust_env=False)
+    live = httpx.get(f"{running.url}/direct/v1/realtime?model=gpt-4.1", headers=upgrade)
     assert (live.status_code, live.json()["error"]["code"]) == (501, "cloak_unreadable")
     assert provider.new == 0

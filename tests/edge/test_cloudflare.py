@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -176,8 +177,8 @@ def test_the_test_command_tells_truly_who_answered(
     gateway: Gateway, provider: Backstage, tmp_path: Path
 ) -> None:
     for what, requests in (["gateway"], 4), (["provider", "openai"], 2), ([], 1):
-        command = ["--config", str(gateway.config_path), "test", *what]
-        ran = forked.run(command, cwd=tmp_path, env=gateway.environment)
+        command = [forked.programs() / "llmitm", "--config", gateway.config_path, "test", *what]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert f"{requests} requests, {requests} passed, 0 failed" in ran.stdout
         if what == ["gateway"]:

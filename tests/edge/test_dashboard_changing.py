@@ -70,7 +70,7 @@ def whole(upstream: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def token(whole: Gateway) -> str:
     login = {"username": "admin", "password": PASSWORD}
-    answer = httpx.post(f"{api_url(whole)}/auth/login", json=login, trust_env=False)
+    answer = httpx.post(f"{api_url(whole)}/auth/login", json=login)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["token"])
 
@@ -82,7 +82,7 @@ def api_url(gateway: Gateway) -> str:
 @pytest.fixture
 def api(gateway: Gateway, token: str) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=api_url(gateway), headers=headers, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=api_url(gateway), headers=headers, timeout=20) as client:
         client.post("/config/reload").raise_for_status()
         yield client
 
@@ -95,7 +95,7 @@ def ask(gateway: Gateway, model: str = "gpt-demo", key: str = "") -> httpx.Respo
     body = {"model": model, "messages": [{"role": "user", "content": "Where is the lighthouse?"}]}
     headers = {"x-llmitm-key": key} if key else {}
     url = f"{gateway.url}/all/v1/chat/completions"
-    return httpx.post(url, json=body, headers=headers, trust_env=False, timeout=20)
+    return httpx.post(url, json=body, headers=headers, timeout=20)
 
 
 def test_a_provider_is_added_edited_and_deleted_and_asked_at_once(
@@ -297,9 +297,9 @@ def test_a_door_is_opened_and_closed(gateway: Gateway, api: httpx.Client, upstre
     new = {"name": "raw", "target_base": upstream.url}
     assert api.post("/endpoints", json=new).status_code == 201
     url = f"{gateway.url}/raw/v1/models"
-    assert httpx.get(url, trust_env=False).status_code == 200
+    assert httpx.get(url).status_code == 200
     assert api.delete("/endpoints/raw").status_code == 200
-    assert httpx.get(url, trust_env=False).status_code == 404
+    assert httpx.get(url).status_code == 404
     made = api.post("/gateways", json={"account_id": "acc", "gateway_id": "one", "token": "a plain token"})
     assert made.json()["id"] == "acc/one"
     (shown,) = api.get("/gateways").json()["gateways"]

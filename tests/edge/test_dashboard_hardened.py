@@ -58,7 +58,7 @@ def page(upstream: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Itera
     )
     trusted = ssl.create_default_context(cafile=str(folder / "cert.pem"))
     with Gateway(config, folder, host="serve") as gateway:
-        with httpx.Client(base_url=url_of(gateway), verify=trusted, trust_env=False, timeout=20) as client:
+        with httpx.Client(base_url=url_of(gateway), verify=trusted, timeout=20) as client:
             yield client
 
 
@@ -110,7 +110,7 @@ def test_another_name_than_ours_is_answered_by_nothing(page: httpx.Client, beare
 def test_a_gateway_that_is_killed_has_its_history_and_its_logins(upstream: Backstage, tmp_path: Path) -> None:
     config = SERVER + CONFIG.format(url=upstream.url, hash=HASH)
     with Gateway(config, tmp_path, host="serve") as gateway:
-        with httpx.Client(base_url=url_of(gateway), trust_env=False, timeout=20) as client:
+        with httpx.Client(base_url=url_of(gateway), timeout=20) as client:
             stays, ended = (client.post(f"{API}/auth/login", json=LOGIN).json()["token"] for _ in "12")
             headers = {"authorization": f"Bearer {stays}"}
             made = client.patch(f"{API}/routing", json={"strategy": "cost"}, headers=headers)
@@ -120,7 +120,7 @@ def test_a_gateway_that_is_killed_has_its_history_and_its_logins(upstream: Backs
         gateway.stop(signal.SIGKILL)
         text = gateway.config_path.read_text()
     with Gateway(text, tmp_path, host="serve") as gateway:
-        with httpx.Client(base_url=url_of(gateway), trust_env=False, timeout=20) as client:
+        with httpx.Client(base_url=url_of(gateway), timeout=20) as client:
             assert client.get(f"{API}/auth/me", headers=out).status_code == 401
             newest, first = client.get(f"{API}/config/history", headers=headers).json()["versions"]
             assert (newest["who"], newest["what"], newest["is_current"]) == (

@@ -45,7 +45,7 @@ def page(upstream: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with Gateway(config, tmp_path_factory.mktemp("gateway"), host="serve") as gateway:
         url = gateway.wait_for(r"dashboard on (http://127\.0\.0\.1:\d+)")[1]
         token = gateway.wait_for(r"/welcome#(\S+)")[1]
-        with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+        with httpx.Client(base_url=url, timeout=20) as client:
             first = client.post(f"{API}/auth/first", json={"token": token, "password": PASSWORD})
             assert first.status_code == 200, first.text
             client.headers["authorization"] = f"Bearer {first.json()['token']}"

@@ -69,7 +69,7 @@ def dashboard_url(gateway: Gateway) -> str:
 @pytest.fixture(scope="module")
 def token(gateway: Gateway) -> str:
     login = {"username": "admin", "password": PASSWORD}
-    answer = httpx.post(f"{dashboard_url(gateway)}{API}/auth/login", json=login, trust_env=False)
+    answer = httpx.post(f"{dashboard_url(gateway)}{API}/auth/login", json=login)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["token"])
 
@@ -77,7 +77,7 @@ def token(gateway: Gateway) -> str:
 @pytest.fixture
 def page(gateway: Gateway, token: str) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=dashboard_url(gateway), headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=dashboard_url(gateway), headers=headers) as client:
         yield client
 
 
@@ -91,7 +91,7 @@ async def socket(gateway: Gateway, token: str) -> AsyncIterator[aiohttp.ClientWe
 
 def ask(gateway: Gateway, **fields: Any) -> httpx.Response:
     url = f"{gateway.url}/all/v1/chat/completions"
-    return httpx.post(url, json={**CHAT, **fields}, trust_env=False, timeout=20)
+    return httpx.post(url, json={**CHAT, **fields}, timeout=20)
 
 
 def read(page: httpx.Client, path: str) -> Any:
@@ -230,7 +230,7 @@ PATHS = ("logs", "logs/stats", "logs/running", "usage", "prices", "metrics", "en
 
 def test_nobody_reads_without_a_login_and_nobody_reads_a_secret(gateway: Gateway, page: httpx.Client) -> None:
     for path in (*(f"{API}/{one}" for one in PATHS), "/admin/metrics", "/admin/models", "/ws/dashboard"):
-        assert httpx.get(dashboard_url(gateway) + path, trust_env=False).status_code == 401, path
+        assert httpx.get(dashboard_url(gateway) + path).status_code == 401, path
         told = page.get(path).text
         assert not any(secret in told for secret in (*PROVIDER_KEYS, HASH, PASSWORD)), path
 

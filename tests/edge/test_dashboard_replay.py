@@ -59,7 +59,7 @@ def gateway(upstream: Backstage, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def page(gateway: Gateway) -> Iterator[httpx.Client]:
     url = gateway.wait_for(r"dashboard on (http://127\.0\.0\.1:\d+)")[1]
-    with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=url, timeout=20) as client:
         login = client.post(f"{API}/auth/login", json={"username": "admin", "password": PASSWORD})
         client.headers["authorization"] = f"Bearer {login.json()['token']}"
         yield client
@@ -68,7 +68,7 @@ def page(gateway: Gateway) -> Iterator[httpx.Client]:
 def ask(gateway: Gateway, page: httpx.Client, **headers: str) -> str:
     """The id of the exchange, once it can be read."""
     url = f"{gateway.url}/v1/chat/completions"
-    assert httpx.post(url, json=CHAT, headers=headers, trust_env=False, timeout=20).status_code == 200
+    assert httpx.post(url, json=CHAT, headers=headers, timeout=20).status_code == 200
     for _ in range(500):
         if found := page.get(f"{API}/logs", params={"limit": 1}).json().get("items"):
             return str(found[0]["id"])
@@ -116,7 +116,7 @@ def test_flows_are_found_in_mitmweb(gateway: Gateway, page: httpx.Client) -> Non
     told = whole(page, played.headers["x-request-id"])
     assert told["mitmweb_hint"] is None and WORD not in str(told)
     urls = [told["mitmweb_url"], told["attempt_list"][0]["mitmweb_url"]]
-    with httpx.Client(headers={"authorization": f"Bearer {WORD}"}, trust_env=False, timeout=20) as mitmweb:
+    with httpx.Client(headers={"authorization": f"Bearer {WORD}"}, timeout=20) as mitmweb:
         for url, is_attempt in zip(urls, (False, True), strict=True):
             found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/#/flows/([0-9a-f-]+)/request", url)
             assert found is not None
@@ -140,5 +140,5 @@ def test_a_made_up_ticket_opens_nothing(gateway: Gateway, upstream: Backstage) -
     for word in ("", "1", "a" * 43):
         url = f"{gateway.url}/v1/chat/completions"
         headers = {"x-llmitm-ticket": word}
-        assert httpx.post(url, json=CHAT, headers=headers, trust_env=False).status_code == 401
+        assert httpx.post(url, json=CHAT, headers=headers).status_code == 401
     assert upstream.new == 0

@@ -85,7 +85,9 @@ def test_what_a_provider_says_wrong_passes_byte_for_byte(
 ) -> None:
     headers = {"x-demo-fault": fault}
     direct = httpx.post(
-        f"{provider.url}/v1/chat/completions", json=STREAM, headers=headers, trust_env=False
+        f"{provider.url}/v1/chat/completions",
+        json=STREAM,
+        headers=headers,
     ).content
     assert client.post("/dev/v1/chat/completions", json=STREAM, headers=headers).content == direct
 
@@ -236,7 +238,7 @@ def test_early_answers_and_resets_leave_no_descriptor_behind(gateway: Gateway) -
             connection.recv(1000)
     deadline_s = time.monotonic() + 5
     while len(list(descriptors.iterdir())) > before + 5 and time.monotonic() < deadline_s:
-        httpx.get(f"{gateway.url}/health", trust_env=False)
+        httpx.get(f"{gateway.url}/health")
     assert len(list(descriptors.iterdir())) <= before + 5
 
 

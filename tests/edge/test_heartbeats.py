@@ -75,15 +75,21 @@ def running(provider: Backstage, tmp_path_factory: pytest.TempPathFactory) -> It
         yield made
 
 
+@pytest.fixture(scope="module")
+def clients(running: Gateway) -> Iterator[dict[type[Client], Client]]:
+    made = {kind: kind(running.url) for kind in CLIENTS}
+    yield made
+    for one in made.values():
+        one.close()
+
+
 @pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0].__name__.lower()}-{pair[1]}")
 def pair(
-    request: pytest.FixtureRequest, running: Gateway, provider: Backstage
-) -> Iterator[tuple[Client, str]]:
+    request: pytest.FixtureRequest, clients: dict[type[Client], Client], provider: Backstage
+) -> tuple[Client, str]:
     kind, model = request.param
     provider.forget()
-    client: Client = kind(running.url)
-    yield client, model
-    client.close()
+    return clients[kind], model
 
 
 def raw(running: Gateway, kind: type[Client], *, streams: bool) -> httpx.Response:
@@ -103,7 +109,7 @@ def raw(running: Gateway, kind: type[Client], *, streams: bool) -> httpx.Respons
     else:
         path = "/all/v1/chat/completions"
         asked |= {"model": "via-chat", "messages": messages}
-    return httpx.post(running.url + path, json=asked, timeout=10, trust_env=False)
+    return httpx.post(running.url + path, json=asked, timeout=10)
 
 
 @pytest.mark.parametrize("fault", [SLOW, PACED])
@@ -195,14 +201,17 @@ def test_a_whole_answer_is_read_with_blanks_before_it(pair: tuple[Client, str], 
 )
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_what_fails_after_heartbeats_is_tried_again(
-    running: Gateway, provider: Backstage, kind: type[Client], streams: bool, fault: str
+    clients: dict[type[Client], Client],
+    provider: Backstage,
+    kind: type[Client],
+    streams: bool,
+    fault: str,
 ) -> None:
     """They spend the status line, not the chance of an answer."""
     provider.forget()
     provider.script([f"{SLOW} | {fault}"])
-    client = kind(running.url)
+    client = clients[kind]
     answer = client.ask("via-spare", client.said(SAID), streams=streams)
-    client.close()
     assert answer.text == HEARD
     assert provider.new == 2
 

@@ -55,7 +55,7 @@ def config_of(upstream: Backstage, ledger: str = "") -> str:
 def ask(gateway: Gateway, count: int, *, at_once: int = 8) -> list[int]:
     """Sends so many requests, and returns the numbers of those that were answered to the end."""
     answered: list[int] = []
-    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=gateway.url, timeout=20) as client:
 
         def one(number: int) -> None:
             body = {**CHAT, "stream": number % 2 == 0}
@@ -194,7 +194,7 @@ def test_nothing_is_kept_where_that_is_wanted(upstream: Backstage, tmp_path: Pat
 def test_bodies_are_kept_where_that_is_wanted_without_keys(upstream: Backstage, tmp_path: Path) -> None:
     with Gateway(config_of(upstream, "bodies = true"), tmp_path, host="serve") as gateway:
         secret = "sk-canary-of-the-client-1"
-        with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+        with httpx.Client(base_url=gateway.url) as client:
             body = {**CHAT, "messages": [{"role": "user", "content": f"My key is {secret}."}]}
             client.post("/all/v1/chat/completions", json=body)
             client.post("/dev/v1/chat/completions", content=pieces(orjson.dumps(body)))
@@ -260,7 +260,7 @@ def test_a_second_signal_loses_nothing_either(upstream: Backstage, tmp_path: Pat
     with Gateway(config_of(upstream, "flush_ms = 60000"), tmp_path, host="serve") as gateway:
         assert len(ask(gateway, 10)) == 10
         with (
-            httpx.Client(base_url=gateway.url, trust_env=False) as client,
+            httpx.Client(base_url=gateway.url) as client,
             client.stream(
                 "POST",
                 "/all/v1/chat/completions",

@@ -60,7 +60,7 @@ def asking(tmp_path: Path) -> Iterator[tuple[httpx.Client, Backstage]]:
         config = CONFIG.format(url=provider.url, laptop=LAPTOP, small=SMALL)
         with (
             Gateway(f"[server]\nport = 0\n{config}", tmp_path, host="serve") as gateway,
-            httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as client,
+            httpx.Client(base_url=gateway.url, timeout=10) as client,
         ):
             yield client, provider
 

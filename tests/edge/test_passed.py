@@ -88,7 +88,7 @@ def sdk(running: Gateway, provider: Accounts) -> Iterator[openai.OpenAI]:
 def client(running: Gateway, provider: Accounts) -> Iterator[httpx.Client]:
     provider.asked.clear()
     headers = {"authorization": f"Bearer {KEY}"}
-    with httpx.Client(base_url=running.url, headers=headers, timeout=20, trust_env=False) as made:
+    with httpx.Client(base_url=running.url, headers=headers, timeout=20) as made:
         yield made
 
 

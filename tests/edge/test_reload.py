@@ -42,7 +42,7 @@ def replace(path: Path, content: str) -> None:
 
 
 def status(running: Gateway, path: str, **options: object) -> int:
-    answer = httpx.get(running.url + path, trust_env=False, timeout=10, **options)  # type: ignore[arg-type]
+    answer = httpx.get(running.url + path, timeout=10, **options)  # type: ignore[arg-type]
     return answer.status_code
 
 
@@ -100,9 +100,7 @@ def test_a_request_under_way_keeps_the_configuration_that_it_began_with(
     provider: Backstage, tmp_path: Path
 ) -> None:
     with Gateway(text(provider, "one"), tmp_path, host="serve") as running:
-        with httpx.stream(
-            "GET", f"{running.url}/one/sse?n=60&interval_ms=30", trust_env=False, timeout=10
-        ) as answer:
+        with httpx.stream("GET", f"{running.url}/one/sse?n=60&interval_ms=30", timeout=10) as answer:
             pieces = answer.iter_raw()
             body = next(pieces)
             more = "[timeouts]\nfirst_byte_s = 0.01\nidle_s = 0.01\nexchange_s = 0.01"
@@ -120,7 +118,7 @@ def test_no_request_fails_while_it_changes_and_changes(provider: Backstage, tmp_
 
         def ask() -> list[int]:
             found = []
-            with httpx.Client(base_url=running.url, trust_env=False, timeout=10) as client:
+            with httpx.Client(base_url=running.url, timeout=10) as client:
                 while not is_over.is_set():
                     found.append(client.get("/one/bytes?n=1000").status_code)
             return found

@@ -45,7 +45,7 @@ STREAM = {**CHAT, "stream": True}
 
 def running(provider: Backstage, folder: Path, more: str) -> Iterator[httpx.Client]:
     with Gateway(CONFIG.format(url=provider.url, more=more), folder, host="serve") as gateway:
-        with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as client:
+        with httpx.Client(base_url=gateway.url, timeout=10) as client:
             yield client
 
 
@@ -215,7 +215,7 @@ def test_a_key_that_is_refused_is_not_used_again_and_said_once(provider: Backsta
     provider.forget()
     with (
         Gateway(CONFIG.format(url=provider.url, more=""), tmp_path, host="serve") as gateway,
-        httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as client,
+        httpx.Client(base_url=gateway.url, timeout=10) as client,
     ):
         provider.script(["status:401"])
         for _ in range(6):
@@ -241,7 +241,7 @@ def test_a_gateway_whose_token_is_refused_is_passed_by(provider: Backstage, tmp_
     provider.forget()
     with (
         Gateway(CONFIG.format(url=provider.url, more=""), tmp_path, host="serve") as gateway,
-        httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as client,
+        httpx.Client(base_url=gateway.url, timeout=10) as client,
     ):
         provider.script(["cf:2009"])
         for _ in range(4):

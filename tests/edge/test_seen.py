@@ -41,7 +41,6 @@ class Web:
     def __init__(self, port: int) -> None:
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
-            trust_env=False,
             timeout=10,
             headers={"authorization": "Bearer tok", "x-xsrftoken": "x"},
             cookies={"_mitmproxy_xsrf": "x"},
@@ -109,7 +108,7 @@ def web(gateway: Gateway) -> Iterator[Web]:
 @pytest.fixture
 def client(gateway: Gateway, provider: Backstage) -> Iterator[httpx.Client]:
     provider.forget()
-    with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as made:
+    with httpx.Client(base_url=gateway.url, timeout=10) as made:
         yield made
 
 
@@ -228,13 +227,13 @@ def test_a_client_that_leaves_while_its_upstream_leg_is_paused_sends_nothing(
 ) -> None:
     provider.forget()
     web.options(intercept=f"~q & ~u :{provider.port}/")
-    with httpx.Client(base_url=gateway.url, timeout=0.5, trust_env=False) as leaving:
+    with httpx.Client(base_url=gateway.url, timeout=0.5) as leaving:
         with pytest.raises(httpx.ReadTimeout):
             leaving.post("/dev/v1/chat/completions", json=CHAT)
     paused = web.until(lambda flows: next((flow for flow in flows if flow["intercepted"]), None))
     gateway.wait_for(r'"status":499')
     web.post(f"/flows/{paused['id']}/resume")
-    assert httpx.get(f"{gateway.url}/health", trust_env=False).status_code == 200
+    assert httpx.get(f"{gateway.url}/health").status_code == 200
     assert provider.new == 0
 
 
@@ -264,7 +263,7 @@ def test_saved_legs_are_read_again_and_answer_in_the_providers_absence(
     saved = tmp_path / "saved.flow"
     config = CONFIG.format(url=provider.url)
     with Gateway(config, tmp_path, options=("-w", str(saved))) as recording:
-        with httpx.Client(base_url=recording.url, trust_env=False) as client:
+        with httpx.Client(base_url=recording.url) as client:
             answer = client.post(
                 "/dev/v1/chat/completions", json=CHAT, headers={"authorization": "Bearer sk-client-canary"}
             )
@@ -279,7 +278,7 @@ def test_saved_legs_are_read_again_and_answer_in_the_providers_absence(
         "server_replay_ignore_port=true",
     )
     with Gateway(config, tmp_path, options=options) as playing:
-        with httpx.Client(base_url=playing.url, trust_env=False) as client:
+        with httpx.Client(base_url=playing.url) as client:
             again = client.post("/dev/v1/chat/completions", json=CHAT)
     assert again.content == answer.content
     assert provider.new == 1
@@ -291,7 +290,7 @@ def test_saved_legs_are_played_again_from_a_file(provider: Backstage, tmp_path: 
     config = CONFIG.format(url=provider.url)
     with (
         Gateway(config, tmp_path, options=("-w", str(saved))) as recording,
-        httpx.Client(base_url=recording.url, trust_env=False) as client,
+        httpx.Client(base_url=recording.url) as client,
     ):
         client.post("/cf/v1/chat/completions", json=CHAT)
     provider.forget()
@@ -307,7 +306,7 @@ def test_saved_legs_are_played_again_from_a_file(provider: Backstage, tmp_path: 
 def test_a_har_holds_both_legs_and_no_key(provider: Backstage, tmp_path: Path) -> None:
     har = tmp_path / "saved.har"
     with Gateway(CONFIG.format(url=provider.url), tmp_path, options=("--set", f"hardump={har}")) as running:
-        with httpx.Client(base_url=running.url, trust_env=False) as client:
+        with httpx.Client(base_url=running.url) as client:
             client.post(
                 "/cf/v1/chat/completions",
                 json={**CHAT, "stream": True},

@@ -82,7 +82,7 @@ def gateway(
 def client(gateway: Gateway, provider: Backstage) -> Iterator[httpx.Client]:
     provider.forget()
     headers = {"x-llmitm-key": KEY}
-    with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False, headers=headers) as made:
+    with httpx.Client(base_url=gateway.url, timeout=10, headers=headers) as made:
         yield made
 
 
@@ -243,7 +243,7 @@ def test_a_collector_that_is_away_disturbs_nobody(
     text = CONFIG.format(url=provider.url, collector="http://127.0.0.1:9")
     with Gateway(text, tmp_path, host="serve") as gateway:
         headers = {"x-llmitm-key": KEY}
-        with httpx.Client(base_url=gateway.url, headers=headers, trust_env=False, timeout=10) as client:
+        with httpx.Client(base_url=gateway.url, headers=headers, timeout=10) as client:
             assert client.post("/all/v1/chat/completions", json=chat()).status_code == 200
             gateway.wait_for("traces cannot be sent to http://127.0.0.1:9/v1/traces: ")
             assert client.post("/all/v1/chat/completions", json=chat()).status_code == 200

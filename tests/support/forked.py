@@ -11,17 +11,20 @@ import atexit
 import contextlib
 import fcntl
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Never
 
 IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and "PYTEST_VERSION" in os.environ
 """Linux has what it takes; elsewhere each start reads all modules, as where time and memory are measured."""
@@ -241,15 +244,20 @@ def _become(asked: dict[str, Any]) -> None:
 
 def _read_modules() -> None:
     import aiosqlite  # noqa: F401
+    import httpx  # noqa: F401
     import mitmproxy.tools.dump
     import mitmproxy.tools.web.master  # noqa: F401
     import sqlalchemy.ext.asyncio  # noqa: F401
+    import typer.rich_utils  # noqa: F401
 
-    import llmitm.cli.main
-    import llmitm.cli.running
+    import llmitm.cli
+    import llmitm.config.watch
     import llmitm.edge.serve
     import llmitm.edge.start
-    import llmitm.send.upstream  # noqa: F401
+    import llmitm.send.upstream
+
+    for command in pkgutil.iter_modules(llmitm.cli.__path__, "llmitm.cli."):
+        importlib.import_module(command.name)
 
 
 def _run() -> None:
@@ -266,10 +274,35 @@ def _run() -> None:
             main()
 
 
+def _status() -> int:
+    """Runs the program, to the exit status that the interpreter would make of its end."""
+    try:
+        _run()
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        print(ended.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(status: int) -> Never:
+    """As the interpreter ends, but for its modules: to take those apart, a copy would copy them first."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()  # tells of what was not closed
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
     _read_modules()
     gc.collect()
     gc.freeze()  # a copy that looked through all of that would have to copy it first
     if (wanted := _serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))) is not None:
         _become(wanted)
-        _run()
+        _end(_status())
