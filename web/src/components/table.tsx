@@ -27,9 +27,11 @@ interface TableProps<T> {
   tone?: (row: T) => string | undefined;
   /** Whether there are so many columns that they stand close together. */
   isDense?: boolean;
+  /** How many rows there may be, while they are on their way. */
+  usually?: number;
 }
 
-export function Table<T>({ label, columns, rows, rowKey, href, empty, error, tone, isDense }: TableProps<T>) {
+export function Table<T>({ label, columns, rows, rowKey, href, empty, error, tone, isDense, usually = 6 }: TableProps<T>) {
   const navigate = useNavigate();
   if (error) return <div style={{ padding: 16 }}><Failure error={error} /></div>;
   if (rows?.length === 0 && empty) return <>{empty}</>;
@@ -54,7 +56,7 @@ export function Table<T>({ label, columns, rows, rowKey, href, empty, error, ton
         </thead>
         <tbody>
           {rows === undefined
-            ? Array.from({ length: 6 }, (_, index) => (
+            ? Array.from({ length: usually }, (_, index) => (
                 <tr key={index}>
                   {columns.map((one) => (
                     <td key={one.name}>

@@ -72,7 +72,7 @@ export default function Keys() {
           )}
           {rows.length > 0 && <KeyTable rows={rows} isAdmin={isAdmin} open={setOpen} />}
         </Panel>
-        <Limits isAdmin={isAdmin} />
+        {!found.isPending && <Limits isAdmin={isAdmin} />}
         {open?.what === "create" && <Create onClose={close} onMade={(made) => setOpen({ what: "shown", made })} />}
         {open?.what === "edit" && <Edit of={open.of} onClose={close} />}
         {open?.what === "rotate" && <Rotate of={open.of} onClose={close} onMade={(made) => setOpen({ what: "shown", made })} />}
@@ -264,15 +264,17 @@ interface LimitsTold extends Told {
 /** Three forms that ask for one answer: what is typed into one outlasts the saving of another. */
 function Limits(props: { isAdmin: boolean }) {
   const found = useQuery({ queryKey: keys.limits, queryFn: () => get<LimitsTold>("limits") });
+  const spent = useBudgets();
   const { models = {}, budget = {}, ...limits } = found.data ?? {};
   const forms = [
     { title: "Limits of all clients together", fields: LIMIT_FIELDS, told: limits, action: "Save limits" },
     { title: "Limits by model", fields: MODEL_LIMIT_FIELDS, told: { models }, action: "Save limits by model" },
     { title: "Budget", about: "What may be spent before requests are refused.", fields: BUDGET_FIELDS, told: budget, within: "budget", action: "Save budget" },
   ];
+  // panels below what is still growing would jump
+  if (found.isPending || spent.isPending) return <Waiting />;
   return forms.map((form) => (
     <Panel key={form.title} title={form.title} about={form.about}>
-      {found.isPending && <Waiting />}
       {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
       {form.within === "budget" && <div className="before-form"><Spent /></div>}
       {found.data && <LimitForm key={JSON.stringify(form.told)} {...form} isAdmin={props.isAdmin} />}

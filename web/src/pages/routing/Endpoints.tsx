@@ -70,6 +70,7 @@ export function Endpoints({ found }: { found: UseQueryResult<{ endpoints: Endpoi
         label="Endpoints"
         columns={isAdmin ? [...COLUMNS, actions] : COLUMNS}
         rows={found.data?.endpoints}
+        usually={2}
         rowKey={(row) => row.id}
         error={found.error ?? undefined}
         empty={<Empty title="No endpoint yet">Add a provider, and requests are routed by model; or add an endpoint here.</Empty>}

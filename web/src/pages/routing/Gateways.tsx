@@ -54,6 +54,7 @@ export function Gateways() {
         label="Cloudflare AI Gateways"
         columns={isAdmin ? [...COLUMNS, actions] : COLUMNS}
         rows={found.data?.gateways}
+        usually={3}
         rowKey={(row) => row.id}
         error={found.error ?? undefined}
         empty={<Empty title="No gateway of Cloudflare's">Add one, and a cloudflare endpoint sends by it.</Empty>}

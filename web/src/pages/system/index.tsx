@@ -78,12 +78,20 @@ interface LinePage {
 }
 
 const EVERY_MS = 5_000;
+const ABOUT = "What runs here, and whether it is well.";
 
 export default function System() {
   const health = useQuery({ queryKey: [...keys.system, "health"], queryFn: () => get<Health>("system/health"), refetchInterval: EVERY_MS });
   const info = useQuery({ queryKey: [...keys.system, "info"], queryFn: () => get<Info>("system/info"), refetchInterval: EVERY_MS });
+  // what stands below what is still growing would jump
+  if (info.isPending || health.isPending)
+    return (
+      <Page title="System" about={ABOUT} actions={<Reload />}>
+        <Waiting lines={6} />
+      </Page>
+    );
   return (
-    <Page title="System" about="What runs here, and whether it is well." actions={<Reload />}>
+    <Page title="System" about={ABOUT} actions={<Reload />}>
       <div className="stack wide">
         {info.error ? <Failure error={info.error} again={() => void info.refetch()} /> : null}
         {info.data && <Numbers of={info.data} status={health.data?.status} />}
@@ -94,11 +102,10 @@ export default function System() {
         ))}
         <div className="columns-wide">
           <Panel title="Health">
-            {health.isPending && <Waiting />}
             {health.error ? <Failure error={health.error} again={() => void health.refetch()} /> : null}
             {health.data && <Checks of={health.data.checks} />}
           </Panel>
-          <Panel title="What runs">{info.data ? <What of={info.data} health={health.data} /> : <Waiting lines={6} />}</Panel>
+          <Panel title="What runs">{info.data && <What of={info.data} health={health.data} />}</Panel>
         </div>
         {health.data && health.data.providers.length > 0 && (
           <Panel title="Providers" flush>

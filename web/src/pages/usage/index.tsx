@@ -112,7 +112,8 @@ export default function Usage() {
             <Groups told={groups.data} group={group} error={groups.error} />
           </Panel>
         )}
-        <Prices />
+        {/* below what is still growing it would jump */}
+        {!times.isPending && !groups.isPending && <Prices />}
       </div>
     </Page>
   );
