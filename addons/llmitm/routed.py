@@ -26,7 +26,7 @@ from llmitm.record.entry import Entry
 from llmitm.route import calls, plan
 from llmitm.route.calls import Call
 from llmitm.route.conversation import conversation_of
-from llmitm.route.pins import named_in
+from llmitm.route.pins import is_kept, named_in
 from llmitm.route.plan import Asked, Way
 from llmitm.route.providers import Candidate
 from llmitm.route.search import Found, Search, chain, larger
@@ -171,7 +171,6 @@ class Trip:
         sending = outgoing(request, planned, asking or sent, decodable=reader is not None)
         if shaping is not None:
             sending = shaping.after(sending, planned.attempt)
-        is_stateful = call.dialect is Dialect.OPENAI_RESPONSES  # its replies are kept by the account
         untouched = Untouched(
             dialect=call.dialect,
             attempt=planned.attempt,
@@ -185,7 +184,7 @@ class Trip:
             headers=(translated.model_header(chosen.model), *shaped.told(shaping)),
             warnings=shaping.notes.codes() if shaping else (),
             without=unasked.Without() if asking else None,
-            learn_id=partial(world.pins.pin, choice=found.choice) if is_stateful else None,
+            learn_id=partial(world.pins.pin, choice=found.choice) if is_kept(body, call.dialect) else None,
         )
         steps = attempt(planned.attempt, sending, world, self.watch, kept)
         return untouched.steps(steps if shaping is None else shaping.back(steps))

@@ -7,7 +7,7 @@ import pytest
 from llmitm.clock import SystemClock
 from llmitm.exchange import Dialect
 from llmitm.route.choice import Choice
-from llmitm.route.pins import MOST_PINS, Pins, made_in, named_in
+from llmitm.route.pins import MOST_PINS, Pins, is_kept, made_in, named_in
 from llmitm.state.memory import MemoryStore
 
 CHOICES = [
@@ -18,6 +18,10 @@ NAMED: dict[str, tuple[bytes, list[str]]] = {
     "an earlier response": (b'{"previous_response_id":"resp_1","input":"x"}', ["resp_1"]),
     "a conversation by its id": (b'{"conversation":"conv_1"}', ["conv_1"]),
     "a conversation as an object": (b'{"conversation":{"id":"conv_1"}}', ["conv_1"]),
+    "a thread that goes on": (
+        b'{"thread":{"type":"continue","previous_message_id":"msg_1"}}',
+        ["msg_1"],
+    ),
     "a file deep inside": (b'{"input":[{"content":[{"type":"input_file","file_id":"file-1"}]}]}', ["file-1"]),
     "words are no names": (b'{"input":"previous_response_id"}', []),
     "nothing there": (b'{"previous_response_id":null,"file_id":7}', []),
@@ -33,6 +37,19 @@ def test_names_are_found_where_they_stand(body: bytes, names: list[str]) -> None
     assert named_in(body) == names
     marked = any(named_in(body, dialect) for dialect in Dialect)
     assert marked == bool(names)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "is_sure"),
+    [
+        (Dialect.OPENAI_RESPONSES, b"{}", True),
+        (Dialect.ANTHROPIC_MESSAGES, b'{"thread":{"type":"create"}}', True),
+        (Dialect.ANTHROPIC_MESSAGES, b"{}", False),
+        (Dialect.OPENAI_CHAT, b'{"thread":1}', False),
+    ],
+)
+def test_answers_that_an_account_keeps(dialect: Dialect, body: bytes, is_sure: bool) -> None:
+    assert is_kept(body, dialect) == is_sure
 
 
 def test_other_calls_name_more() -> None:

@@ -20,6 +20,7 @@ TTL_S: Final = 30 * 86_400.0
 _NAMES: Final = frozenset(
     {
         "previous_response_id",
+        "previous_message_id",
         "file_id",
         "batch_id",
         "input_file_id",
@@ -38,7 +39,7 @@ _LISTS: Final = frozenset({"file_ids", "vector_store_ids", "part_ids"})
 _MARKS: Final[Mapping[Dialect, tuple[bytes, ...]]] = {
     Dialect.OPENAI_CHAT: (b'"file_id"',),
     Dialect.OPENAI_RESPONSES: (b'"previous_response_id"', b'"conversation"', b'"file_id"'),
-    Dialect.ANTHROPIC_MESSAGES: (b'"file_id"',),
+    Dialect.ANTHROPIC_MESSAGES: (b'"file_id"', b'"previous_message_id"'),
     Dialect.GEMINI: (b'"fileUri"', b'"file_uri"', b'"cachedContent"'),
 }
 """What calls of models hold of these; without one of them such a call is not read for its names."""
@@ -99,6 +100,12 @@ class Pins:
         self._known.move_to_end(key)
         if len(self._known) > MOST_PINS:
             self._known.popitem(last=False)
+
+
+def is_kept(body: bytes, dialect: Dialect) -> bool:
+    """Whether a later request may go on from the answer by its id: it lies with the account that gave it."""
+    is_threaded = dialect is Dialect.ANTHROPIC_MESSAGES and b'"thread"' in body
+    return dialect is Dialect.OPENAI_RESPONSES or is_threaded
 
 
 def named_in(body: bytes, dialect: Dialect | None = None) -> list[str]:
