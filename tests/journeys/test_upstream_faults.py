@@ -79,7 +79,7 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("faults", "silent_s"), [(SILENT, 2), ([name for name in light() if name not in SILENT], 60)]
+    ("faults", "silent_s"), [(SILENT, 3), ([name for name in light() if name not in SILENT], 60)]
 )
 async def test_whatever_goes_wrong_upstream(tmp_path: Path, faults: list[str], silent_s: float) -> None:
     path = tmp_path / "config.toml"

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Final, Literal, Self
 
 import brotli
-import orjson
 import zstandard
 
 from llmitm.demo import routes
@@ -29,7 +28,7 @@ from llmitm.demo.errors import error
 from llmitm.demo.received import Received
 from llmitm.exchange import Dialect
 
-ECHOED: Final = "sk-faulty-canary-4711"
+ECHOED: Final = "canary/of+no=shape/4711"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 type Outcome = Literal["right", "replaced", "told", "cut"]
@@ -40,8 +39,9 @@ nobody is left it is told with a status; it is told at once; it is told in the s
 class Line:
     """The way back to the gateway, with a good answer at hand."""
 
-    def __init__(self, writer: asyncio.StreamWriter, reply: Reply, dialect: Dialect) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, reply: Reply, dialect: Dialect, provider: str) -> None:
         self._writer = writer
+        self.provider = provider
         self.dialect = dialect
         self.is_stream = reply.is_stream
         self.pieces = list(reply.pieces)
@@ -250,8 +250,10 @@ async def status(line: Line, *, code: int, **more: str) -> None:
     await line.whole(b"".join(reply.pieces), code, **more)
 
 
-async def echoed_key(line: Line) -> None:
-    await line.whole(orjson.dumps({"error": {"message": f"bad key {ECHOED}", "code": 401}}), 401)
+async def echoed_key(line: Line, *, code: int) -> None:
+    reply = error(line.dialect, code, f"you sent {ECHOED}-{line.provider}")
+    line.headers = dict(reply.headers)
+    await line.whole(b"".join(reply.pieces), code)
 
 
 async def redirect(line: Line, *, code: int) -> None:
@@ -398,7 +400,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         f"status-{code}": Fault(play=partial(status, code=code))
         for code in (401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529)
     },
-    "echoed-key": Fault(play=echoed_key),
+    "echoed-key": Fault(play=partial(echoed_key, code=401)),
+    "echoed-key-blamed": Fault(play=partial(echoed_key, code=400), whole="told", stream="told", status=400),
     **{f"redirect-{code}": Fault(play=partial(redirect, code=code)) for code in (301, 302, 303, 307, 308)},
     "garbage-json": Fault(play=partial(body, content=b'{"choices": [{"mess'), stream="replaced"),
     "null": Fault(play=partial(body, content=b"null")),
@@ -511,9 +514,9 @@ class Faulty:
         route = routes.find(received.path)
         assert route is not None, received.path
         model = route.model or received.json()["model"]
-        _, fault, when, _ = model.split(".")
+        provider, fault, when, _ = model.split(".")
         self.calls[model] += 1
-        line = Line(writer, api_reply(route, received), route.dialect)
+        line = Line(writer, api_reply(route, received), route.dialect, provider)
         play = FAULTS[fault].play if when == "always" or self.calls[model] == 1 else good
         await play(line)
         return not line.is_over
