@@ -298,7 +298,7 @@ async def turn(agent: Agent, name: str, program: str, folder: Path) -> Outcome:
         model = agent.model or upstream.model
         gateway = Gateway(upstream.config(provider.url, model), folder, host="serve")
         try:
-            await asyncio.to_thread(gateway.start)
+            await asyncio.to_thread(gateway.start, 60.0)  # machines that try agents are busy
             told = Turn(url=gateway.url, model=model, home=home, work=work, program=program)
             began_s = asyncio.get_running_loop().time()
             prompt = f"Write a note and read it. demo-script: {json.dumps(agent.script(told))}"
