@@ -41,7 +41,7 @@ base_url = "{url}/v1"
 format = "openai-chat"
 api_keys = ["sk-slow"]
 models = ["slow"]
-headers = {{x-demo-fault = "slow:200"}}
+headers = {{x-demo-fault = "slow:600"}}
 [providers.silent]
 base_url = "{url}/v1"
 format = "openai-chat"
@@ -98,7 +98,7 @@ KEYS = {
 CLIENTS = 64
 CONFIG += "".join(f'[[auth_keys]]\nname = "{name}"\nkey = "sk-proxy-{name}"\n{KEYS[name]}\n' for name in KEYS)
 DIALECTS = tuple(Dialect)
-SLOW_S = 1.5
+SLOW_S = 4.0
 """What a busy machine may add to a time."""
 
 
