@@ -20,7 +20,7 @@ from support.ledgers import entry_of, keep, noted_of, place_of
 from support.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 FIRST = 100
 """Exchanges that are written as a gateway writes them; all others are copies of these, each a while later."""
@@ -99,6 +99,15 @@ def room(
         yield running
 
 
+@pytest.fixture(scope="module")
+def page(room: ControlRoom) -> Iterator[Page]:
+    """What all pages share is there."""
+    opened = room.context.new_page()
+    settled(opened, "/system")
+    yield opened
+    opened.close()
+
+
 def spent_s(room: ControlRoom) -> float:
     """CPU of the gateway so far."""
     fields = Path(f"/proc/{room.gateway.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -116,13 +125,10 @@ def spent_s(room: ControlRoom) -> float:
         ("/usage?since=7d", "100,000"),
     ],
 )
-def test_a_page_is_there_at_once(room: ControlRoom, place: str, shown: str) -> None:
-    page = room.context.new_page()
-    settled(page, "/system")  # what all pages share is there
+def test_a_page_is_there_at_once(page: Page, room: ControlRoom, place: str, shown: str) -> None:
     cpu_s, began_s = spent_s(room), time.monotonic()
     settled(page, place)
     page.get_by_text(shown).locator("visible=true").first.wait_for()
     cpu_s, took_s = spent_s(room) - cpu_s, time.monotonic() - began_s
-    page.close()
     print(f"{place}: there after {took_s:.2f} s, {cpu_s:.2f} s of CPU")
     assert cpu_s < MOST_CPU_S
