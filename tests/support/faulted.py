@@ -34,6 +34,7 @@ def config(url: str, *, silent_s: float = 1.5, more: str = "") -> str:
     lines = [
         "retry = {cooldowns = false, base_ms = 1, budget_ratio = 1}",
         'routing = {strategy = "fill-first"}',
+        "streaming = {heartbeat_s = 0}",  # on a busy machine they would spend the status
         f"timeouts = {{connect_s = 60, first_byte_s = {silent_s}, idle_s = {silent_s}}}",
         "[server]\nport = 0",
         '[endpoints.all]\nkind = "gateway"',
