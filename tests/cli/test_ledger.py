@@ -16,6 +16,7 @@ import pytest
 from llmitm.cli import ledger, logs, usage
 from llmitm.record.bodies import Seen
 from llmitm.record.entry import Entry, Outcome
+from support import forked
 from support.gateway import BIN
 from support.ledgers import entry_of, keep, noted_of, place_of
 
@@ -114,7 +115,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(config: Path, is_terminal: bo
 def test_what_comes_is_followed(config: Path) -> None:
     write(config, ENTRIES[:1])
     asking = subprocess.Popen(
-        [BIN / "llmitm", "logs", "-c", str(config), "--follow", "--json"], stdout=subprocess.PIPE
+        [forked.programs() / "llmitm", "logs", "-c", str(config), "--follow", "--json"],
+        stdout=subprocess.PIPE,
     )
     assert asking.stdout is not None
     try:
