@@ -2,14 +2,17 @@
 
 Clients of four dialects ask for models of four dialects, streamed and not, short and long; some leave in
 the middle; a twentieth of the calls upstream fails; each minute the configuration is another one. Both
-`llmitm serve` and `mitmdump` are asked. Told at the end: how memory, descriptors and tasks went, whether each
-answer belongs to its question, and whether each has its row in the ledger.
+`llmitm serve` and `mitmdump` are asked. Six times nothing is asked for a moment, and what is held then is
+looked at: a machine that is busier needs more for what is under way, which says nothing of what stays. Told
+at the end: how memory, descriptors and tasks went, whether each answer belongs to its question, and whether
+each has its row in the ledger.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import re
 import sqlite3
@@ -54,8 +57,8 @@ MOST_AT_ONCE: Final = 48
 SILENCE_S: Final = 4
 SAMPLE_S: Final = 5.0
 WRONG_SHOWN: Final = 5
-WARM: Final = 0.25
-"""Of the time; memory is looked at after that."""
+RESTS: Final = 6
+"""So often nothing is asked for a moment; the first time the gateways are still warming up."""
 LONG_ENOUGH_S: Final = 600
 """What grows within less than that may still be warming up."""
 HEARD: Final = "The demo provider heard you say: "
@@ -63,6 +66,8 @@ _QUESTION: Final = re.compile(r"question (\d+) of \d")
 CENSUS: Final = """
 import asyncio, gc, json
 from collections import Counter
+from pathlib import Path
+from llmitm.edge.garbage import trimming
 from llmitm.hooks import Reply
 
 def on_request(request):
@@ -70,10 +75,16 @@ def on_request(request):
         return None
     gc.collect()
     kinds = Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
-    said = {"tasks": len(asyncio.all_tasks()), "objects": kinds.total(), "kinds": dict(kinds)}
+    if (trim := trimming()) is not None:
+        trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    said = {
+        "tasks": len(asyncio.all_tasks()), "objects": kinds.total(), "kinds": dict(kinds), "pages": pages
+    }
     return Reply.saying(request, json.dumps(said))
 """
-"""A function of the operator's: it answers how many tasks there are, and objects of each type."""
+"""A function of the operator's: it answers how many tasks there are, how many objects of each type, and how
+much memory is in use once what is free was given back."""
 MORE: Final = """
 [log]
 format = "json"
@@ -156,26 +167,28 @@ class Soak:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=10)
         timeout = aiohttp.ClientTimeout(total=60)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            watching = [
-                asyncio.create_task(work)
-                for work in (self._sample(), self._reload(), self._census(session, WARM * self.lasted_s))
-            ]
-            await self._load(session)
+            watching = [asyncio.create_task(work) for work in (self._sample(), self._reload())]
+            for number in range(RESTS):
+                await self._load(session, (number + 1) * self.lasted_s / RESTS)
+                await self._rest()
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
-        await asyncio.sleep(2 * SILENCE_S)  # connections of those who left come to their end
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            await self._census(session)
 
     @property
     def _at_s(self) -> float:
         return time.monotonic() - self.began_s
 
-    async def _load(self, session: aiohttp.ClientSession) -> None:
+    async def _rest(self) -> None:
+        """Nobody asks, and what is held is looked at."""
+        await asyncio.sleep(2 * SILENCE_S)  # connections of those who left come to their end
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+            await self._census(session)
+
+    async def _load(self, session: aiohttp.ClientSession, until_s: float) -> None:
         """Requests come as they do, at that rate, whoever is still waiting for an answer; within bounds."""
-        told_s = 0.0
-        while self._at_s < self.lasted_s:
+        told_s = self._at_s
+        while self._at_s < until_s:
             self._feed()
             for one in self.seen:
                 if one.under_way >= MOST_AT_ONCE:
@@ -228,14 +241,16 @@ class Soak:
                 path.write_text(config(self._provider.url, turn))
                 one.reloads += await _said(one.gateway, "changed routing.strategy", one.reloads + 1)
 
-    async def _census(self, session: aiohttp.ClientSession, after_s: float = 0.0) -> None:
-        await asyncio.sleep(after_s)
+    async def _census(self, session: aiohttp.ClientSession) -> None:
         for one in self.seen:
             body = {"model": "census", "messages": [{"role": "user", "content": "who is there?"}]}
             async with session.post(f"{one.gateway.url}/all/v1/chat/completions", json=body) as answer:
                 said = orjson.loads(await answer.read())["choices"][0]["message"]["content"]
             descriptors = sample(one.gateway.process.pid, self._at_s).descriptors
-            one.censuses.append({**orjson.loads(said), "descriptors": descriptors})
+            found = orjson.loads(said)
+            own_bytes = found["pages"] * os.sysconf("SC_PAGE_SIZE")
+            seen = {"at_s": self._at_s, "own_bytes": own_bytes, "descriptors": descriptors}
+            one.censuses.append({**found, **seen})
 
     async def _ask(self, session: aiohttp.ClientSession, one: Seen) -> None:
         drawn = self._drawn
@@ -345,17 +360,18 @@ def rows_of(one: Seen) -> Rows:
     )
 
 
-def judged(one: Seen, warm_s: float, most_mb_an_hour: float) -> tuple[list[tuple[str, str]], list[str]]:
+def judged(one: Seen, most_mb_an_hour: float) -> tuple[list[tuple[str, str]], list[str]]:
     """Lines of the table, and what does not hold."""
     rows = rows_of(one)
-    warm = [each for each in one.samples if each.at_s >= warm_s]
-    own = slope([(each.at_s, each.own_bytes) for each in warm])
+    rests = one.censuses[1:]
+    own = slope([(each["at_s"], each["own_bytes"]) for each in rests])
+    warm = [each for each in one.samples if each.at_s >= one.censuses[0]["at_s"]]
     writer = slope([(each.at_s, each.children_bytes) for each in warm])
     lost = [number for number in (*one.right, *one.told, *one.cut) if number not in rows.outcomes]
     astray = [number for number in one.right if rows.outcomes.get(number, "ok") != "ok"]
     astray += [number for number in (*one.cut, *one.told) if rows.outcomes.get(number) == "ok"]
     failed = (len(one.cut) + len(one.told)) / max(1, one.asked)
-    first, last = one.censuses[0], one.censuses[-1]
+    first, last = rests[0], rests[-1]
     took_ms = [1000 * each for each in sorted(one.took_s)]
     lines = [
         ("requests", f"{one.asked}"),
@@ -371,7 +387,8 @@ def judged(one: Seen, warm_s: float, most_mb_an_hour: float) -> tuple[list[tuple
         ("  lost", f"{len(lost)}"),
         ("  twice", f"{rows.count - len(rows.outcomes)}"),
         ("  of another outcome", f"{len(astray)}"),
-        ("memory, MB", _range([each.own_bytes for each in warm])),
+        ("memory under load, MB", _range([each.own_bytes for each in warm])),
+        ("memory at rest, MB", " ".join(f"{each['own_bytes'] / 1e6:.1f}" for each in rests)),
         ("  slope, MB/h", _told(own)),
         ("ledger's writer, MB", _range([each.children_bytes for each in warm])),
         ("  slope, MB/h", _told(writer)),
@@ -385,7 +402,7 @@ def judged(one: Seen, warm_s: float, most_mb_an_hour: float) -> tuple[list[tuple
     problems += [f"{rows.count - len(rows.outcomes)} rows too many"] * (rows.count > len(rows.outcomes))
     problems += [f"{len(astray)} rows tell of another outcome, first {astray[:5]}"] * bool(astray)
     problems += [f"{failed:.1%} failed, more than went wrong upstream"] * (failed > FAILING)
-    is_long = bool(warm) and warm[-1].at_s - warm[0].at_s >= LONG_ENOUGH_S
+    is_long = last["at_s"] - first["at_s"] >= LONG_ENOUGH_S
     for what, line in (("the gateway", own), ("the ledger's writer", writer)):
         if is_long and line.sure_a_s * 3600 / 1e6 > most_mb_an_hour:
             problems.append(f"{what} grows by {_told(line)} MB/h")
@@ -408,7 +425,7 @@ def _range(values: list[int]) -> str:
 
 def grown(one: Seen, most: int = 8) -> Iterator[str]:
     """Types of which there are more at the end than there were at the beginning."""
-    first, last = (Counter(census["kinds"]) for census in (one.censuses[0], one.censuses[-1]))
+    first, last = (Counter(census["kinds"]) for census in (one.censuses[1], one.censuses[-1]))
     for kind, count in (last - first).most_common(most):
         yield f"{count:+7d}  {kind}"
 
@@ -422,7 +439,7 @@ async def soak(minutes: float, rate: float, most_mb_an_hour: float, folder: Path
         finally:
             for one in run.seen:
                 await asyncio.to_thread(one.gateway.stop)
-    found = [judged(one, WARM * run.lasted_s, most_mb_an_hour) for one in run.seen]
+    found = [judged(one, most_mb_an_hour) for one in run.seen]
     print(f"\n{'':28}" + "".join(f"{one.name:>32}" for one in run.seen))
     for cells in zip(*(lines for lines, _ in found), strict=True):
         print(f"{cells[0][0]:28}" + "".join(f"{value:>32}" for _, value in cells))
