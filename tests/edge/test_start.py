@@ -76,7 +76,7 @@ def test_an_ipv6_address_is_listened_on(provider: Backstage, tmp_path: Path) -> 
     config = FORWARD.format(more='host = "::1"', url=provider.url)
     with Gateway(config, tmp_path, host="serve") as running:
         url = running.wait_for(r"listening on (http://\[::1\]:\d+)")[1]
-        answer = httpx.get(f"{url}/health", trust_env=False)
+        answer = httpx.get(f"{url}/health")
         assert answer.status_code == 200
 
 
@@ -136,12 +136,12 @@ def test_a_script_that_is_removed_leaks_nothing(provider: Backstage, tmp_path: P
     finally:
         place.SCRIPT = script
     try:
-        assert httpx.get(f"{running.url}/health", trust_env=False).status_code == 200
+        assert httpx.get(f"{running.url}/health").status_code == 200
         provider.forget()
         (addons / "gateway.py").unlink()
         running.wait_for("Removing script")
         try:
-            answer = httpx.post(f"{running.url}/dev/v1/messages", json=CHAT, trust_env=False, timeout=3)
+            answer = httpx.post(f"{running.url}/dev/v1/messages", json=CHAT, timeout=3)
             assert answer.status_code >= 400
         except httpx.HTTPError:
             pass
@@ -157,15 +157,13 @@ def test_a_signal_lets_a_stream_finish_and_refuses_new_connections(
 ) -> None:
     config = FORWARD.format(url=provider.url, more="shutdown_timeout_s = 10")
     with Gateway(config, tmp_path, host=host) as running:
-        with httpx.stream(
-            "GET", f"{running.url}/dev/sse?n=30&interval_ms=30", trust_env=False, timeout=10
-        ) as answer:
+        with httpx.stream("GET", f"{running.url}/dev/sse?n=30&interval_ms=30", timeout=10) as answer:
             pieces = answer.iter_raw()
             first = next(pieces)
             running.process.send_signal(number)
             running.wait_for("stopping")
             with pytest.raises(httpx.ConnectError):
-                httpx.get(f"{running.url}/health", trust_env=False)
+                httpx.get(f"{running.url}/health")
             body = first + b"".join(pieces)
         assert body.count(b"\n\n") >= 30
         assert running.process.wait(5) == 0
@@ -174,9 +172,7 @@ def test_a_signal_lets_a_stream_finish_and_refuses_new_connections(
 def test_a_drain_ends_at_its_deadline(provider: Backstage, tmp_path: Path) -> None:
     config = FORWARD.format(url=provider.url, more="shutdown_timeout_s = 0.5")
     with Gateway(config, tmp_path, host="serve") as running:
-        with httpx.stream(
-            "GET", f"{running.url}/dev/sse?n=1000&interval_ms=50", trust_env=False, timeout=10
-        ) as answer:
+        with httpx.stream("GET", f"{running.url}/dev/sse?n=1000&interval_ms=50", timeout=10) as answer:
             pieces = answer.iter_raw()
             next(pieces)
             started_s = time.monotonic()
@@ -200,7 +196,7 @@ def tls(provider: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Gatewa
 
 def test_tls_shows_the_operators_certificate(tls: Gateway) -> None:
     context = ssl.create_default_context(cafile=str(tls.folder / "cert.pem"))
-    answer = httpx.get(f"{tls.url}/health", verify=context, trust_env=False)
+    answer = httpx.get(f"{tls.url}/health", verify=context)
     assert answer.status_code == 200
     mine = ssl.PEM_cert_to_DER_cert((tls.folder / "cert.pem").read_text())
     for name, alpn in (("localhost", None), ("other.example", ["http/1.1"]), (None, ["spdy/9"])):
@@ -317,7 +313,6 @@ def test_an_http2_client_that_reads_nothing_costs_no_memory(tls: Gateway) -> Non
     answer = httpx.get(
         f"{tls.url}/health",
         verify=ssl.create_default_context(cafile=str(tls.folder / "cert.pem")),
-        trust_env=False,
     )
     assert answer.status_code == 200
     peak = max(peak, tls.rss_bytes())
