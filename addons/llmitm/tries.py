@@ -232,8 +232,8 @@ class Tries[T]:
 
 
 def _let_go(missed: Missed) -> None:
-    """Of the answer that it came from: its frames would hold what was read of that while others are asked, and
-    after that until somebody looks for garbage."""
+    """Of the answer that it came from: its frames would hold what was read of that while others are asked,
+    and after that until somebody looks for garbage."""
     missed.__traceback__ = missed.__cause__ = missed.__context__ = None
 
 

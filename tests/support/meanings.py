@@ -320,8 +320,8 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "url": "Where limits, rotation and rests are counted: in this process, or, so that several "
         "share them, in Redis: `redis://:PASSWORD@HOST:6379/0`, with TLS `rediss://` "
         "(`?ssl_ca_certs=ca.pem`).",
-        "while_away": "What a gateway gives out by itself while that Redis does not answer: of each limit its "
-        "`share`, divided by the gateways that were there; all of it (`count`); or nothing: `refuse` "
+        "while_away": "What a gateway gives out by itself while that Redis does not answer: of each limit "
+        "its `share`, divided by the gateways that were there; all of it (`count`); or nothing: `refuse` "
         "answers what comes under a limit with 503.",
         "gateways": "How many share it at the least, for one that starts while it is away.",
     },
