@@ -14,6 +14,7 @@ import orjson
 from llmitm import respelled
 from llmitm.errors import Refused, too_large
 from llmitm.exchange import Body, HeldBody
+from llmitm.route import calls, siblings
 from llmitm.route.multipart import Field, FormReader, boundary_of
 from llmitm.route.pins import named_in
 from llmitm.route.siblings import Sibling
@@ -255,6 +256,32 @@ def check(models: Sequence[str], trip: Trip, *, is_named: bool) -> None:
             "Only certain models may be used here, and this request names none; allowed_paths of the "
             "endpoint or the key can let this path pass.",
         )
+
+
+async def check_passing(trip: Trip) -> None:
+    """The same on endpoints that pass what comes: its JSON is read for the models that it names.
+
+    Raises:
+        Refused: 403; 413, it is too large to be read.
+    """
+    if trip.is_allowed(""):
+        return
+    request, rest = trip.request, trip.asked.rest
+    models: tuple[str, ...] = ()
+    call = calls.find(rest)
+    if call is not None and call.model is not None:
+        models = (call.model,)
+    kind = (request.header(b"content-type") or b"").strip().lower()
+    if has_body(request.body) and not kind.startswith(b"multipart/"):
+        models += peek.named_models(await request.body.whole(trip.config.server.body_limit_bytes))
+    is_list = calls.read_models(request.method, rest) is not None
+    check(models, trip, is_named=is_list or siblings.is_named(rest, allowed_paths(trip)))
+
+
+def allowed_paths(trip: Trip) -> tuple[str, ...]:
+    """Globs of paths that the endpoint or the client's key lets pass."""
+    key = next((one for one in trip.config.auth_keys or () if one.name == trip.kept.auth_key), None)
+    return (*trip.endpoint.allowed_paths, *(key.allowed_paths if key else ()))
 
 
 def has_body(body: Body) -> bool:

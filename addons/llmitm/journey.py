@@ -21,6 +21,7 @@ from typing import Final
 from llmitm import (
     answered,
     calls_beside,
+    carried,
     glanced,
     hooked,
     listed,
@@ -204,6 +205,7 @@ async def _live(trip: routed.Trip) -> Steps:
 async def _forwarded(trip: routed.Trip) -> Steps:
     """To the endpoint's target; the body streams unless it is short, or is there already."""
     request, kept = trip.request, trip.kept
+    await carried.check_passing(trip)
     length = request.body.length
     provider = trip.endpoint.provider
     if length is not None and length <= (PROMPT_BYTES if provider is None else HELD_BYTES):
@@ -240,6 +242,7 @@ async def _through_cloudflare(trip: routed.Trip) -> Steps:
             async for step in steps:
                 yield step
         return
+    await carried.check_passing(trip)
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.took(body, trip.world.clock)
     seen = peek.peek(body) if body else None

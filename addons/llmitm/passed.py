@@ -54,8 +54,7 @@ async def begin(trip: Trip) -> Passing | None:
         Refused: the request names nobody who could answer, or cannot be understood.
     """
     request, endpoint = trip.request, trip.endpoint
-    key = next((one for one in trip.config.auth_keys or () if one.name == trip.kept.auth_key), None)
-    allowed = (*endpoint.allowed_paths, *(key.allowed_paths if key else ()))
+    allowed = carried.allowed_paths(trip)
     sibling = siblings.find(
         request.method, trip.asked.rest, trip.asked.dialect, header=request.header(PROVIDER), allowed=allowed
     )
@@ -90,6 +89,8 @@ async def through_cloudflare(trip: Trip) -> Passing | None:
         sent = await carried.read_form(kind, trip)
     else:
         sent = Carried(body=await carried.held_if_short(trip))
+    named = siblings.is_named(trip.asked.rest, carried.allowed_paths(trip))
+    carried.check(sent.models, trip, is_named=named)
     trip.kept.model = sent.model
     asked = replace(trip.asked, model=sent.model)
     trip = replace(trip, request=replace(request, body=sent.body), asked=asked)

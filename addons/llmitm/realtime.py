@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from llmitm import translated
+from llmitm import carried, translated
 from llmitm.accept import keys, origins, subprotocols
 from llmitm.attempt import attempt, outgoing
 from llmitm.cloaked import refuse_live
@@ -67,13 +67,16 @@ async def begin(trip: Trip) -> Opening:
             )
         if provider and socket.provider and provider != socket.provider:
             raise Refused(400, "unknown_provider", f"This endpoint's provider is {provider}.")
-        if model is not None and not trip.is_allowed(model):
-            raise Refused(403, "model_not_allowed", "This model may not be used here.")
+    if model is not None:
+        carried.check((model,), trip, is_named=True)
+    elif socket is None and not trip.is_allowed(""):  # its messages cannot be read
+        named = siblings.is_named(trip.asked.rest, carried.allowed_paths(trip))
+        carried.check((), trip, is_named=named)
     trip.kept.model = model
     session = Session(
         trip=trip,
         is_read=socket is not None,
-        is_checked=kind == "gateway" and not trip.is_allowed(""),
+        is_checked=socket is not None and not trip.is_allowed(""),
     )
     opened = _Opened(trip=trip, socket=socket, session=session)
     match kind:

@@ -33,7 +33,7 @@ gateways = [{{account_id = "acc", gateway_id = "gw"}}]
 name = "laptop"
 key = "sk-of-the-client"
 tpm = {tpm}
-allowed_models = ["chat-*", "messages-*", "responses-*", "nobody", {more}]
+allowed_models = ["chat-*", "chat/*", "messages-*", "responses-*", "nobody", {more}]
 [cloudflare]
 base_url = "{url}"
 [hooks]

@@ -80,8 +80,8 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "400; `x-llmitm-strict: 1` of a client does the same.",
         "allowed_models": "Globs of models that may be asked for; none: any. Where there are some, "
         "calls that name no model need `allowed_paths`, too.",
-        "allowed_paths": "Of kind gateway: globs of paths that may be asked for beside those that are "
-        "known, such as `/v1/skills*`.",
+        "allowed_paths": "Globs of paths, such as `/v1/skills*`: on endpoints of kind gateway they may be "
+        "asked for beside those that are known; on others they pass although they name no allowed model.",
     },
     Identified: {
         "tls_ca": "PEM: authorities that upstreams are believed by, in place of the system's. A "
@@ -163,7 +163,7 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "key_hash": "`sha256:` and 64 hex digits, as `llmitm keys new` writes it.",
         "expires_at": "From this moment on it is refused: a time with its offset, or a date, which is "
         "its first moment in UTC.",
-        "allowed_models": "Globs of models, on endpoints of kind gateway; none: any.",
+        "allowed_models": "Globs of models that may be asked for, as clients name them; none: any.",
         "allowed_endpoints": "Globs of endpoints; none: any.",
         "allowed_paths": "As of an endpoint; either may allow a path.",
         "rpm": "Requests within any minute; else `[rate_limit] per_key_rpm`.",

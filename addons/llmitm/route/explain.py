@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 from llmitm.config.auth_keys import AuthKey
 from llmitm.config.endpoints import Gateway
@@ -21,6 +21,8 @@ from llmitm.route.search import chain
 from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
 from llmitm.state.store import Store
+
+_NOT_ALLOWED: Final = "{} may not be used here: see allowed_models of the endpoint and the key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +116,13 @@ async def explain(
     if key is not None and key.disabled:
         return _nothing(made, f"the key {key.name} is disabled")
     if not is_routed:
+        if not is_allowed(model):
+            return _nothing(made, _NOT_ALLOWED.format(model))
         made.stages.append(await _unrouted(model, endpoint, config, health, store, dialect))
         return made
     models = await chain([model], config.routing, store, is_allowed)
     if not models:
-        return _nothing(made, f"{model} may not be used here: see allowed_models of the endpoint and the key")
+        return _nothing(made, _NOT_ALLOWED.format(model))
     for one in models:
         made.stages.append(await _stage(one, endpoint, config, health, store))
     return made

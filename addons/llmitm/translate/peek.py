@@ -18,6 +18,7 @@ import orjson
 # Only its sense of where a value ends is used, so numbers stay text: they may be of any length.
 _scanner: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 _LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_NAMING: Final = ("model", "models")
 _BLANKS: Final = re.compile(r"[ \t\n\r]*+")
 
 
@@ -60,6 +61,20 @@ def peek(body: bytes) -> Peek | None:
         if isinstance(models, list)
         else (),
     )
+
+
+def named_models(body: bytes) -> tuple[str, ...]:
+    """All models that a request names at its top level, doubled members included: whoever passes it on as it
+    is cannot know which one counts there. None of what is no JSON object."""
+    try:
+        found = members(body)
+    except NotAnObject:
+        return ()
+    named: list[str] = []
+    for member in found:
+        value = orjson.loads(body[member.value_start : member.end]) if member.name in _NAMING else None
+        named += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    return tuple(dict.fromkeys(named))
 
 
 class Member(NamedTuple):
