@@ -49,6 +49,12 @@ key = "sk-proxy-any"
 CHAT = "/v1/chat/completions"
 JSON = b"application/json"
 ANSWER = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}]}'
+SESSION = (
+    (b"upgrade", b"websocket"),
+    (b"connection", b"upgrade"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+)
 
 
 class Row(NamedTuple):
@@ -60,6 +66,7 @@ class Row(NamedTuple):
     code: str = ""
     kind: bytes = JSON
     method: str = "POST"
+    is_session: bool = False
 
 
 SMALL, BIG = b'{"model":"gpt-small","messages":[]}', b'{"model":"gpt-big","messages":[]}'
@@ -98,6 +105,15 @@ ROWS = {
     ),
     "cloudflare": Row("cf", "small", CHAT, b'{"model":"openai/gpt-big"}', 403, "model_not_allowed"),
     "cloudflare, allowed": Row("cf", "small", CHAT, b'{"model":"openai/gpt-small"}', 200),
+    "a session": Row(
+        "keyed", "small", "/v1/realtime?model=gpt-big", b"", 403, "model_not_allowed", is_session=True
+    ),
+    "a session of cloudflare's": Row(
+        "cf", "small", "/v1/realtime?model=gpt-big", b"", 403, "model_not_allowed", is_session=True
+    ),
+    "a session that nobody can read": Row(
+        "plain", "small", "/ws/x", b"", 403, "path_not_allowed", is_session=True
+    ),
     "cloudflare, sound": Row("cf", "small", "/v1/audio", b"abc", 403, "path_not_allowed", b"audio/wav"),
 }
 
@@ -136,13 +152,14 @@ async def test_only_what_is_allowed_gets_through(name: str, tmp_path: Path) -> N
     world.sinks, world.sender = (), sender
     request = ClientRequest(
         id="id-1",
-        method=row.method,
+        method="GET" if row.is_session else row.method,
         target=f"/{row.endpoint}{row.path}".encode(),
         headers=(
             (b"x-llmitm-key", b"sk-proxy-" + row.key.encode()),
             (b"content-type", row.kind),
             (b"content-length", b"%d" % len(row.body)),
             *(((b"content-encoding", b"gzip"),) if row.body.startswith(b"\x1f") else ()),
+            *(SESSION if row.is_session else ()),
         ),
         body=HeldBody(row.body),
         client="127.0.0.1",
