@@ -19,7 +19,7 @@ from support import faulted
 from support.authorities import Authority, served
 from support.battery import Bench, Row, ask, request_in, rows_of
 from support.faulted import Told, Trial
-from support.faulty import FAULTS, Faulty
+from support.faulty import FAULTS, Faulty, made_bombs
 from support.gateway import Gateway
 from support.storm import PROVIDERS
 
@@ -220,6 +220,7 @@ async def _bounded(session: aiohttp.ClientSession, url: str, trial: Trial) -> To
 
 async def large(bench: Bench) -> str:
     told = []
+    await asyncio.to_thread(made_bombs)  # takes seconds, in which nobody here would be answered
     async with Faulty() as faulty:
         config = faulted.config(faulty.url, silent_s=60)
         for name in ("big-head", "many-fields", *(one for one, fault in FAULTS.items() if fault.is_heavy)):

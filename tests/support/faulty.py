@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Final, Literal, Self
 
 import brotli
@@ -352,15 +352,13 @@ def _bomb(coding: str) -> bytes:
 
 async def bomb(line: Line, *, coding: str) -> None:
     with suppress(ConnectionError):
-        await line.whole(_BOMBS.setdefault(coding, b"") or _made(coding), content_encoding=coding)
+        await line.whole(made_bombs()[coding], content_encoding=coding)
 
 
-_BOMBS: Final[dict[str, bytes]] = {}
-
-
-def _made(coding: str) -> bytes:
-    _BOMBS[coding] = _bomb(coding)
-    return _BOMBS[coding]
+@cache
+def made_bombs() -> Mapping[str, bytes]:
+    """By their coding. It takes seconds to make them."""
+    return {coding: _bomb(coding) for coding in ("gzip", "br", "zstd")}
 
 
 def _ways(play: Callable[..., Awaitable[None]], stream: Outcome, **options: object) -> dict[str, Fault]:

@@ -164,6 +164,13 @@ def test_odd_events() -> None:
     assert reader.finish() == []
 
 
+def test_what_cannot_be_read_behind_the_end_says_nothing() -> None:
+    reader = StreamReader()
+    reader.read(Event(data=json.dumps(chunk({"text": "a"}, finish="STOP")).encode()))
+    assert reader.read(Event(data=b"{broken")) == []
+    assert isinstance(reader.finish()[-1], End)
+
+
 def test_arguments_that_come_in_pieces() -> None:
     def pieces(*args: dict[str, Any], **more: Any) -> dict[str, Any]:
         return chunk({"functionCall": {"partialArgs": list(args), **more}})

@@ -139,6 +139,12 @@ class Chunks:
         seen: list[StreamEvent] = [] if self.usage is None else [UsageSeen(self.usage)]
         return [*seen, Failed(failure)]
 
+    def unread(self) -> list[StreamEvent]:
+        """What came cannot be read. Behind an answer that has come to its end it says nothing."""
+        states = self._candidates.values()
+        has_ended = bool(states) and all(state.word is not None for state in states)
+        return [] if has_ended else self.fail(stream.malformed().error)
+
     def finish(self, *, is_whole: bool) -> list[StreamEvent]:
         """`is_whole`: one answer that came in one piece cannot have been cut."""
         states = [state for _, state in sorted(self._candidates.items())]
@@ -411,7 +417,7 @@ class StreamReader:
             chunk = jsontext.loads_fast(data)
         except ValueError:
             # what was cut off is no mistake of the sender's: the end will tell
-            return self._chunks.fail(stream.malformed().error) if event.is_complete else []
+            return self._chunks.unread() if event.is_complete else []
         out: list[StreamEvent] = []
         text = jsontext.Slices(data)
         for n, one in enumerate(chunk if isinstance(chunk, list) else [chunk]):
