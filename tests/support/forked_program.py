@@ -34,6 +34,13 @@ def _inherited() -> list[int]:
     return found
 
 
+def _handed_on(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:  # it has ended, and its status is on its way
+        pass
+
+
 def main() -> None:
     folder, program = os.path.split(os.path.abspath(sys.argv[0]))
     numbers = _inherited()
@@ -53,7 +60,7 @@ def main() -> None:
             if number > 2:  # locks and pipes are the copy's now
                 os.close(number)
         for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(one, lambda number, _: os.kill(pid, number))
+            signal.signal(one, lambda number, _: _handed_on(pid, number))
         status = int(connection.recv(16))
     if status >= 0:
         sys.exit(status)
