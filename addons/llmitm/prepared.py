@@ -70,29 +70,23 @@ def prepare(
         case "complete":
             if abilities.completes(chosen):
                 return call, None
-            made = Translation(
-                completions.read_request(body),
-                translated.target_of(chosen, _chats_in(chosen, config), config, is_strict=is_strict),
-                now_s=int(now_s),
-                reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
-                client=completions.CODEC,
-            )
-            return translated.call_of(made), made
+            asked, codec = completions.read_request(body), completions.CODEC
         case "compact":
             if chosen.dialect_for(call.dialect) is call.dialect:
                 return call, None
-            made = Translation(
-                compacting.read_request(body),
-                translated.target_of(chosen, _chats_in(chosen, config), config, is_strict=is_strict),
-                now_s=int(now_s),
-                reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
-                client=compacting.CODEC,
-            )
-            return translated.call_of(made), made
+            asked, codec = compacting.read_request(body), compacting.CODEC
         case "embed":
             return _embed(call, body, model, chosen, config, is_strict=is_strict)
         case "count":
             return _count(call, body, model, chosen, config, is_strict=is_strict)
+    made = Translation(
+        asked,
+        translated.target_of(chosen, _chats_in(chosen, config), config, is_strict=is_strict),
+        now_s=int(now_s),
+        reply_id=hashlib.sha256(request_id.encode()).hexdigest()[:32],
+        client=codec,
+    )
+    return translated.call_of(made), made
 
 
 def _chats_in(chosen: Candidate, config: Config) -> Dialect:
