@@ -37,8 +37,13 @@ def records(wire: Dialect) -> tuple[Record, ...]:
 
 
 def sampled(wire: Dialect, every: int = 1, first: int = 0) -> Iterator[Record]:
-    """About every n-th record, by its id: the same ones each time, others for another `first`."""
-    return (one for one in records(wire) if crc32(one["id"].encode()) % every == first % every)
+    """Every n-th record in an order that mixes them: the same ones each time, others for another `first`."""
+    return iter(_mixed(wire)[first % every :: every])
+
+
+@cache
+def _mixed(wire: Dialect) -> tuple[Record, ...]:
+    return tuple(sorted(records(wire), key=lambda one: crc32(one["id"].encode())))
 
 
 def stream_of(record: Record) -> bytes | None:

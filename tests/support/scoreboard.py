@@ -38,6 +38,11 @@ class Score:
     """Left out, by reason."""
 
     @property
+    def is_worth(self) -> bool:
+        """Most of what was looked at could be judged: how many there are is a matter of the recordings."""
+        return self.passed > self.out.total()
+
+    @property
     def told(self) -> str:
         return f"{self.passed}/{self.passed + len(self.failures)}"
 

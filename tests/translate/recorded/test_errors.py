@@ -19,4 +19,4 @@ pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
 def test_a_recorded_error_is_raised_in_a_client_of_another_dialect(wire: Dialect, client: Dialect) -> None:
     made = score(judge_error, wire, client)
     assert [f"{one.id}: {one.why}" for one in made.failures] == []
-    assert made.passed > 20
+    assert made.is_worth
