@@ -33,7 +33,7 @@ from llmitm import (
     shaped,
     translated,
 )
-from llmitm.accept import endpoints, keys, origins, subprotocols
+from llmitm.accept import endpoints, hosts, keys, origins, subprotocols
 from llmitm.attempt import attempt, outgoing
 from llmitm.errors import ClientGone, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Killed, ResponseHead, Watch
@@ -147,9 +147,10 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, told: Told) 
         )
     kept.auth_key = admission.name
     dropped = admission.drop_headers
+    if match.endpoint.injects and admission.name is None and not request.is_operators:
+        hosts.check(request, config.server)
+        origins.check(told.crossing, request)
     if told.crossing is not None and match.endpoint.injects:
-        if admission.name is None and not request.is_operators:
-            origins.check(told.crossing, request)
         dropped |= origins.OF_PAGES if told.crossing.is_allowed else frozenset()
     kept.dialect = endpoints.dialect_of(match.rest.partition(b"?")[0], request.headers)
     asked = plan.Asked(

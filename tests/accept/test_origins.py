@@ -181,6 +181,13 @@ def test_what_varies_already(vary: bytes) -> None:
         ("null", (), "cross-site", True),
         ("https://evil.example", (), "same-origin", False),
         ("app://obsidian.md", (), None, False),  # no browser that says where it comes from
+        # nor do browsers say so to a plain address of the network
+        ("http://evil.example", (), None, True),
+        ("https://evil.example", (MINE,), None, True),
+        ("null", (), None, True),
+        ("http://192.168.1.5:9", (), None, True),
+        ("http://192.168.1.5:8811", (), None, False),
+        (MINE, (MINE,), None, False),
         (MINE, (MINE,), "cross-site", False),
         ("https://evil.example", ("*",), "cross-site", False),
     ],
@@ -188,7 +195,7 @@ def test_what_varies_already(vary: bytes) -> None:
 def test_pages_do_not_spend_without_a_key(
     origin: str, entries: tuple[str, ...], site: str | None, is_refused: bool
 ) -> None:
-    more: dict[str, Any] = {} if site is None else {"sec_fetch_site": site}
+    more: dict[str, Any] = {"host": "192.168.1.5:8811"} | ({} if site is None else {"sec_fetch_site": site})
     found = crossing(origin, *entries)
     if is_refused:
         with pytest.raises(Refused, match="origin_not_allowed|may not call"):

@@ -120,6 +120,30 @@ async def test_a_page_does_not_spend_where_no_key_is_asked(provider: Provider, t
     await world.close()
 
 
+async def test_a_name_that_was_pointed_here_spends_and_reads_nothing(
+    provider: Provider, tmp_path: Path
+) -> None:
+    pointed = {"host": "evil.example:8811", "origin": "http://evil.example:8811"}
+    for server in (NONE, 'host = "0.0.0.0"\nallow_anonymous = true\n'):
+        world, entries = world_of(provider, tmp_path, server)
+        before = provider.count
+        refused, body = await ask(world, "/all/v1/messages", BODY, **pointed)
+        assert refused.status == 421 and orjson.loads(body)["type"] == "error"
+        assert "evil.example" in orjson.loads(body)["error"]["message"]
+        assert entries[-1].code == "unknown_host" and provider.count == before
+        passed, _ = await ask(world, "/open/echo", BODY, **pointed)
+        assert passed.status == 200, "who has a key of their own may come by any name"
+        await world.close()
+    world, _ = world_of(provider, tmp_path, NONE)
+    reading, _ = await ask(world, "/all/v1/models", host="evil.example:8811")
+    assert reading.status == 421
+    await world.close()
+    world, _ = world_of(provider, tmp_path, KEYED)
+    keyed, _ = await ask(world, "/all/v1/chat/completions", BODY, **pointed, authorization=f"Bearer {KEY}")
+    assert keyed.status == 200
+    await world.close()
+
+
 async def test_without_the_key_an_upstream_answers_browsers_itself(
     provider: Provider, tmp_path: Path
 ) -> None:

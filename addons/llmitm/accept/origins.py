@@ -144,25 +144,38 @@ def crossing(request: ClientRequest, entries: tuple[str, ...]) -> Crossing | Non
             break
     if origin is None and not entries:
         return None
-    is_named = origin is not None and bool(entries) and _has(entries, origin)
+    is_named = origin is not None and has(entries, origin)
     return Crossing(entries=entries, origin=origin, is_allowed=is_named)
 
 
-def _has(entries: tuple[str, ...], origin: bytes) -> bool:
+def has(entries: tuple[str, ...], origin: bytes) -> bool:
+    """Whether an origin was named."""
+    if not entries:
+        return False
     return ANY in entries or _pattern(entries).fullmatch(origin.decode("latin-1")) is not None
 
 
 def check(found: Crossing | None, request: ClientRequest) -> None:
     """For what spends without a key. Any page that a browser has open can send a plain POST: it could not
-    read the answer, but we would have paid for it. Browsers say that such a request comes from elsewhere.
+    read the answer, but we would have paid for it. Browsers say that such a request comes from elsewhere, but
+    to this machine and over TLS only; else its origin is to be that of the name that it was sent to.
 
     Raises:
         Refused: 403, a page of a browser's that was not named.
     """
     if found is None or found.origin is None or found.is_allowed:
         return
-    if request.header(b"sec-fetch-site") in _FROM_ELSEWHERE:
+    site = request.header(b"sec-fetch-site")
+    if site in _FROM_ELSEWHERE or (site is None and not _is_of(found.origin, request.header(b"host"))):
         raise stranger()
+
+
+def _is_of(origin: bytes, host: bytes | None) -> bool:
+    """Whether what asks is the host's own page, or no page of the web."""
+    scheme, _, authority = origin.lower().partition(b"://")
+    if scheme not in (b"http", b"https", b"null"):
+        return True
+    return host is not None and authority == host.lower()
 
 
 def stranger() -> Refused:
@@ -177,4 +190,4 @@ def _varies(name: bytes, value: bytes) -> bool:
     return any(one.strip().lower() in (b"*", b"origin") for one in value.split(b","))
 
 
-__all__ = ["ANY", "OF_PAGES", "Crossing", "check", "crossing", "normal", "stranger"]
+__all__ = ["ANY", "OF_PAGES", "Crossing", "check", "crossing", "has", "normal", "stranger"]

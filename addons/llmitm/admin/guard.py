@@ -7,11 +7,11 @@ elsewhere, and what changes anything must come from a page of ours.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from llmitm.accept.hosts import hostname, is_address
 from llmitm.errors import Refused
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,32 +40,12 @@ def check_host(host: str | None, names: Collection[str]) -> None:
         Refused: 421, the request came under another name.
     """
     name = hostname(host or "")
-    if name is None or not (_is_address(name) or name == "localhost" or name in names):
+    if name is None or not (is_address(name) or name == "localhost" or name in names):
         raise Refused(
             421,
             "unknown_host",
             "The dashboard is not known by this name; add it to [dashboard] hosts, or use the address.",
         )
-
-
-def hostname(host: str) -> str | None:
-    """The name in a Host header, lower case and without port; None where it makes no sense."""
-    if not host or any(sign in host for sign in "/?#@\\ \t,"):
-        return None
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port
-    except ValueError:
-        return None
-    return (parts.hostname or "").rstrip(".") or None
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def check_origin(headers: Mapping[str, str], host: str, scheme: str) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from llmitm.config.table import Table
-from llmitm.config.values import wrong
+from llmitm.config.values import HostName, wrong
 from llmitm.errors import Problem
 from llmitm.secret import Secret
 
@@ -23,7 +23,6 @@ _HASH: Final = re.compile(
     r"|\$2[aby]\$(?P<cost>\d\d)\$[./A-Za-z0-9]{53}"
 )
 _MOST_MEMORY_KIB: Final = 1_048_576
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
 
 
 def _as_secret(value: Any) -> Secret:
@@ -64,12 +63,6 @@ def _jwt_secret(value: Any) -> Secret:
     return secret
 
 
-def _host(value: Any) -> str:
-    if not isinstance(value, str) or not _HOST.match(value):
-        raise wrong("a host name without scheme and port is expected, such as llm.example.com")
-    return value.lower()
-
-
 PasswordHash = Annotated[Secret, BeforeValidator(_hash)]
 UserName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
 
@@ -84,7 +77,7 @@ class Dashboard(Table):
     enabled: bool = False
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8812
-    hosts: tuple[Annotated[str, BeforeValidator(_host)], ...] = ()
+    hosts: tuple[HostName, ...] = ()
     """Names that it may be reached by, beside addresses and localhost."""
     username: UserName = "admin"
     password_hash: PasswordHash | None = None

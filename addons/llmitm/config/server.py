@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from llmitm.accept import origins
 from llmitm.config.environment import EnvironmentProxies
 from llmitm.config.table import Table
-from llmitm.config.values import BaseUrl, Port, ProxyUrl, SecondsOrOff, wrong
+from llmitm.config.values import BaseUrl, HostName, Port, ProxyUrl, SecondsOrOff, wrong
 from llmitm.secret import Secret
 
 
@@ -30,6 +30,8 @@ class Server(Table):
     allow_anonymous: bool = False
     shutdown_timeout_s: SecondsOrOff = 30
     trusted_proxies: tuple[str, ...] = ()
+    hosts: tuple[HostName, ...] = ()
+    """Names that it may be asked by without a key, beside addresses and what only this network knows."""
     cors_origins: tuple[str, ...] = ()
     _environment: EnvironmentProxies | None = PrivateAttr(None)
 

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from llmitm.secret import Secret
 
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
 
 
 def wrong(message: str) -> PydanticCustomError:
@@ -85,6 +86,12 @@ def _base(value: Any) -> Any:
     return value.rstrip("/")
 
 
+def _host_name(value: Any) -> str:
+    if not isinstance(value, str) or not _HOST_NAME.match(value):
+        raise wrong("a host name without scheme and port is expected, such as llm.example.com")
+    return value.lower()
+
+
 def matching(pattern: str, expected: str) -> AfterValidator:
     """A check against `pattern` whose sentence says in words what is `expected`."""
     compiled = re.compile(pattern)
@@ -100,6 +107,7 @@ def matching(pattern: str, expected: str) -> AfterValidator:
 Key = Annotated[SecretText, Field(), BeforeValidator(lambda value: _key(_as_secret(value)))]
 ProxyUrl = Annotated[SecretText, BeforeValidator(proxy_url)]
 BaseUrl = Annotated[str, BeforeValidator(_base)]
+HostName = Annotated[str, BeforeValidator(_host_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
 """What a shared store counts exactly."""
