@@ -51,6 +51,7 @@ WANTED: dict[str, tuple[dict[str, Any], list[int]]] = {
     "a class": ({"status": "4xx"}, [3, 5]),
     "an outcome": ({"status": "truncated"}, [4]),
     "what failed": ({"status": "failed"}, [3, 4, 5]),
+    "what failed by no fault of the client's": ({"status": "fault"}, [3, 4]),
     "what cost": ({"min_cost_usd": 1.5}, [4]),
     "what took": ({"min_latency_ms": 2_900}, [2]),
     "a text of an error": ({"text": "BROKE"}, [4]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from llmitm.clock import Clock
-from llmitm.record.entry import Entry, Outcome
+from llmitm.record.entry import OF_THE_CLIENT, Entry, Outcome
 from llmitm.record.metrics import ANSWERED, NO_ERRORS
 from llmitm.record.recent import Durations
 
@@ -25,6 +25,9 @@ class Second:
     """On the clock's ticks."""
     requests: int = 0
     failed: int = 0
+    """Those that were not answered though nothing was wrong with them."""
+    refused: int = 0
+    """For the client's key, its limits or what it asked: that says nothing of how the gateway is."""
     rescued: int = 0
     """Answered well after an attempt that had failed."""
     input_tokens: int = 0
@@ -33,6 +36,8 @@ class Second:
     usd_nano: int = 0
     why: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Failures by provider and reason."""
+    whose: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Refusals by the client's key and reason."""
 
 
 class Lately:
@@ -58,7 +63,11 @@ class Lately:
             self.usd_nano += cost
         if (own_s := entry.own_s) is not None:
             self._own.add(own_s, tick_s)
-        if entry.outcome not in NO_ERRORS:
+        if _is_clients(entry):
+            now.refused += 1
+            if len(now.whose) < MOST_WHY:
+                now.whose[entry.auth_key or "", _refusal(entry)] += 1
+        elif entry.outcome not in NO_ERRORS:
             now.failed += 1
             if len(now.why) < MOST_WHY:
                 now.why[_why(entry)] += 1
@@ -73,13 +82,17 @@ class Lately:
         minute = _sum(one for one in self._seconds if one.at > now_s - 61)
         own = self._own.read(now_s)
         why: Counter[tuple[str, str]] = Counter()
+        whose: Counter[tuple[str, str]] = Counter()
         for one in self._seconds:
             why.update(one.why)
+            whose.update(one.whose)
+        tried = total.requests - total.refused
         return {
             "window_s": WINDOW_S,
             "requests": total.requests,
             "failed": total.failed,
-            "success_rate": _share(total.requests - total.failed, total.requests),
+            "refused": total.refused,
+            "success_rate": _share(tried - total.failed, tried),
             "rescued": total.rescued,
             "requests_per_second": round(minute.requests / 60, 3),
             "output_tokens_per_second": round(minute.output_tokens / 60, 3),
@@ -92,6 +105,10 @@ class Lately:
             "top_failures": [
                 {"provider": provider or None, "reason": reason, "count": count}
                 for (provider, reason), count in why.most_common(10)
+            ],
+            "top_refusals": [
+                {"auth_key": key or None, "reason": reason, "count": count}
+                for (key, reason), count in whose.most_common(10)
             ],
         }
 
@@ -107,6 +124,7 @@ class Lately:
                     "seconds_ago": now - since,
                     "requests": one.requests,
                     "failed": one.failed,
+                    "refused": one.refused,
                     "output_tokens": one.output_tokens,
                     "cost_usd_nano": one.usd_nano,
                 }
@@ -126,6 +144,7 @@ def _sum(seconds: Iterable[Second]) -> Second:
     for one in seconds:
         total.requests += one.requests
         total.failed += one.failed
+        total.refused += one.refused
         total.rescued += one.rescued
         total.input_tokens += one.input_tokens
         total.cached_tokens += one.cached_tokens
@@ -140,6 +159,19 @@ def _share(part: int, whole: int) -> float | None:
 
 def _was_rescued(entry: Entry) -> bool:
     return any(one.ending not in (ANSWERED, "dropped", "skipped") for one in entry.attempts[:-1])
+
+
+def _is_clients(entry: Entry) -> bool:
+    """Whether it was refused, and nobody but the client can do better."""
+    if entry.outcome is not Outcome.REFUSED:
+        return False
+    ending = entry.attempts[-1].ending if entry.attempts else None
+    return ending is None or ending in OF_THE_CLIENT
+
+
+def _refusal(entry: Entry) -> str:
+    ending = entry.attempts[-1].ending if entry.attempts else None
+    return str(ending) if ending in ("client", "context") else entry.code or str(entry.outcome)
 
 
 def _why(entry: Entry) -> tuple[str, str]:

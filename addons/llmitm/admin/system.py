@@ -31,7 +31,9 @@ class Metrics(Shown):
     in_flight: int
     version: str
     lately: dict[str, Any]
-    """Of the last five minutes: rates, failures by provider and reason, rescued requests, added latency."""
+    """Of the last five minutes: rates, failures by provider and reason, rescued requests, added latency.
+    `refused` were refused for what the client asked or did, and are no failures: `top_refusals` names the
+    key and the reason; `success_rate` is of all others."""
     history: list[dict[str, int]]
     """The last five minutes as points of a chart."""
     cost_today_usd_nano: int | None

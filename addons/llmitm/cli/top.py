@@ -122,15 +122,17 @@ def _numbers(told: Mapping[str, Any], before: Mapping[str, Any] | None, every_s:
         rate = now if now or not told["requests_per_minute"] else rate
         tokens = f"{_since('total_output_tokens', told, before) / every_s:,.0f}"
     took, first = told["latency_percentiles_ms"], told["time_to_first_token_percentiles_ms"]
-    share = told["error_rate"]
+    refused = told["by_outcome"].get("refused", 0)
+    failed = told["total_errors"] - refused
+    share = failed / told["total_requests"] if told["total_requests"] else 0.0
     memory = told.get("memory_bytes")
     grid.add_row(
         _pair("requests/s", f"{rate:,.1f}"),
         _pair("in flight", f"{told['in_flight']:,}"),
         _pair("requests", f"{told['total_requests']:,}"),
         _pair("failed", f"{share:.2%}", "red" if share > 0.05 else "green"),
+        _pair("refused", f"{refused:,}"),
         _pair("output tokens/s", tokens),
-        _pair("cost", f"${told['total_cost_usd']:,.4f}"),
     )
     grid.add_row(
         _pair("p50", _ms(took["p50"])),
@@ -139,6 +141,7 @@ def _numbers(told: Mapping[str, Any], before: Mapping[str, Any] | None, every_s:
         _pair("loop lag", _ms(told["event_loop_lag_worst_ms"])),
         _pair("memory", "-" if memory is None else f"{memory / 1e6:,.0f} MB"),
         _pair("attempts", f"{told['total_attempts']:,}"),
+        _pair("cost", f"${told['total_cost_usd']:,.4f}"),
     )
     return grid
 

@@ -51,6 +51,12 @@ class Outcome(StrEnum):
     """The fault is ours."""
 
 
+OF_THE_CLIENT: Final = frozenset({"answered", "client", "context", "skipped"})
+"""How the last attempt of a refused exchange ended where nobody but the client can do better: it was wrong,
+too long, or not allowed. Other ends (a limit or a key of the provider's) were the operator's. Where no
+attempt was made, the client was refused for its key, its limits or what it asked."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Entry:
     """What is known of an exchange so far. Times are monotonic seconds, but for `at_s`."""

@@ -30,6 +30,9 @@ export interface Lately {
   window_s: number;
   requests: number;
   failed: number;
+  /** For the client's key, its limits or what it asked; they are no failures. */
+  refused: number;
+  /** Of those that were not refused. */
   success_rate: number | null;
   rescued: number;
   requests_per_second: number;
@@ -38,12 +41,14 @@ export interface Lately {
   cost_usd_nano: number;
   added_latency_percentiles_ms: Percentiles;
   top_failures: { provider: string | null; reason: string; count: number }[];
+  top_refusals: { auth_key: string | null; reason: string; count: number }[];
 }
 
 export interface Point {
   seconds_ago: number;
   requests: number;
   failed: number;
+  refused: number;
   output_tokens: number;
   cost_usd_nano: number;
 }

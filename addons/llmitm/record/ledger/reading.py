@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    and_,
     case,
     distinct,
     func,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from llmitm.record.entry import Outcome
+from llmitm.record.entry import OF_THE_CLIENT, Outcome
 from llmitm.record.ledger.place import Place
 from llmitm.record.ledger.tables import ATTEMPTS, BODIES, EXCHANGES, LEGS
 
@@ -69,9 +70,9 @@ class Wanted:
     key: str | None = None
     endpoint: str | None = None
     status: str | None = None
-    """A number, `4xx` and the like, an outcome, or `failed`."""
+    """A number, `4xx` and the like, or as `outcome`."""
     outcome: str | None = None
-    """An outcome, or `failed`."""
+    """An outcome, `failed` (any but ok), or `fault`: failed, and not for what the client asked or did."""
     min_cost_usd: float | None = None
     min_latency_ms: float | None = None
     text: str | None = None
@@ -138,16 +139,21 @@ def _of_status(wanted: str) -> ColumnElement[bool]:
         return _of_outcome(wanted)
     except ValueError:
         names = ", ".join(Outcome)
-        raise ValueError(f"{wanted} is no status: a number, 4xx and the like, failed, {names}") from None
+        what = f"a number, 4xx and the like, failed, fault, {names}"
+        raise ValueError(f"{wanted} is no status: {what}") from None
 
 
 def _of_outcome(wanted: str) -> ColumnElement[bool]:
     if wanted == "failed":
         return _E.outcome != Outcome.OK.value
+    if wanted == "fault":
+        is_provider = and_(_E.ending.is_not(None), _E.ending.not_in(OF_THE_CLIENT))
+        others = (Outcome.OK.value, Outcome.CLIENT_GONE.value, Outcome.REFUSED.value)
+        return or_(_E.outcome.not_in(others), and_(_E.outcome == Outcome.REFUSED.value, is_provider))
     try:
         return _E.outcome == Outcome(wanted).value
     except ValueError:
-        raise ValueError(f"{wanted} is no outcome: failed, {', '.join(Outcome)}") from None
+        raise ValueError(f"{wanted} is no outcome: failed, fault, {', '.join(Outcome)}") from None
 
 
 def _in_bodies(text: str) -> ColumnElement[bool]:

@@ -48,6 +48,9 @@ const WORRY = 0.99;
 const ALARM = 0.9;
 const SLOW_LOOP_MS = 100;
 
+const FAILED = "/requests?outcome=fault";
+const REFUSED = "/requests?outcome=refused";
+
 /** Whether it is well, in one line; else what is not, the worst first. */
 function Verdict({ of }: { of: Metrics }) {
   const { lately, credentials } = of;
@@ -57,17 +60,19 @@ function Verdict({ of }: { of: Metrics }) {
   const isDown = lately.success_rate !== null && lately.success_rate < ALARM;
   const lag = of.event_loop_lag_worst_ms;
   const wrong = [
-    isFailing && <Link to="/requests?outcome=failed">{`${count(lately.failed)} of ${many(lately.requests, "request")} failed`}</Link>,
+    isFailing && <Link to={FAILED}>{`${count(lately.failed)} of ${many(lately.requests, "request")} failed`}</Link>,
     open.length > 0 && <Link to="/providers">{`not asked for now: ${open.join(", ")}`}</Link>,
     out.length > 0 && <Link to="/providers">{`${many(out.length, "credential")} of ${count(credentials.length)} out of use`}</Link>,
     lag !== null && lag > SLOW_LOOP_MS && <Link to="/system">{`the gateway itself was late by ${duration(lag)}`}</Link>,
   ].filter((one) => one !== false);
   const tone = wrong.length === 0 ? "good" : isDown ? "bad" : "warn";
-  const rest = lately.requests === 0 ? "nothing was asked in the last five minutes" : "requests are answered, no credential is out of use";
+  const answered = lately.requests - lately.refused;
+  const rest = answered > 0 ? "requests are answered, no credential is out of use" : "nothing was to be answered in the last five minutes";
   return (
     <p className="verdict" data-tone={tone}>
       <i className="dot" data-tone={tone} /> <b>{wrong.length === 0 ? "All is well:" : isDown ? "Not well:" : "Needs a look:"}</b>{" "}
       {wrong.length === 0 ? rest : wrong.map((one, at) => <span key={at}>{at > 0 && ", "}{one}</span>)}
+      {lately.refused > 0 && <span className="quiet">; <Link to={REFUSED}>{many(lately.refused, "request")}</Link> refused for what clients asked</span>}
     </p>
   );
 }
@@ -81,7 +86,7 @@ function Numbers({ of }: { of: Metrics }) {
   return (
     <Stats a_row={4}>
       <Stat name="Requests" value={short(lately.requests_per_second)} unit="/s" aside={`${count(of.in_flight)} under way`} />
-      <Stat name="Success" value={share(rate)} tone={tone} aside={lately.failed ? `${count(lately.failed)} of ${count(lately.requests)} failed` : `${count(lately.requests)} requests`} />
+      <Stat name="Success" value={share(rate)} tone={tone} aside={`${count(lately.failed)} of ${count(lately.requests)} failed`} />
       <Stat name="Added by the gateway" value={duration(added.p50)} aside={`p99 ${duration(added.p99)}`} />
       <Stat name="Time to first token" value={duration(first.p50)} aside={`p99 ${duration(first.p99)}`} />
       <Stat name="Tokens made" value={short(lately.output_tokens_per_second)} unit="/s" aside={`${short(of.total_output_tokens)} since start`} />
@@ -103,11 +108,12 @@ function Curves({ of }: { of: Metrics }) {
     <div className="grid">
       <Panel title="Requests per second">
         <Chart
-          label="Requests and failures per second over the last five minutes"
+          label="Requests, failures and refusals per second over the last five minutes"
           at={at}
           series={[
             { name: "requests", values: history.map((one) => one.requests / step_s), colour: 1 },
             { name: "failed", values: history.map((one) => one.failed / step_s), colour: "bad" },
+            { name: "refused", values: history.map((one) => one.refused / step_s), colour: 3 },
           ]}
           format={short}
         />
@@ -171,12 +177,12 @@ const REASONS: Record<string, string> = {
 
 function Failures({ of }: { of: Metrics }) {
   return (
-    <Panel title="Why requests failed" actions={<Link to="/requests?outcome=failed">All failed</Link>} flush>
+    <Panel title="Why requests failed" actions={<Link to={FAILED}>All failed</Link>} flush>
       <Table
         label="The most frequent failures"
         rows={of.lately.top_failures}
         rowKey={(one) => `${one.provider}/${one.reason}`}
-        href={(one) => `/requests?outcome=failed${one.provider ? `&provider=${encodeURIComponent(one.provider)}` : ""}`}
+        href={(one) => `${FAILED}${one.provider ? `&provider=${encodeURIComponent(one.provider)}` : ""}`}
         empty={<Empty title="Nothing failed">Not within the last five minutes.</Empty>}
         columns={[
           { name: "Reason", cell: (one) => REASONS[one.reason] ?? words(one.reason) },
@@ -184,6 +190,19 @@ function Failures({ of }: { of: Metrics }) {
           { name: "Times", isNumber: true, cell: (one) => count(one.count) },
         ]}
       />
+      {of.lately.refused > 0 && (
+        <Table
+          label="The most frequent refusals"
+          rows={of.lately.top_refusals}
+          rowKey={(one) => `${one.auth_key}/${one.reason}`}
+          href={(one) => `${REFUSED}${one.auth_key ? `&key=${encodeURIComponent(one.auth_key)}` : ""}`}
+          columns={[
+            { name: "Refused for", cell: (one) => REASONS[one.reason] ?? words(one.reason) },
+            { name: "Client's key", cell: (one) => one.auth_key ?? <span className="quiet">none that is known</span> },
+            { name: "Times", isNumber: true, cell: (one) => count(one.count) },
+          ]}
+        />
+      )}
     </Panel>
   );
 }

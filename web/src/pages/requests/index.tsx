@@ -51,7 +51,7 @@ export default function Requests() {
         <div className="filter-grid">
           <Words value={search.get("q") ?? ""} onChange={(value) => change("q", value)} />
           {NAMED.map((name) => (
-            <Pick key={name} name={name} value={search.get(name) ?? ""} options={name === "outcome" ? ["failed", ...(names.data?.outcome ?? [])] : (names.data?.[name] ?? [])} onChange={(value) => change(name, value)} />
+            <Pick key={name} name={name} value={search.get(name) ?? ""} options={name === "outcome" ? ["failed", "fault", ...(names.data?.outcome ?? [])] : (names.data?.[name] ?? [])} onChange={(value) => change(name, value)} />
           ))}
           <Field label="Since">
             {(given) => (
@@ -98,6 +98,9 @@ export default function Requests() {
   );
 }
 
+/** Of several outcomes. */
+const OUTCOMES: Record<string, string> = { failed: "failed: any but ok", fault: "failed, not by the client" };
+
 const PAUSE_MS = 300;
 
 /** What is typed is looked for when the typing pauses. */
@@ -123,7 +126,7 @@ function Pick({ name, value, options, onChange }: { name: string; value: string;
       {(given) => (
         <select className="select" value={value} onChange={(event) => onChange(event.target.value)} {...given}>
           <option value="">Any</option>
-          {all.map((one) => <option key={one} value={one}>{name === "outcome" ? words(one) : one}</option>)}
+          {all.map((one) => <option key={one} value={one}>{name === "outcome" ? (OUTCOMES[one] ?? words(one)) : one}</option>)}
         </select>
       )}
     </Field>
