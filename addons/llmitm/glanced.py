@@ -5,12 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Final
 
+from llmitm import mapped
 from llmitm.exchange import Attempt, Dialect, ResponseHead
 from llmitm.record.entry import Entry
+from llmitm.route import calls
 from llmitm.route.calls import Call
+from llmitm.translate.failures import read_failure
 from llmitm.translate.glance import Glance
+from llmitm.translate.neutral import Failure
+from llmitm.translate.stream import TRUNCATED
 from llmitm.translated import is_events
+
+ERROR_BYTES: Final = 65_536
+"""So much of an error is read."""
 
 log = logging.getLogger("llmitm")
 
@@ -20,10 +30,12 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 def glanced(
     steps: Steps, kept: Entry, attempt: Attempt, call: Call | None, *, is_read: bool = False
 ) -> Steps:
-    """The same steps; the tokens of their answer are noted when they are over.
+    """The same steps; the tokens of their answer are noted when they are over, and what it says went wrong.
 
     With `is_read` somebody reads event streams already.
     """
+    if call is None and kept.method == "POST":
+        call = calls.at_end(attempt.url)
     if call is None or call.task in ("count", "other"):
         return steps
     return _glanced(steps, kept, attempt, call.dialect, is_read)
@@ -31,6 +43,8 @@ def glanced(
 
 async def _glanced(steps: Steps, kept: Entry, attempt: Attempt, dialect: Dialect, is_read: bool) -> Steps:
     glance: Glance | None = None
+    refused: ResponseHead | None = None
+    said = b""
     is_whole = False
     try:
         async with aclosing(steps):
@@ -39,15 +53,21 @@ async def _glanced(steps: Steps, kept: Entry, attempt: Attempt, dialect: Dialect
                     yield step
                     if glance is not None and not _fed(glance, step):
                         glance = None
+                    elif refused is not None and len(said) < ERROR_BYTES:
+                        said += step
                     continue
                 if step.status == 200 and not (is_read and is_events(step)):
                     encoding = step.header(b"content-encoding")
                     glance = Glance(dialect, is_events=is_events(step), encoding=encoding)
                     if not _fed(glance, step.whole or b""):
                         glance = None
+                elif step.status >= 400:
+                    refused, said = step, step.whole or b""
                 yield step
             is_whole = True
     finally:
+        if refused is not None:
+            _note_refusal(refused, said, kept, attempt)
         if glance is not None:
             try:
                 glance.finish(is_whole=is_whole)
@@ -71,3 +91,25 @@ def _note(glance: Glance, kept: Entry, attempt: Attempt) -> None:
         kept.used(attempt, glance.usage)
     if (noted := kept.of(attempt)) is not None and glance.answered is not None:
         noted.answered = glance.answered
+    if glance.failure is not None:
+        mapped.told_within(_sayable(glance.failure, attempt), kept, attempt)
+
+
+def _note_refusal(head: ResponseHead, said: bytes, kept: Entry, attempt: Attempt) -> None:
+    """Takes down why the upstream gave no answer. Of compressed errors the status has to do."""
+    is_plain = head.header(b"content-encoding") in (None, b"", b"identity")
+    failure = read_failure(head.status, head.headers, said[:ERROR_BYTES] if is_plain else b"")
+    failure = _sayable(failure, attempt)
+    kept.error = kept.error or failure.message
+    kept.code = kept.code or failure.code or failure.kind
+    if (noted := kept.of(attempt)) is not None:
+        noted.error = noted.error or failure.message
+
+
+def _sayable(failure: Failure, attempt: Attempt) -> Failure:
+    """Upstreams say back what they were sent: where that was a key of the client's own, nobody here knows it,
+    and nobody could strike it out."""
+    if attempt.credential is not None or failure.code == TRUNCATED:
+        return failure
+    word = failure.code or failure.type or failure.kind
+    return replace(failure, message=f"The provider told of an error: {failure.status} {word}.")

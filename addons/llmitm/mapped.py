@@ -13,6 +13,7 @@ from typing import Final
 from llmitm.errors import UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
 from llmitm.missed import Missed
+from llmitm.record.entry import Entry
 from llmitm.route.verdict import Ending, of_failure, of_kind
 from llmitm.route.whose import Fault, Kind, fault_of
 from llmitm.translate.failures import (
@@ -24,6 +25,7 @@ from llmitm.translate.failures import (
     write_failure,
 )
 from llmitm.translate.neutral import Failure
+from llmitm.translate.stream import TRUNCATED
 
 ERROR_LIMIT_BYTES: Final = 1_048_576
 NOT_ACCEPTED: Final = "The provider does not accept the gateway's credential {}."
@@ -93,6 +95,16 @@ def failed(
 def ending_of(failure: Failure, attempt: Attempt) -> Ending:
     """How an attempt ended that brought this error."""
     return of_kind(failure.kind, failure.status, has_credential=attempt.credential is not None)
+
+
+def told_within(failure: Failure, kept: Entry, attempt: Attempt) -> None:
+    """Takes down an error that stood in an answer of which the client had been told something."""
+    kept.error = kept.error or failure.message
+    kept.code = kept.code or failure.code or failure.kind
+    kept.is_cut = kept.is_cut or failure.code == TRUNCATED
+    if (noted := kept.of(attempt)) is not None:
+        noted.error = noted.error or failure.message
+        noted.ending = "truncated" if kept.is_cut else ending_of(failure, attempt)
 
 
 def _ours(failure: Failure, attempt: Attempt) -> Failure:

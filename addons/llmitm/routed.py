@@ -224,7 +224,8 @@ class Trip:
             if planned.model is not None:
                 sent = peek.replace_member(sent, "model", planned.model)
             sending = outgoing(self.request, planned, sent, decodable=is_chat)
-            return self._passing(planned, sending, shaping, is_read=is_chat)
+            steps = self._passing(planned, sending, shaping, is_read=is_chat)
+            return steps if is_chat else glanced.glanced(steps, self.kept, planned.attempt, call)
 
         async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
             async for step in steps:

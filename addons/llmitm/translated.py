@@ -38,7 +38,7 @@ from llmitm.translate import failures, models, peek
 from llmitm.translate.embeddings import Embedding
 from llmitm.translate.inflate import PORTION_BYTES, inflater
 from llmitm.translate.inflate import Broken as NotPacked
-from llmitm.translate.neutral import Failure, Request, UpstreamError
+from llmitm.translate.neutral import Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Model, Target
 
@@ -367,7 +367,7 @@ class Back:
             if going.failure is not None:
                 if not going.has_begun:
                     raise UpstreamError(going.failure)
-                self._failed(going.failure)
+                mapped.told_within(going.failure, self.kept, self.attempt)
             if held:
                 yield held
         finally:
@@ -396,16 +396,6 @@ class Back:
         if (noted := self.kept.of(self.attempt)) is not None:
             noted.answered, noted.finishes = self.made.answered, self.made.finishes
             noted.reply_id = self.made.answer_id
-
-    def _failed(self, failure: Failure) -> None:
-        """The upstream told of an error, or fell silent, after the client had been told something."""
-        kept, noted = self.kept, self.kept.of(self.attempt)
-        kept.is_cut = kept.is_cut or failure.code == "upstream_truncated"
-        kept.error = kept.error or failure.message
-        kept.code = kept.code or failure.code or failure.kind
-        if noted is not None:
-            noted.error = noted.error or failure.message
-            noted.ending = "truncated" if kept.is_cut else mapped.ending_of(failure, self.attempt)
 
     def _missed(self, error: UpstreamError | UpstreamFailed) -> Missed:
         headers = tuple(pair for pair in self._headers(b"") if pair[0] != b"content-type")

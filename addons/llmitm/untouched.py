@@ -6,7 +6,7 @@ is wrong before anything meaningful was said is no answer: something else may st
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,8 +16,9 @@ from llmitm.errors import Failure, UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
 from llmitm.missed import Missed
 from llmitm.record.entry import Entry
-from llmitm.translate.beside import Beside
+from llmitm.translate.beside import WHOLE_LIMIT_BYTES, Beside
 from llmitm.translate.failures import read_failure
+from llmitm.translate.inflate import Broken, Inflate, inflater
 from llmitm.translate.unasked import Without
 from llmitm.translated import body_of, decoded, is_events
 
@@ -55,6 +56,8 @@ class Untouched:
     without: Without | None = None
     """Takes out of a stream what the client did not ask for."""
     _beside: Beside | None = None
+    _inflate: Inflate | None = None
+    """None: the answer is not compressed."""
     _is_told: bool = False
     """The client has the head, or will have it."""
 
@@ -115,7 +118,7 @@ class Untouched:
             return head, b""
         held = bytearray()
         async for piece in body_of(head, steps):
-            beside.feed(piece)
+            self._feed(piece)
             held += piece
             self._check(beside)
             if head.whole is None and (beside.has_begun or len(held) > HOLD_BYTES):
@@ -130,12 +133,15 @@ class Untouched:
         return replace(head, whole=whole), b""
 
     def _reader(self, head: ResponseHead) -> Beside | None:
-        is_plain = head.header(b"content-encoding") in (None, b"", b"identity")
         is_stream = is_events(head)
-        if not is_plain or not is_stream:
+        try:
+            self._inflate, is_known = inflater(head.header(b"content-encoding")), True
+        except LookupError:
+            is_known = False
+        if not is_known or self._inflate is not None or not is_stream:
             self.without = None
         is_good = 200 <= head.status < 300
-        if not is_good or not is_plain or not self.is_read or (self.is_events_only and not is_stream):
+        if not is_good or not is_known or not self.is_read or (self.is_events_only and not is_stream):
             return None
         return self.reader(self.dialect, is_events=is_stream)
 
@@ -143,8 +149,25 @@ class Untouched:
         return piece if self.without is None else self.without.feed(piece)
 
     def _feed(self, piece: bytes) -> None:
-        if self._beside is not None and piece:
-            self._beside.feed(piece)
+        beside = self._beside
+        if beside is None or not piece:
+            return
+        if self._inflate is None:
+            beside.feed(piece)
+        elif not beside.is_blind:
+            self._feed_unpacked(beside, self._inflate(piece))
+
+    def _feed_unpacked(self, beside: Beside, portions: Iterable[bytes]) -> None:
+        """Some compress what they were not asked to."""
+        size_bytes = 0
+        try:
+            for portion in portions:
+                beside.feed(portion)
+                size_bytes += len(portion)
+                if size_bytes > WHOLE_LIMIT_BYTES:  # no answer is packed so well
+                    return beside.give_up()
+        except Broken:
+            beside.give_up()
 
     def _check(self, beside: Beside) -> None:
         if beside.failure is not None and not beside.has_begun:
@@ -178,13 +201,8 @@ class Untouched:
         if (noted := self.kept.of(self.attempt)) is not None:
             noted.answered, noted.finishes = beside.answered, beside.finishes
             noted.reply_id = beside.reply_id or None
-        failure = beside.failure
-        if failure is not None and self._is_told:  # else something else may be tried
-            self.kept.error = self.kept.error or failure.message
-            self.kept.code = self.kept.code or failure.code or failure.kind
-            self.kept.is_cut = self.kept.is_cut or failure.code == "upstream_truncated"
-            ending = "truncated" if self.kept.is_cut else mapped.ending_of(failure, self.attempt)
-            self._ended(ending, failure.message)
+        if beside.failure is not None and self._is_told:  # else something else may be tried
+            mapped.told_within(beside.failure, self.kept, self.attempt)
 
     def _ended(self, ending: str, error: str) -> None:
         if (noted := self.kept.of(self.attempt)) is not None:

@@ -198,6 +198,29 @@ CASES: dict[str, Case] = {
         outcome=Outcome.TRUNCATED,
         endings=("truncated",),
     ),
+    "an error within a forwarded stream": Case(
+        target="/dev/v1/chat/completions",
+        faults=("error-event:3",),
+        is_stream=True,
+        outcome=Outcome.UPSTREAM_ERROR,
+        endings=("overloaded",),
+    ),
+    "a forwarded stream without its end": Case(
+        target="/dev/v1/chat/completions",
+        faults=("pace:5 | early-end:3",),
+        is_stream=True,
+        outcome=Outcome.TRUNCATED,
+        endings=("truncated",),
+    ),
+    "an error in place of a compressed answer": Case(
+        faults=("error-event:0 | gzip", None), is_stream=True, endings=("overloaded", "answered")
+    ),
+    "a compressed stream that is no more than begun": Case(
+        faults=("pace:5 | early-end:3 | gzip",),
+        is_stream=True,
+        outcome=Outcome.TRUNCATED,
+        endings=("truncated",),
+    ),
     "forwarded with a key of ours": Case(
         target="/keyed/v1/chat/completions", faults=("status:500", None), endings=("server", "answered")
     ),
@@ -215,14 +238,13 @@ async def test_what_became_of_it(case: Case, provider: Provider, world: World) -
     entry = await record(world, chat(case.model, stream=case.is_stream), target=case.target)
     assert (entry.status, entry.outcome) == (case.status, case.outcome), entry.error
     assert tuple(one.ending for one in entry.attempts) == case.endings
-    is_passed_on = case.target.startswith("/dev") and case.status >= 400  # whatever its body says
-    assert (entry.error is None) == (case.outcome is Outcome.OK or is_passed_on)
-    assert (entry.code is None) == (case.outcome is Outcome.OK or is_passed_on)
+    assert (entry.error is None) == (case.outcome is Outcome.OK)
+    assert (entry.code is None) == (case.outcome is Outcome.OK)
     if case.code is not None:
         assert entry.code == case.code
     for noted in entry.attempts:
         assert noted.ended_s is not None and noted.ended_s >= noted.started_s
-        assert (noted.error is None) == (noted.ending == "answered" or is_passed_on)
+        assert (noted.error is None) == (noted.ending == "answered")
     assert entry.own_s is not None and entry.ended_s is not None
     assert 0 <= entry.own_s <= entry.ended_s - entry.started_s
 
@@ -265,6 +287,29 @@ async def test_a_stream_that_broke_off_costs_at_least_what_it_told_of(
     (noted,) = entry.attempts
     assert noted.usage is not None and not noted.usage.is_final
     assert noted.is_cost_whole is not True
+
+
+@pytest.mark.parametrize("target", ["/all", "/dev", "/keyed", "/dev/api"])
+@pytest.mark.parametrize("fault", [None, "gzip"])
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_tokens_are_counted_however_an_answer_comes(
+    target: str, fault: str | None, is_stream: bool, provider: Provider, world: World
+) -> None:
+    provider.script([fault])
+    body = chat(stream=is_stream) | ({"stream_options": {"include_usage": True}} if is_stream else {})
+    entry = await record(world, body, target=f"{target}/v1/chat/completions")
+    assert entry.outcome is Outcome.OK, entry.error
+    assert entry.usage.input_tokens and entry.usage.output_tokens and entry.usage.is_final
+
+
+async def test_errors_that_are_passed_on_are_told_of_without_what_they_say(
+    provider: Provider, world: World
+) -> None:
+    provider.script(["status:401"])
+    entry = await record(world, chat(), target="/dev/v1/chat/completions")
+    (noted,) = entry.attempts
+    assert (entry.status, noted.error) == (401, entry.error)
+    assert entry.error == f"The provider told of an error: 401 {entry.code}."
 
 
 async def test_a_client_that_leaves(provider: Provider, world: World) -> None:

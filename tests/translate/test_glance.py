@@ -73,6 +73,120 @@ def test_of_a_stream_that_broke_off_counts_are_not_final() -> None:
     assert (glance.usage.input_tokens, glance.usage.is_final) == (3, False)
 
 
+FAILED = {"error": {"message": "no", "type": "server_error"}}
+ENDED: dict[str, tuple[Dialect, Any, str | None, bool]] = {
+    "chat": (Dialect.OPENAI_CHAT, CHAT, None, True),
+    "chat whose reason is missing": (
+        Dialect.OPENAI_CHAT,
+        data(chat(usage=COUNTS)) + b"data: [DONE]\n\n",
+        None,
+        True,
+    ),
+    "chat that tells of an error": (
+        Dialect.OPENAI_CHAT,
+        data(chat(usage=COUNTS), FAILED),
+        "bad_gateway",
+        False,
+    ),
+    "chat that ends too early": (Dialect.OPENAI_CHAT, data(chat(), chat()), "upstream_truncated", False),
+    "chat that speaks of errors": (
+        Dialect.OPENAI_CHAT,
+        data(chat(said='{"error": {"message": "x"}}'), chat(choices=[], usage=COUNTS)) + b"data: [DONE]\n\n",
+        None,
+        True,
+    ),
+    "messages": (Dialect.ANTHROPIC_MESSAGES, MESSAGES, None, True),
+    "messages that tell of an error": (
+        Dialect.ANTHROPIC_MESSAGES,
+        MESSAGES[:150].rpartition(b"data")[0]
+        + data({"type": "error", "error": {"type": "overloaded_error", "message": "no"}}),
+        "overloaded",
+        False,
+    ),
+    "messages that end too early": (
+        Dialect.ANTHROPIC_MESSAGES,
+        MESSAGES.partition(b'data: {"type":"message_delta"')[0],
+        "upstream_truncated",
+        False,
+    ),
+    "responses": (Dialect.OPENAI_RESPONSES, RESPONSES, None, True),
+    "responses that failed": (
+        Dialect.OPENAI_RESPONSES,
+        RESPONSES.replace(b"response.completed", b"response.failed").replace(
+            b'"usage":{"in', b'"status":"failed","error":{"code":"server_error","message":"no"},"usage":{"in'
+        ),
+        "server_error",
+        True,
+    ),
+    "responses that end too early": (
+        Dialect.OPENAI_RESPONSES,
+        RESPONSES.partition(b'data: {"type":"response.completed"')[0],
+        "upstream_truncated",
+        False,
+    ),
+    "gemini": (
+        Dialect.GEMINI,
+        GEMINI + data({"candidates": [{"finishReason": "STOP"}], "modelVersion": "m"}),
+        None,
+        True,
+    ),
+    "gemini that blocks": (
+        Dialect.GEMINI,
+        data({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}}),
+        None,
+        True,
+    ),
+    "gemini that tells of an error": (
+        Dialect.GEMINI,
+        GEMINI + data({"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}}),
+        "overloaded",
+        False,
+    ),
+    "gemini that ends too early": (
+        Dialect.GEMINI,
+        data({"candidates": [{"index": 0}], "usageMetadata": {"promptTokenCount": 3}}),
+        "upstream_truncated",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("dialect", "content", "word", "is_final"), ENDED.values(), ids=ENDED)
+def test_errors_and_early_ends_are_seen(
+    dialect: Dialect, content: bytes, word: str | None, is_final: bool
+) -> None:
+    glance = Glance(dialect, is_events=True)
+    glance.feed(content)
+    glance.finish()
+    failure = glance.failure
+    assert (failure and (failure.code or failure.kind)) == word
+    assert glance.usage is None or glance.usage.is_final is is_final
+
+
+WHOLES: dict[str, tuple[Dialect, Any, bool]] = {
+    "an answer": (Dialect.OPENAI_CHAT, {"choices": [], "error": None, "usage": COUNTS}, False),
+    "an error": (Dialect.OPENAI_CHAT, FAILED, True),
+    "a response": (Dialect.OPENAI_RESPONSES, {"status": "completed", "error": None, "output": []}, False),
+    "a response that failed": (
+        Dialect.OPENAI_RESPONSES,
+        {"status": "failed", "error": {"code": "server_error", "message": "no"}},
+        True,
+    ),
+    "a message": (Dialect.ANTHROPIC_MESSAGES, {"type": "message", "content": []}, False),
+    "no message": (Dialect.ANTHROPIC_MESSAGES, {"type": "error", **FAILED}, True),
+    "candidates": (Dialect.GEMINI, {"candidates": [{"finishReason": "STOP"}]}, False),
+    "no candidates": (Dialect.GEMINI, [{"error": {"code": 503, "message": "no"}}], True),
+}
+
+
+@pytest.mark.parametrize(("dialect", "told", "is_failure"), WHOLES.values(), ids=WHOLES)
+def test_errors_with_a_good_status_are_seen(dialect: Dialect, told: Any, is_failure: bool) -> None:
+    glance = Glance(dialect, is_events=False)
+    glance.feed(orjson.dumps(told))
+    glance.finish()
+    assert (glance.failure is not None) is is_failure
+
+
 CODINGS = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
@@ -133,5 +247,6 @@ def test_recorded_answers_are_counted_as_by_who_reads_all_of_them(dialect: Diale
             one.finish()
         if beside.usage is not None:
             assert (glance.usage, glance.answered) == (beside.usage, beside.answered), record["id"]
+            assert (glance.failure is None) == (beside.failure is None), record["id"]
             count += 1
     assert count > 20

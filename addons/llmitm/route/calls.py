@@ -25,6 +25,7 @@ _PATHS: Final[dict[bytes, tuple[Dialect, Task]]] = {
     b"/embeddings": (Dialect.OPENAI_CHAT, "embed"),
 }
 _GEMINI: Final = re.compile(rb"/(v1beta|v1alpha|v1)/models/(.+):([A-Za-z]+)\Z")
+_GEMINI_AT_END: Final = re.compile(rb"/models/[^/]+:[A-Za-z]+\Z")
 _GEMINI_TASKS: Final[dict[bytes, Task]] = {
     b"generateContent": "generate",
     b"streamGenerateContent": "generate",
@@ -75,6 +76,16 @@ def find(rest: bytes) -> Call | None:
     path, _, query = rest.partition(b"?")
     query = _KEY.sub(b"", query).rstrip(b"&")
     return _plain(path, query) or _gemini(path, query)
+
+
+def at_end(url: str) -> Call | None:
+    """The call that an address ends in, whatever stands before it; None where it ends in none. For who looks
+    at an answer: hosts put their calls below paths of their own."""
+    path = urlsplit(url).path.encode()
+    if match := _GEMINI_AT_END.search(path):
+        return _gemini(b"/v1" + match[0], b"")
+    known = next((one for one in _PATHS if path.endswith(one)), None)
+    return None if known is None else _plain(known, b"")
 
 
 def read_models(method: str, rest: bytes) -> str | None:

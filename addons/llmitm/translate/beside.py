@@ -142,6 +142,16 @@ class Beside:
             return False
         return self.failure is not None
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether it cannot be read any further."""
+        return self._is_blind
+
+    def give_up(self) -> None:
+        """The rest of the answer is not read."""
+        self._is_blind = self.has_begun = True
+        self._held.clear()
+
     def broken_off(self) -> None:
         """The body will have no end: what was counted is not all."""
         if self.usage is not None:
@@ -155,7 +165,10 @@ class Beside:
                     if more is not None and more == self._going_on:
                         continue
                     self._going_on = more
+                had = self.failure
                 self._take(self._reader.read(event))
+                if self.failure is not had and b'"usage' not in (event.data or b""):
+                    self.broken_off()  # what was counted before an error is not all
         except (EventTooLong, RecursionError):
             self._is_blind = self.has_begun = True
 

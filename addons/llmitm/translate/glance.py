@@ -1,7 +1,7 @@
-"""Reads no more of an answer than its tokens and the model that gave them. Pure.
+"""Reads no more of an answer than its tokens, the model that gave them, and whether it came to its end. Pure.
 
-For answers that pass as they are and need not be understood: of a stream only events that hold counts are
-looked at, which are few. What it cannot read is nobody's business: it never raises.
+For answers that pass as they are and need not be understood: of a stream only events that hold counts, errors
+or its end are looked at, which are few. What it cannot read is nobody's business: it never raises.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ from typing import Any, Final
 import orjson
 
 from llmitm.exchange import Dialect, Usage
+from llmitm.translate import failures, stream
 from llmitm.translate.beside import WHOLE_LIMIT_BYTES, Beside
 from llmitm.translate.chat import usage as chat
 from llmitm.translate.inflate import Broken, Inflate, inflater
 from llmitm.translate.messages import usage as messages
+from llmitm.translate.neutral import Failure
 from llmitm.translate.responses import facts as responses
 
-_COUNTS: Final = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{|"message_stop"')
+_TOLD: Final = re.compile(
+    rb'"usage(?:Metadata)?"\s*:\s*\{|"error"\s*:\s*["{]|"finish_?[rR]eason"\s*:\s*"|"message_(?:delta|stop)"'
+    rb'|"type"\s*:\s*"(?:error|response\.(?:completed|incomplete|failed|cancelled))"|data:[ ]?\[DONE\]'
+)
+_DONE: Final = (b"data: [DONE]", b"data:[DONE]")
+_GEMINIS: Final = ("usageMetadata", "modelVersion", "promptFeedback", "error")
 _UNTOLD: Final = Usage()
 _DATA: Final = re.compile(rb"(?m)^data:[ ]?(.*?)\r?$")
 _ENDS: Final = re.compile(rb"\r?\n\r?\n")
@@ -36,7 +43,9 @@ class Glance:
         "_is_blind",
         "_is_events",
         "_has_begun",
+        "_has_end",
         "answered",
+        "failure",
         "usage",
     )
 
@@ -49,8 +58,12 @@ class Glance:
         self._held = bytearray()
         """The whole answer, or the event that has not come to its end."""
         self._has_begun = False
+        self._has_end = False
+        """It said that it is over, whatever is missing."""
         self.usage: Usage | None = None
         self.answered: str | None = None
+        self.failure: Failure | None = None
+        """The error that it told of, or that it came to no end. Known when it is over."""
         try:
             self._inflate = inflater(encoding)
         except LookupError:
@@ -86,12 +99,20 @@ class Glance:
         if self._is_events:
             self._held += b"\n\n"
             self._look()
-            self._beside.finish()
-            if not is_whole or self._is_blind:
-                self._beside.broken_off()
-            self.usage, self.answered = self._beside.usage, self._beside.answered
+            self._finish_events(is_whole=is_whole and not self._is_blind)
         elif is_whole and self._held and not self._is_blind:
             self._read_whole()
+
+    def _finish_events(self, *, is_whole: bool) -> None:
+        beside = self._beside
+        told = beside.failure
+        is_cut = beside.finish() and beside.failure is not None and beside.failure.code == stream.TRUNCATED
+        is_cut = is_cut and not self._has_end
+        if told is None and is_cut and is_whole and self._has_begun:
+            told = beside.failure
+        if is_cut or not is_whole:
+            beside.broken_off()
+        self.usage, self.answered, self.failure = beside.usage, beside.answered, told
 
     def _look(self) -> None:
         held = self._held
@@ -99,10 +120,12 @@ class Glance:
         if end < 3:
             return
         come, self._held = bytes(held[:end]), held[end:]
-        if self._has_begun and _COUNTS.search(come) is None:
+        if self._has_begun and _TOLD.search(come) is None:
             return
         for event in _ENDS.split(come):
-            if _COUNTS.search(event) is not None or (not self._has_begun and b"data:" in event):
+            if event.endswith(_DONE):
+                self._has_end = True
+            if _TOLD.search(event) is not None or (not self._has_begun and b"data:" in event):
                 self._has_begun = True  # the first one names the model
                 self._beside.feed(_lean(event) if self._dialect is Dialect.GEMINI else event + b"\n\n")
 
@@ -114,9 +137,11 @@ class Glance:
         if self._dialect is Dialect.GEMINI:
             for chunk in told if isinstance(told, list) else (told,):  # some streams are no events
                 self._beside.feed(_without_content(chunk))
+            self.failure = self._beside.failure
             self._beside.finish()
             self.usage, self.answered = self._beside.usage, self._beside.answered
         elif isinstance(told, dict):
+            self.failure = _failure_in(told, self._dialect)
             usage = _READ[self._dialect](told)
             self.usage = None if usage == _UNTOLD else usage
             model = told.get("model")
@@ -134,7 +159,7 @@ def _lean(event: bytes) -> bytes:
 def _without_content(chunk: Any) -> bytes:
     if not isinstance(chunk, dict):
         return b""
-    lean = {name: chunk[name] for name in ("usageMetadata", "modelVersion") if name in chunk}
+    lean = {name: chunk[name] for name in _GEMINIS if name in chunk}
     candidates = chunk.get("candidates")
     lean["candidates"] = [
         {name: one[name] for name in ("index", "finishReason", "groundingMetadata") if name in one}
@@ -142,6 +167,12 @@ def _without_content(chunk: Any) -> bytes:
         if isinstance(one, dict)
     ]
     return b"data: %b\n\n" % orjson.dumps(lean)
+
+
+def _failure_in(told: dict[str, Any], dialect: Dialect) -> Failure | None:
+    if dialect is Dialect.OPENAI_RESPONSES and told.get("status") in ("failed", "cancelled"):
+        return responses.failure_in(told)
+    return failures.failure_of(told, 200) if told.get("error") else None
 
 
 def _of_chat(told: dict[str, Any]) -> Usage | None:

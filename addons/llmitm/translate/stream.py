@@ -7,7 +7,7 @@ neutral events and gives bytes of its dialect. Neither holds anything back that 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from llmitm.exchange import Usage
 from llmitm.translate import jsontext
@@ -37,6 +37,9 @@ from llmitm.translate.neutral import (
 )
 from llmitm.translate.sse import Event
 
+TRUNCATED: Final = "upstream_truncated"
+"""Code of the failure of a stream without an end."""
+
 
 class Reader(Protocol):
     """Reads one stream of its dialect."""
@@ -60,7 +63,7 @@ def truncated() -> Failed:
         Failure(
             status=502,
             kind="bad_gateway",
-            code="upstream_truncated",
+            code=TRUNCATED,
             message="The provider's stream ended before its answer was complete.",
         )
     )
