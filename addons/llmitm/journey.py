@@ -70,7 +70,7 @@ async def carry(request: ClientRequest, world: World, watch: Watch) -> Steps:
         world.in_flight += 1
         world.exchanges += 1
         request = watched(request, kept, keeps_bodies=world.keeps_bodies)
-        crossing = origins.crossing(request, world.config.server.cors_origins)
+        crossing = origins.crossing(request.headers, world.config.server.cors_origins)
         told = Told(request, kept, world, crossing=crossing)
         running = asyncio.current_task()
         if running is not None and not _is_upgrade(request):

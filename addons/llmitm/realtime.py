@@ -120,7 +120,7 @@ def _check(trip: Trip) -> None:
         raise Refused(503, "shutting_down", "The gateway is about to stop and opens no more sessions.")
     if not trip.endpoint.injects or trip.kept.auth_key is not None:
         return
-    found = origins.crossing(request, trip.config.server.cors_origins)
+    found = origins.crossing(request.headers, trip.config.server.cors_origins)
     if found is not None and found.origin is not None and not found.is_allowed:
         # any page that a browser has open may do this, and would speak with our credentials
         raise Refused(

@@ -26,7 +26,7 @@ def asking(origin: str | None, method: str = "POST", **more: str) -> ClientReque
 
 
 def crossing(origin: str | None, *entries: str, **more: str) -> origins.Crossing:
-    found = origins.crossing(asking(origin, **more), Server(cors_origins=entries).cors_origins)
+    found = origins.crossing(asking(origin, **more).headers, Server(cors_origins=entries).cors_origins)
     assert found is not None
     return found
 
@@ -205,5 +205,5 @@ def test_pages_do_not_spend_without_a_key(
 
 
 def test_nobody_asks_and_nobody_is_told() -> None:
-    assert origins.crossing(asking(None), ()) is None
+    assert origins.crossing((), ()) is None
     origins.check(None, asking(None, sec_fetch_site="cross-site"))

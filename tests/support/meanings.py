@@ -66,8 +66,9 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "no key of yours is asked for, only these pages may spend, or open WebSockets.",
         "hosts": "Names that it may be asked by where no key of yours is asked for and clients have no TLS; "
         "under any other that the public DNS could hold, a web page might do so (421). Not needed: "
-        "addresses, names without a dot, those that end in `.localhost`, `.local`, `.internal`, `.home.arpa`, `.lan` "
-        "or `.test`, and those of `cors_origins`. With `allow_anonymous` only browsers are asked.",
+        "addresses, names without a dot, those that end in `.localhost`, `.local`, `.internal`, "
+        "`.home.arpa`, `.lan` or `.test`, and those of `cors_origins`. With `allow_anonymous` only "
+        "browsers are asked.",
     },
     Endpoint: {
         "kind": "`forward` passes everything on to one address, `cloudflare` leads to the "

@@ -135,10 +135,10 @@ class Crossing:
         return ((b"access-control-expose-headers", shown),) if shown else ()
 
 
-def crossing(request: ClientRequest, entries: tuple[str, ...]) -> Crossing | None:
-    """None: no page asks, and none is told anything."""
+def crossing(headers: Headers, entries: tuple[str, ...]) -> Crossing | None:
+    """None: no page asks, and none is told anything. `headers` are the request's."""
     origin: bytes | None = None
-    for name, value in request.headers:
+    for name, value in headers:
         if len(name) == 6 and name.lower() == b"origin":  # every request comes by here
             origin = value
             break

@@ -472,6 +472,10 @@ class Door:
     def redactor(self) -> Redactor | None:
         return self.world.redact if self._is_seen else None
 
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        return self.world.config.server.cors_origins
+
     def redact(self, text: str) -> str:
         return self.world.redact(text)
 

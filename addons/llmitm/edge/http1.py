@@ -8,7 +8,6 @@ hanging the client), unbounded pipelining and chunk heads, and error pages (JSON
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
 from typing import Final
 
 from mitmproxy.connection import ConnectionState
@@ -21,7 +20,6 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from llmitm.edge import refusals
 from llmitm.edge.heads import HeadLate, HeadTimer
-from llmitm.exchange import Headers
 
 HEAD_LIMIT_BYTES: Final = 65_536
 FIELD_LIMIT: Final = 200
@@ -71,9 +69,10 @@ def check_head(lines: list[bytes]) -> None:
 
 
 class GatewayHttp1Server(Http1Server):
-    def __init__(self, context: Context, timer: HeadTimer | None = None) -> None:
+    def __init__(self, context: Context, pages: refusals.Pages, timer: HeadTimer | None = None) -> None:
         """`timer` runs while the head of a request comes in; None: it may take for ever."""
         super().__init__(context)
+        self._pages = pages
         self._timer = timer
 
     @property
@@ -95,7 +94,7 @@ class GatewayHttp1Server(Http1Server):
             end = re.search(rb"\r?\n\r?\n", pending)
             if end is None:
                 if len(self.buf) > HEAD_LIMIT_BYTES:
-                    yield from self._refuse(431, "The request's header is larger than 64 KiB.")
+                    yield from self._refuse(431, "The request's header is larger than 64 KiB.", pending)
                     return
             else:
                 head = pending[: end.start()]
@@ -145,25 +144,16 @@ class GatewayHttp1Server(Http1Server):
             return
         if not self.response:
             status, code, message = refusals.told(event.code)
-            target = b"/"
-            fields: Headers = ()
-            if self.request is not None:
-                target, fields = self.request.data.path, self.request.headers.fields
-            content = refusals.body(status, code, message, target, fields)
-            yield commands.SendData(self.conn, refusals.http1(status, _reason(status), content))
+            asked = self.request
+            target, fields = (b"/", ()) if asked is None else (asked.data.path, asked.headers.fields)
+            head = refusals.answer(status, code, message, target, fields, self._pages)
+            yield commands.SendData(self.conn, refusals.http1(head))
         yield commands.CloseConnection(self.conn)
 
-    def _refuse(self, status: int, message: str, head: bytes = b"") -> CommandGenerator[None]:
-        fields: Headers = ()
-        target = next(iter(head.split(b"\n", 1)[0].split(b" ")[1:2]), b"/")
-        content = refusals.body(status, "invalid_request", message, target, fields)
-        yield commands.SendData(self.conn, refusals.http1(status, _reason(status), content))
+    def _refuse(self, status: int, message: str, asked: bytes) -> CommandGenerator[None]:
+        """`asked` is what has come of the head."""
+        target, fields = refusals.fields_of(asked)
+        head = refusals.answer(status, "invalid_request", message, target, fields, self._pages)
+        yield commands.SendData(self.conn, refusals.http1(head))
         yield commands.CloseConnection(self.conn)
         self.state = self.done
-
-
-def _reason(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b""

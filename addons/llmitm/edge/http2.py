@@ -16,6 +16,7 @@ from typing import Final
 import h2.errors
 import h2.events
 import h2.exceptions
+from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
@@ -38,9 +39,18 @@ class Credit(HttpEvent):
 
 
 class GatewayHttp2Server(Http2Server):
-    def __init__(self, context: Context, is_streamed: Callable[[int], bool]) -> None:
-        """`is_streamed` says whether a stream's upload is handed on while it comes."""
+    def __init__(
+        self,
+        context: Context,
+        is_streamed: Callable[[int], bool],
+        asked: Callable[[int], http.Request | None],
+        pages: refusals.Pages,
+    ) -> None:
+        """`is_streamed` says whether a stream's upload is handed on while it comes, `asked` what its request
+        is, once that is known."""
         super().__init__(context)
+        self._asked = asked
+        self._pages = pages
         self._is_streamed = is_streamed
         self._room: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._owed: defaultdict[int, int] = defaultdict(int)
@@ -121,14 +131,9 @@ class GatewayHttp2Server(Http2Server):
 
     def _refuse(self, event: ResponseProtocolError) -> CommandGenerator[None]:
         status, code, message = refusals.told(event.code)
-        content = refusals.body(status, code, message, b"/", ())
-        self.h2_conn.send_headers(
-            event.stream_id,
-            [
-                (b":status", b"%d" % status),
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(content)),
-            ],
-        )
-        self.h2_conn.send_data(event.stream_id, content, end_stream=True)
+        asked = self._asked(event.stream_id)
+        target, fields = (b"/", ()) if asked is None else (asked.data.path, asked.headers.fields)
+        head = refusals.answer(status, code, message, target, fields, self._pages)
+        self.h2_conn.send_headers(event.stream_id, [(b":status", b"%d" % status), *head.headers])
+        self.h2_conn.send_data(event.stream_id, head.whole or b"", end_stream=True)
         yield commands.SendData(self.conn, self.h2_conn.data_to_send())

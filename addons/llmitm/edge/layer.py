@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from mitmproxy import flow, http
 from mitmproxy.connection import ConnectionState, Server
@@ -48,6 +47,7 @@ from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
 from llmitm.edge import masks
 from llmitm.edge.heads import HeadLate, HeadTimer
+from llmitm.edge.host import Host
 from llmitm.edge.http1 import GatewayHttp1Server
 from llmitm.edge.http2 import Credit, GatewayHttp2Server
 from llmitm.edge.sockets import SocketStream, is_handshake, on_kill
@@ -63,32 +63,6 @@ log = logging.getLogger("llmitm")
 LINGER_S: Final = 10.0
 """How long a client may go on sending a body that was answered before its end."""
 VIRTUAL_ADDRESS: Final = ("llmitm.invalid", 0)
-
-
-class Host(Protocol):
-    """What the layer asks of the addon that put it there."""
-
-    hold_limit_bytes: int
-
-    @property
-    def redactor(self) -> Redactor | None:
-        """What flows are masked with; None where nobody sees them."""
-
-    def carry(
-        self, request: ClientRequest, client_flow: http.HTTPFlow
-    ) -> AsyncIterator[ResponseHead | bytes]:
-        """Runs the journey."""
-
-    def next_id(self) -> str:
-        """An id for a new exchange."""
-
-    def stream_response(self, client_flow: http.HTTPFlow, response: http.Response) -> Any:
-        """What `response.stream` shall be: False holds the answer back for whoever intercepts it."""
-
-    def vault_of(self, client_flow: http.HTTPFlow) -> masks.Vault | None:
-        """The vault of a flow that is replayed, while it is known."""
-
-    def keep_vault(self, client_flow: http.HTTPFlow, vault: masks.Vault) -> None: ...
 
 
 @dataclass
@@ -553,10 +527,12 @@ class GatewayLayer(HttpLayer):
                 return
             if isinstance(event, events.Start) and self.context.client not in self.connections:
                 if self.context.client.alpn == b"h2":
-                    self.http2 = GatewayHttp2Server(self.context.fork(), self._is_streamed)
+                    self.http2 = GatewayHttp2Server(
+                        self.context.fork(), self._is_streamed, self._asked, self.host
+                    )
                     self.connections[self.context.client] = self.http2
                 else:
-                    http1 = GatewayHttp1Server(self.context.fork(), self._timer)
+                    http1 = GatewayHttp1Server(self.context.fork(), self.host, self._timer)
                     self.connections[self.context.client] = http1
                     if self._timer is not None:
                         self._timer.http1 = http1
@@ -578,6 +554,10 @@ class GatewayLayer(HttpLayer):
     def _is_streamed(self, stream_id: int) -> bool:
         trip = self.trips.get(stream_id)
         return trip is not None and trip.task is not None and not trip.task.done()
+
+    def _asked(self, stream_id: int) -> http.Request | None:
+        live: http.HTTPFlow | None = getattr(self.streams.get(stream_id), "flow", None)
+        return None if live is None else live.request
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
         if self._timer is not None:

@@ -6,13 +6,14 @@ wants JSON in its own dialect.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from mitmproxy.proxy.layers.http import ErrorCode
 
+from llmitm.accept import origins
 from llmitm.accept.endpoints import dialect_of
-from llmitm.exchange import Headers
-from llmitm.translate.failures import write_error
+from llmitm.exchange import Headers, ResponseHead
+from llmitm.translate.failures import reason, write_error
 
 _BY_CODE: Final = {
     ErrorCode.REQUEST_TOO_LARGE: (
@@ -33,14 +34,38 @@ def told(code: ErrorCode) -> tuple[int, str, str]:
     return _BY_CODE.get(code, _OTHER)
 
 
-def body(status: int, code: str, message: str, target: bytes, headers: Headers) -> bytes:
-    """The error as JSON in the dialect that `target` and `headers` speak."""
-    return write_error(dialect_of(target.partition(b"?")[0], headers), status, code, message, "")
+class Pages(Protocol):
+    """Who knows which pages of browsers may read an answer."""
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]: ...
 
 
-def http1(status: int, reason: bytes, content: bytes) -> bytes:
+def answer(
+    status: int, code: str, message: str, target: bytes, headers: Headers, pages: Pages
+) -> ResponseHead:
+    """The error as JSON in the dialect that the request's `target` and `headers` speak."""
+    content = write_error(dialect_of(target.partition(b"?")[0], headers), status, code, message, "")
+    head = ResponseHead(
+        status=status,
+        reason=reason(status),
+        headers=((b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))),
+        whole=content,
+    )
+    crossing = origins.crossing(headers, pages.cors_origins)
+    return head if crossing is None else crossing.told(head, is_ours=True)
+
+
+def http1(head: ResponseHead) -> bytes:
     """A whole HTTP/1 answer that ends its connection."""
-    return (
-        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        % (status, reason, len(content))
-    ) + content
+    lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason)]
+    lines += [name + b": " + value for name, value in (*head.headers, (b"connection", b"close"))]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (head.whole or b"")
+
+
+def fields_of(head: bytes) -> tuple[bytes, Headers]:
+    """Target and fields of a head that is not to be trusted, as far as they can be made out."""
+    first, *lines = head.split(b"\n")
+    pairs = (line.partition(b":") for line in lines if b":" in line)
+    fields = tuple((name.strip(), value.strip()) for name, _, value in pairs)
+    return next(iter(first.split(b" ")[1:2]), b"/"), fields
