@@ -124,9 +124,11 @@ def test_without_a_file_there_is_nothing_to_write_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One that appeared would put what the environment says out of force."""
-    assert keys.new(tmp_path / "config.toml", "laptop", {}) == 2
-    assert capsys.readouterr().out == ""
-    assert not (tmp_path / "config.toml").exists()
+    path = tmp_path / "config.toml"
+    assert [keys.new(path, "laptop", {}), keys.show(path), keys.revoke(path, "laptop")] == [2, 2, 2]
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("`llmitm init` writes one") == 3
+    assert not path.exists()
 
 
 def test_the_list_shows_no_key_and_no_whole_hash(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

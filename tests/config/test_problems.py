@@ -136,6 +136,30 @@ def test_wrong_shapes_do_not_hide_what_tables_ask_of_one_another(tmp_path: Path)
     }
 
 
+def test_a_wrong_key_hides_nothing_that_has_nothing_to_do_with_it(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """
+        [[auth_keys]]
+        name = "without a key"
+        [state]
+        url = "redi://x"
+        [ledger]
+        url = "mysql://x"
+        [hooks]
+        modules = ["nope.py"]
+        [log]
+        rotate = "daily"
+        """,
+    )
+    assert {"auth_keys[0]", "state.url", "ledger.url", "hooks.modules[0]"} <= set(found)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "[x" + ".a" * 5_000 + "]", "a = " + "{a=" * 50_000])
+def test_a_file_that_is_nested_too_deep_is_refused(tmp_path: Path, text: str) -> None:
+    assert "too deep" in " ".join(problems(tmp_path, text).values())
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

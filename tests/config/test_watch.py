@@ -108,9 +108,10 @@ async def test_another_content_is_a_change_and_the_same_is_none(path: Path, sour
     assert found == ["two", "one", "two"]
 
 
-async def test_a_broken_file_is_told_once(path: Path, source: Source) -> None:
+@pytest.mark.parametrize("broken", ["[", "a = " + "[" * 100_000])
+async def test_a_broken_file_is_told_once(path: Path, source: Source, broken: str) -> None:
     found = await told(
-        source, lambda: path.write_text("["), lambda: path.touch(), lambda: path.write_text(TWO)
+        source, lambda: path.write_text(broken), lambda: path.touch(), lambda: path.write_text(TWO)
     )
     assert len(found) == 2 and "not valid TOML" in found[0]
     assert found[1] == "two"

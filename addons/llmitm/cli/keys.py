@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import tomli
 import tomlkit
 from pydantic import ValidationError
 
 from llmitm.config.auth_keys import AuthKey
 from llmitm.config.load import load
 from llmitm.config.path import find
+from llmitm.config.raw import plain
 from llmitm.config.schema import Config
 from llmitm.config.write import add_auth_key, disable_auth_key, edit
 from llmitm.errors import ConfigError, LlmitmError
@@ -37,7 +37,7 @@ def new(config: Path | None, name: str, options: Mapping[str, Any]) -> int:
     """
     path = find(config, os.environ)
     if not path.exists():
-        return _say(f"{path}: no such file", 2)
+        return _missing(path)
     key = PREFIX + secrets.token_hex(16)
     entry: dict[str, Any] = {"name": name, "key_hash": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}
     entry |= {option: value for option, value in options.items() if value not in (None, (), [])}
@@ -76,6 +76,8 @@ def _moment(text: str) -> datetime:
 def show(config: Path | None) -> int:
     """Prints a table of the keys; of each only the beginning of its hash, or where it comes from."""
     path = find(config, os.environ)
+    if not path.exists():
+        return _missing(path)
     try:
         entries = [AuthKey.model_validate(entry) for entry in _entries(path)]
     except ValidationError:
@@ -125,6 +127,8 @@ def _origin(key: AuthKey) -> str:
 def revoke(config: Path | None, name: str) -> int:
     """Disables a key in the configuration, and at once for all gateways that share a store."""
     path = find(config, os.environ)
+    if not path.exists():
+        return _missing(path)
     try:
         edit(path, lambda document: _disable(document, name), env=os.environ)
     except LookupError as error:
@@ -179,7 +183,7 @@ def _entries(path: Path) -> Sequence[dict[str, Any]]:
         ConfigError: the file is no TOML.
     """
     try:
-        raw = tomli.loads(path.read_bytes().decode("utf-8").removeprefix("\ufeff"))
+        raw = plain(path.read_bytes().decode("utf-8"))
     except ValueError:
         load(path, env=os.environ)  # says what is wrong with it
         raise
@@ -190,6 +194,10 @@ def _entries(path: Path) -> Sequence[dict[str, Any]]:
         for row in rows
         if isinstance(row, dict)
     ]
+
+
+def _missing(path: Path) -> int:
+    return _say(f"{path}: no such file; `llmitm init` writes one, or name another with --config", 2)
 
 
 def _say(text: str, status: int) -> int:

@@ -41,10 +41,14 @@ app.add_typer(test_app, name="test")
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Configuration file (else CONFIG_PATH, else config.toml)."),
+    typer.Option(
+        "--config", "-c", readable=False, help="Configuration file (else CONFIG_PATH, else config.toml)."
+    ),
 ]
-Port = Annotated[int | None, typer.Option("--port", "-p", help="Port, in place of [server] port.")]
-Host = Annotated[str | None, typer.Option("--host", help="Address, in place of [server] host.")]
+Port = Annotated[int | None, typer.Option("--port", "-p", help="In place of the configuration's.")]
+Host = Annotated[
+    str | None, typer.Option("--host", help="Address to listen on, in place of the configuration's.")
+]
 
 
 def _chosen(ctx: typer.Context, config: Path | None) -> Path | None:
@@ -217,7 +221,9 @@ def doctor(
 @config_app.command("check")
 def config_check(
     ctx: typer.Context,
-    path: Annotated[Path | None, typer.Argument(help="The file, in place of --config.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(readable=False, help="The file, in place of --config.")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Say what would run, secrets masked. Exit status 2 where the file cannot be used."""
@@ -239,7 +245,7 @@ IMPORT_KINDS = ["snake", "llm-api-proxy", "cloudflare-proxy", "litellm", "portke
 
 @config_app.command("import")
 def config_import(
-    file: Annotated[Path, typer.Argument(help="A configuration of another gateway.")],
+    file: Annotated[Path, typer.Argument(readable=False, help="A configuration of another gateway.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write it here; a file that is there stays.")
     ] = None,
@@ -278,7 +284,8 @@ def certs_new(
             out, tuple(names or ("localhost", "127.0.0.1", "::1")), days, force=force
         )
     except (OSError, ValueError) as error:
-        print(f"llmitm: {error}", file=sys.stderr)
+        why = f"{out} cannot be written: {error.strerror}" if getattr(error, "errno", None) else str(error)
+        print(f"llmitm: {why}", file=sys.stderr)
         raise typer.Exit(1) from None
     print(f'Wrote {cert} and {key}. In config.toml:\n\n[server]\ntls_cert = "{cert}"\ntls_key = "{key}"\n')
     print(f"Clients must trust {cert}, for example: curl --cacert {cert} https://localhost:8811/health")
@@ -391,7 +398,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     attempts: Annotated[bool, typer.Option("--attempts", "-a", help="With every attempt.")] = False,
-    bodies: Annotated[bool, typer.Option("--bodies", help="With what [ledger] bodies kept.")] = False,
+    bodies: Annotated[bool, typer.Option("--bodies", help="With the bodies that were kept.")] = False,
     model: Model = None,
     provider: OfProvider = None,
     key: OfKey = None,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import tomli
 
-from llmitm.config.raw import SECRETS
+from llmitm.config.raw import SECRETS, plain
 from llmitm.errors import ConfigError, Problem
 from llmitm.secret import MASK, Redactor
 
@@ -110,7 +110,7 @@ def secrets_in(text: str) -> tuple[str, ...]:
     Raises:
         tomli.TOMLDecodeError
     """
-    raw = tomli.loads(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+    raw = plain(text.replace("\r\n", "\n"))
     return tuple(sorted(set(_secrets(raw, "")), key=len, reverse=True))
 
 
@@ -141,7 +141,7 @@ def is_in_place(value: str, key: str) -> bool:
 def _misplaced(text: str) -> Iterator[tuple[str, str]]:
     """Each place, and what stands there."""
     try:
-        raw = tomli.loads(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+        raw = plain(text.replace("\r\n", "\n"))
     except tomli.TOMLDecodeError:
         return  # nothing comes of such a text
     yield from _misplaced_in(raw, "", "")

@@ -47,9 +47,21 @@ SECRETS: Final = {
 }
 
 
+def plain(text: str) -> dict[str, Any]:
+    """What a text of TOML says, a byte order mark aside.
+
+    Raises:
+        tomli.TOMLDecodeError: it is none, or is nested too deep.
+    """
+    try:
+        return tomli.loads(text.removeprefix("\ufeff"))
+    except RecursionError:
+        raise tomli.TOMLDecodeError("Nested too deep", text, 0) from None
+
+
 def parsed(text: bytes, source: str) -> dict[str, Any]:
     try:
-        return tomli.loads(text.decode("utf-8").removeprefix("\ufeff"))
+        return plain(text.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start) + 1
         raise ConfigError(source, [Problem(f"line {line}", "not valid UTF-8")]) from None

@@ -14,6 +14,9 @@ from llmitm.errors import Problem
 _ASKED: Final = {"server", "endpoints", "gateways", "providers", "auth_keys"}
 """Tables that other tables depend on."""
 
+_ALONE: Final = ("hooks.", "ledger.", "log.", "model_capabilities.", "state.")
+"""Where what is wrong follows from no other table."""
+
 
 def validated(raw: Any, problems: list[Problem]) -> tuple[Config | None, list[Sequence[int | str]]]:
     """The shape of every table.
@@ -65,6 +68,8 @@ def _without(value: Any, holes: set[tuple[int | str, ...]], at: tuple[int | str,
 
 def is_sure(problem: Problem, dropped: Sequence[Sequence[int | str]]) -> bool:
     """Whether a problem between tables would also be one if what was left out had been right."""
+    if problem.path.startswith(_ALONE):
+        return True
     for loc in dropped:
         if not loc or loc[0] not in _ASKED:
             continue

@@ -14,10 +14,9 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import tomli
-
 from llmitm.clock import Clock
 from llmitm.config.load import load
+from llmitm.config.raw import plain
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError, Problem
 
@@ -99,7 +98,7 @@ class Source:
 
     def _files_in(self, text: bytes) -> frozenset[Path]:
         try:
-            raw = tomli.loads(text.decode("utf-8").removeprefix("\ufeff"))
+            raw = plain(text.decode("utf-8"))
         except ValueError:
             return frozenset({self.path})
         named = (self._given.parent / one.expanduser() for one in (*_named(raw), *_modules(raw)))

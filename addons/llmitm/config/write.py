@@ -72,7 +72,7 @@ def edited(before: bytes, change: Callable[[tomlkit.TOMLDocument], None], source
         document = tomlkit.parse(text.removeprefix(_BOM))
         change(document)
         made = tomlkit.dumps(document)
-    except (UnicodeDecodeError, TOMLKitError) as error:
+    except (UnicodeDecodeError, TOMLKitError, RecursionError) as error:
         raise ConfigError(source, [Problem("", f"cannot be edited: {error}")]) from None
     if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
         made = re.sub(r"(?<!\r)\n", "\r\n", made)
