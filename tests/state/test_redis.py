@@ -13,7 +13,7 @@ import redis.asyncio
 from llmitm.secret import Secret
 from llmitm.state.place import Place
 from llmitm.state.redis import LANES, MOST_TOGETHER, TIMEOUT_S, RedisStore
-from llmitm.state.store import Count, Lease, Mark, Step, Store, StoreUnavailable, Window
+from llmitm.state.store import Count, Lease, Mark, Step, Store, StoreBegunAnew, StoreUnavailable, Window
 from support.clocks import HandClock
 from support.redis_server import RedisServer
 from support.stores import redis_store
@@ -24,9 +24,9 @@ SLOW_S = 1.0
 
 
 def keys_of(server: RedisServer) -> dict[str, int]:
-    """Each key, and the milliseconds until the server drops it (-1: never)."""
+    """Each key but that of the server's life, and the milliseconds until it is dropped (-1: never)."""
     with redis.Redis(port=server.port) as asked:
-        return {key.decode(): asked.pttl(key) for key in asked.keys("*")}
+        return {key.decode(): asked.pttl(key) for key in asked.keys("*") if not key.endswith(b":life")}
 
 
 async def value_of(store: Store, *steps: Step) -> tuple[int, ...]:
@@ -56,7 +56,6 @@ async def test_every_key_goes_by_itself(server: RedisServer) -> None:
 
 
 async def test_what_is_empty_leaves_no_key(server: RedisServer) -> None:
-    store = redis_store(server)
     for steps in (
         [Count(key="a"), Count(key="a", by=-1)],
         [Window(key="a"), Window(key="a", by=-1)],
@@ -66,12 +65,13 @@ async def test_what_is_empty_leaves_no_key(server: RedisServer) -> None:
         [Count(key="b", ttl_s=5), Window(key="b"), Mark(key="b", value=1), Count(key="c", limit=0)],
         [Lease(key="b", holder="x"), Count(key="c", limit=0)],
     ):
+        store = redis_store(server)
         await store.apply(steps)
         for step in steps[:2]:
             await store.apply([step])
         assert keys_of(server) == {} or steps[-1].limit == 0, steps  # type: ignore[union-attr]
         server.flush()
-    await store.close()
+        await store.close()
 
 
 async def test_time_is_the_servers(server: RedisServer) -> None:
@@ -189,8 +189,26 @@ async def test_a_server_that_began_anew_is_taught_again(server: RedisServer) -> 
     server.start()
     for _ in range(5):
         await asyncio.sleep(0)  # the loop sees that connections were closed
-    assert await value_of(store, Count(key="a")) == (1,)
+    for _ in range(2):
+        with pytest.raises(StoreBegunAnew, match="has begun anew, with nothing"):  # once, and did nothing
+            await store.apply([Count(key="a")])
+        assert await value_of(store, Count(key="a")) == (1,)
+        server.flush()
     await store.close()
+
+
+async def test_all_that_are_under_way_are_told_that_it_began_anew(server: RedisServer) -> None:
+    stores = [redis_store(server), redis_store(server)]
+    for store in stores:
+        await store.apply([Count(key="a")])
+    server.flush()
+    for store in stores:
+        asked = (store.apply([Count(key="a")]) for _ in range(2 * AT_MOST))
+        assert {type(one) for one in await asyncio.gather(*asked, return_exceptions=True)} == {StoreBegunAnew}
+    for store in stores:
+        await store.apply([Count(key="a")])
+        await store.close()
+    assert keys_of(server).keys() == {"llmitm:{state}:c:a"}
 
 
 class AllAtOnce:
@@ -202,13 +220,10 @@ class AllAtOnce:
 
     async def script_load(self, script: str) -> None: ...
 
-    def pipeline(self, *, transaction: bool) -> AllAtOnce:
-        return self
-
-    def execute_command(self, *words: object) -> None:
+    async def execute_command(self, *words: object) -> bytes | list[list[int]]:
+        if words[0] != "EVALSHA":
+            return b"life"
         self.sent += 1
-
-    async def execute(self, *, raise_on_error: bool) -> list[list[int]]:
         await self.gate.wait()
         return [[-1, -1, 1, -1]]
 

@@ -134,6 +134,16 @@ HISTORIES: dict[str, list[Row]] = {
         (0, added(-3, age_s=61), {"values": (4,)}),
         (0, added(-3, age_s=5000), {"values": (4,)}),
     ],
+    "what was added elsewhere leaves as if it had been added here": [
+        (0, added(5), {}),
+        (10, added(4, age_s=20), {"values": (9,), "ends_s": (51,)}),
+        (0, added(1, age_s=60), {"values": (10,)}),
+        (0, [added(7, age_s=61), added(7, limit=3, age_s=999)], {"values": (10, 10), "refused": None}),
+        (1, added(0), {"values": (9,)}),
+        (40, added(0), {"values": (5,), "ends_s": (10,)}),
+        (0, added(2, limit=6, age_s=0), {"refused": 0, "wait_s": 10}),
+        (10, added(0), {"values": (0,)}),
+    ],
     "a window of any length is no shorter than it says": [
         (0, Window(key="w", window_s=0.0001), {}),
         (0.00009, Window(key="w", by=0, window_s=0.0001), {"values": (1,)}),

@@ -93,14 +93,16 @@ class Plain:
 
     def window(self, step: Window) -> bool:
         units = self.state.windows.setdefault((step.key, step.window_s), [])
-        if step.limit is not None and step.by >= 0 and len(units) + step.by > step.limit:
-            return False
-        units += [self.now_us // self.slice_us(step.window_s)] * step.by
-        since = -1
+        since = None
         if step.age_s is not None:
             since = (self.now_us - us(step.age_s)) // self.slice_us(step.window_s)
             if since <= self.over(step.window_s):
                 return True
+        if step.limit is not None and step.by >= 0 and len(units) + step.by > step.limit:
+            return False
+        added = self.now_us // self.slice_us(step.window_s) if since is None else since
+        units += [added] * step.by
+        since = -1 if since is None else since
         for _ in range(-step.by):
             known = [at for at in units if at >= since]
             if known:

@@ -126,28 +126,41 @@ class Slices:
         if step.by < 0:
             self._give_back(step, now_us, undo)
             return True
+        at = self._slice_of(step, now_us)
+        if at is None:
+            return True
         if step.limit is not None and self._total + step.by > step.limit:
             return False
         if step.by:
-            at = now_us // self._slice_us
             self._add(at, step.by)
             undo.append(partial(self._add, at, -step.by))
         return True
+
+    def _slice_of(self, step: Window, now_us: int) -> int | None:
+        """Where it was added; None: that has left the window."""
+        current = now_us // self._slice_us
+        if step.age_s is None:
+            return current
+        at = (now_us - in_us(step.age_s)) // self._slice_us
+        return None if at < current - SLICES else min(at, current)
 
     def note(self, step: Window, now_us: int) -> None:
         """The same as of a step that has no limit, and stays."""
         self._forget(now_us)
         if step.by > 0:
-            self._add(now_us // self._slice_us, step.by)
+            if (at := self._slice_of(step, now_us)) is not None:
+                self._add(at, step.by)
         elif step.by:
             self._take_back(step, now_us)
 
     def _add(self, at: int, by: int) -> None:
         amount = self._slices.get(at, 0) + by
-        if amount:
+        if not amount:
+            del self._slices[at]
+        elif at in self._slices or not self._slices or at > next(reversed(self._slices)):
             self._slices[at] = amount
         else:
-            del self._slices[at]
+            self._slices = dict(sorted({**self._slices, at: amount}.items()))
         self._total += by
 
     def _give_back(self, step: Window, now_us: int, undo: Undo) -> None:
@@ -177,6 +190,11 @@ class Slices:
     @property
     def total(self) -> int:
         return self._total
+
+    def amounts(self, now_us: int) -> dict[int, int]:
+        """Of each slice that is still in the window."""
+        self._forget(now_us)
+        return dict(self._slices)
 
     def wait_s(self, wanted: int, limit: int, now_us: int) -> float | None:
         """Seconds until `wanted` more is within the limit; None: never."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final
 
 from llmitm.clock import Clock
@@ -95,6 +95,13 @@ class MemoryStore:
             for key, places in self._leases.kept.items()
             for holder, left_s in places.held(now_us)
         ]
+
+    def windows(self) -> Iterator[tuple[tuple[str, float, int], int]]:
+        """All that windows hold: key, length and slice, and how much. Not to be mixed with steps."""
+        now_us = in_us(self._clock.tick_s())
+        for (key, window_s), window in self._windows.kept.items():
+            for at, amount in window.amounts(now_us).items():
+                yield (key, window_s, at), amount
 
     def note(self, steps: Sequence[Step], outcome: Outcome, *, with_sums: bool) -> None:
         """A batch that was done elsewhere, whatever stood here. Marks and, `with_sums`, lasting counts are as

@@ -1,13 +1,14 @@
-"""Counters that processes share through a Redis server: one script call a batch, in the server's time."""
+"""Counters that processes share through a Redis server: one script call for many batches, in its time."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 import orjson
@@ -32,12 +33,11 @@ from llmitm.secret import MASK, Secret
 from llmitm.state.attention import Attention
 from llmitm.state.kinds import SECOND_US, in_us, slice_us
 from llmitm.state.place import Place
-from llmitm.state.store import Count, Lease, Mark, Outcome, Step, StoreUnavailable, Window
+from llmitm.state.store import Count, Lease, Mark, Outcome, Step, StoreBegunAnew, StoreUnavailable, Window
 
 TIMEOUT_S: Final = 0.25
 LANES: Final = 4
-"""Calls under way at once. What comes while all are taken goes together in the next one: one round trip for
-many costs a third of one for each."""
+"""Calls under way at once. What comes while all are taken goes together in the next one."""
 MOST_TOGETHER: Final = 64
 _LANE_TIMES: Final = 2
 """A connection is given up later than the callers whose answers it owes have gone."""
@@ -48,6 +48,8 @@ IDLE_S: Final = 30 * 86_400
 
 _PREFIX: Final = "llmitm:{state}:"
 """All keys have one hash tag: a batch is of one slot."""
+_LIFE: Final = f"{_PREFIX}life"
+"""Holds what the first process wrote that found nothing: where it is gone, all else is."""
 
 _SCRIPT: Final = Path(__file__).with_name("steps.lua").read_text("utf-8")
 _SCRIPT_ID: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -67,10 +69,16 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 class _Call:
     """A batch that waits for its turn, or for its answer."""
 
-    arguments: tuple[object, ...]
+    keys: Sequence[bytes]
+    """One a step."""
+    fields: Sequence[tuple[object, ...]]
     answer: asyncio.Future[list[int]]
     since_s: float
     """What `Attention` said when it came."""
+
+
+class _Anew(Exception):
+    """The server has lost what it held."""
 
 
 class RedisStore:
@@ -94,6 +102,7 @@ class RedisStore:
         self._timeout_s = timeout_s
         self._now_us = now_us
         self._client = client or connected(place)
+        self._ask: Callable[..., Awaitable[Any]] = self._client.execute_command
         self._waiting: list[_Call] = []
         self._open: dict[asyncio.Future[list[int]], _Call] = {}
         """All that have no answer yet, the oldest first."""
@@ -101,21 +110,20 @@ class RedisStore:
         """What the lanes are at, and since when."""
         self._attention = Attention(self._end_overdue)
         self._lanes: set[asyncio.Task[None]] = set()
-        self._is_known = False
-        """Whether the server was seen to have the script."""
+        self._life: bytes | None = None
+        """Of the server, since it was seen to have the script; None: it may not have it."""
 
     @property
     def has_marks(self) -> bool:
         return True  # others may have set one
 
     async def apply(self, steps: Sequence[Step]) -> Outcome:
-        """Raises: StoreUnavailable"""
+        """Raises: StoreUnavailable, StoreBegunAnew"""
         if not steps:
             return Outcome(values=())
-        now = "" if self._now_us is None else str(self._now_us())
-        fields = orjson.dumps([_fields(step) for step in steps])
-        arguments = (len(steps), *map(_key, steps), now, IDLE_S, fields)
-        call = _Call(arguments, asyncio.get_running_loop().create_future(), self._attention.paid_s)
+        answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        keys, fields = [_key(step) for step in steps], [_fields(step) for step in steps]
+        call = _Call(keys, fields, answer, self._attention.paid_s)
         self._waiting.append(call)
         self._open[call.answer] = call
         self._attention.pay()
@@ -123,6 +131,8 @@ class RedisStore:
             self._lanes.add(asyncio.create_task(self._keep_lane()))
         try:
             return _outcome(await call.answer)
+        except _Anew:
+            raise StoreBegunAnew(f"{self.name} has begun anew, with nothing") from None
         except (TimeoutError, RedisError, OSError) as error:
             raise StoreUnavailable(f"{self.name} {reason(error, self._password, self._timeout_s)}") from None
         finally:
@@ -171,26 +181,42 @@ class RedisStore:
     async def _send(self, calls: Sequence[_Call]) -> None:
         if not calls:
             return
-        if not self._is_known:
-            await self._client.script_load(_SCRIPT)
-            self._is_known = True
-        pipeline = self._client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command("EVALSHA", _SCRIPT_ID, *call.arguments)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        unknown = []
+        life = self._life or await self._join()
+        keys = [key for call in calls for key in call.keys]
+        now = b"" if self._now_us is None else b"%d" % self._now_us()
+        batches = orjson.dumps([call.fields for call in calls])
+        words = ("EVALSHA", _SCRIPT_ID, len(keys) + 1, _LIFE, *keys, life, now, IDLE_S, batches)
+        try:
+            answers: list[list[int]] = await self._ask(*words)
+        except NoScriptError:  # it did nothing
+            await self._join()
+            await self._send(calls)
+            return
+        if not answers:
+            self._begin_anew(life)
+            raise _Anew
         for call, answer in zip(calls, answers, strict=True):
-            if isinstance(answer, NoScriptError):
-                unknown.append(call)
-            elif call.answer.done():
-                pass
-            elif isinstance(answer, Exception):
-                call.answer.set_exception(answer)
-            else:
+            if not call.answer.done():
                 call.answer.set_result(answer)
-        if unknown:  # the server began anew, and did nothing
-            self._is_known = False
-            await self._send(unknown)
+
+    async def _join(self) -> bytes:
+        """Sees that the server has the script, and which life of it this is."""
+        await self._client.script_load(_SCRIPT)
+        await self._ask("SET", _LIFE, token_hex(8), "NX")
+        life: bytes | None = await self._ask("GET", _LIFE)
+        if life is None:
+            raise _Anew
+        if self._life is None:
+            self._life = life
+        return self._life
+
+    def _begin_anew(self, life: bytes) -> None:
+        """Who waits for a turn is told too: all have to look first what was lost."""
+        if self._life == life:
+            self._life = None
+        for call in self._waiting:
+            if not call.answer.done():
+                call.answer.set_exception(_Anew())
 
     async def close(self) -> None:
         for lane in list(self._lanes):

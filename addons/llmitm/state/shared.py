@@ -13,7 +13,17 @@ from llmitm.clock import Clock
 from llmitm.state.alone import Crowd, WhileAway, share, share_of_sum
 from llmitm.state.debts import TOGETHER, Debts
 from llmitm.state.memory import MemoryStore
-from llmitm.state.store import Count, Lease, Mark, Outcome, Step, Store, StoreUnavailable, Window
+from llmitm.state.store import (
+    Count,
+    Lease,
+    Mark,
+    Outcome,
+    Step,
+    Store,
+    StoreBegunAnew,
+    StoreUnavailable,
+    Window,
+)
 
 AGAIN_S: Final = 2.0
 """Until a place that did not answer is asked again."""
@@ -40,9 +50,9 @@ class SharedStore:
     Locally, windows and places go on from what this process itself has of them, and limits are the part that
     `while_away` says. Marks that this process has seen stand, such as a key that was revoked, still do, and
     lasting counts go on from what was last seen of them; other counts begin empty. When the shared store is
-    back it is told of the marks that were set or taken away meanwhile, of what was added to lasting counts,
-    and of the places that are held, and no longer held. Where it came back empty, lasting counts go on there
-    from what was last seen of them, too.
+    back it is told of the marks that were set or taken away meanwhile, of what was added to lasting counts
+    and to windows, and of the places that are held, and no longer held. Where it came back empty, lasting
+    counts go on there from what was last seen of them, and windows from what each process has of them.
 
     There, a place lasts for `LEASE_S`: what this process still holds is renewed with each beat, off the path
     of requests, and what a process held that died is free by then.
@@ -57,7 +67,7 @@ class SharedStore:
         self._local = MemoryStore(clock)
         self._clock = clock
         self._name = name
-        self._debts = Debts()
+        self._debts = Debts(clock)
         self._sums: set[str] = set()
         """Keys of lasting counts that were seen there."""
         self._crowd = Crowd()
@@ -68,6 +78,8 @@ class SharedStore:
         """Places that the shared store was not told of."""
         self._away_since_s: float | None = None
         self._again_s = 0.0
+        self._is_anew = False
+        """Whether the shared store has lost what it was told, and has not been told again."""
         self._trial: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -100,8 +112,12 @@ class SharedStore:
             outcome = await self._shared.apply([_as_told(step) for step in steps])
         except StoreUnavailable as error:
             self._go_local(error)
-            self._debts.owe_perhaps(steps)
-            return await self._apply_locally(steps, is_unsure=True)
+            is_unsure = not isinstance(error, StoreBegunAnew)
+            if is_unsure:
+                self._debts.owe_perhaps(steps)
+            else:
+                self._try_again_soon()
+            return await self._apply_locally(steps, is_unsure=is_unsure)
         finally:
             self._leaving -= leaving
         self._local.note(steps, outcome, with_sums=not self.is_local)
@@ -122,7 +138,7 @@ class SharedStore:
             self._only_here.update((step.key, step.holder) for step in taken)
             self._owe_places(step for step in places if step.is_over)
             self._debts.owe_marks(steps)
-            self._debts.owe_sums(steps, is_unsure=is_unsure)
+            self._debts.owe_counted(steps, is_unsure=is_unsure)
         return outcome if own is steps else replace(outcome, limits=tuple(map(_less, steps, own)))
 
     def _is_limited(self, step: Step) -> bool:
@@ -157,7 +173,9 @@ class SharedStore:
 
     def _go_local(self, error: StoreUnavailable) -> None:
         now_s = self._clock.tick_s()
-        self._again_s = now_s + AGAIN_S
+        is_anew = isinstance(error, StoreBegunAnew)
+        self._is_anew |= is_anew
+        self._again_s = now_s + (0 if is_anew else AGAIN_S)
         if self.is_local:
             return
         self._away_since_s = now_s
@@ -179,7 +197,7 @@ class SharedStore:
         """Asks the shared store once; where it answers, tells it what it missed, and all goes there again."""
         self._again_s = self._clock.tick_s() + AGAIN_S
         try:
-            await self._shared.apply([_PROBE])
+            await self._knock()
             await self._restore_sums()
             told = await self._debts.pay(self._local, self._shared)
             await self._renew()
@@ -192,19 +210,34 @@ class SharedStore:
             away_s = self._clock.tick_s() - since_s
             _log.info("state: %s is used again after %.1f s; changes told: %d", self._name, away_s, told)
 
+    async def _knock(self) -> None:
+        """Raises StoreUnavailable"""
+        try:
+            await self._shared.apply([_PROBE])
+        except StoreBegunAnew:
+            self._is_anew = True
+            await self._shared.apply([_PROBE])
+        if self._is_anew:
+            self._debts.owe_windows(self._local.windows())
+            self._is_anew = False
+
     async def _restore_sums(self) -> None:
         """Where the shared store has lost them. Several processes may do so at once: the first one counts."""
-        looks = [Count(key=key, by=0, is_lasting=True) for key in self._sums]
-        if not looks:
-            return
-        here = await self._local.apply(looks)
-        there = await self._shared.apply(looks)
-        for look, value, ends_s, other in zip(looks, here.values, here.ends_s, there.values, strict=True):
-            if not value:
-                self._sums.discard(look.key)
-            seen = value - self._debts.owed_sum(look.key)
-            if seen > 0 and not other:
-                await self._shared.apply([replace(look, by=seen, limit=seen, ttl_s=ends_s)])
+        keys = list(self._sums)
+        for at in range(0, len(keys), TOGETHER):
+            looks = [Count(key=key, by=0, is_lasting=True) for key in keys[at : at + TOGETHER]]
+            here = await self._local.apply(looks)
+            there = await self._shared.apply(looks)
+            lost: list[Count] = []
+            for look, value, ends_s, other in zip(looks, here.values, here.ends_s, there.values, strict=True):
+                if not value:
+                    self._sums.discard(look.key)
+                seen = value - self._debts.owed_sum(look.key)
+                if seen > 0 and not other:
+                    lost.append(replace(look, by=seen, limit=seen, ttl_s=ends_s))
+            if lost and (await self._shared.apply(lost)).refused is not None:
+                for one in lost:
+                    await self._shared.apply([one])
 
     # -- that this process lives
 
@@ -230,6 +263,8 @@ class SharedStore:
             await self._renew()
         except StoreUnavailable as error:
             self._go_local(error)
+            if isinstance(error, StoreBegunAnew):
+                await self.try_again()
 
     async def _renew(self) -> None:
         """Raises StoreUnavailable"""

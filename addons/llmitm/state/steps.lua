@@ -1,26 +1,30 @@
--- Does all steps of a batch, or none where one is over its limit: what a Store's apply() says.
+-- Of each batch, does all steps, or none where one is over its limit: what a Store's apply() says.
 --
--- KEYS: one a step. ARGV: the time in microseconds, or "" for the server's own; how many seconds a key
--- without an end outlives its last use; and in JSON five fields a step, false where there is nothing:
+-- KEYS: the one that says which life of the server this is; then one a step, batch after batch. ARGV: what
+-- the first is to hold; the time in microseconds, or "" for the server's own; how many seconds a key
+-- without an end outlives its last use; and in JSON the batches: five fields a step, false where there is
+-- nothing:
 --   count:  "c", by,     limit, life in us,  true where it is never below 0
 --   window: "w", by,     limit, slice in us, age in us
 --   lease:  "l", holder, limit, life in us,  true to give back
 --   mark:   "m", value,  false, life in us,  true to take away
--- Returns the refused step (from 0; -1: none), the wait in us (-1: none), then value and end in us
--- (-1: none) of each step.
+-- Returns for each batch the refused step (from 0; -1: none), the wait in us (-1: none), then value and end
+-- in us (-1: none) of each step. Returns nothing, and does nothing, in another life.
 --
 -- Counts, windows and marks are read once, changed here, and written when all steps have passed. Leases
 -- may hold many places and are changed in place; `undo` takes that back.
 
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {} end
+
 local SLICES, SLACK_MS = 60, 1000
 
-local now = tonumber(ARGV[1])
+local now = tonumber(ARGV[2])
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
-local idle_ms = tonumber(ARGV[2]) * 1000
-local opened, undo = {}, {}
+local idle_ms = tonumber(ARGV[3]) * 1000
+local opened, undo -- of the batch
 
 local function text(number)
   return string.format('%.0f', number)
@@ -133,13 +137,14 @@ end
 
 function window.take(_, one, step)
   local by, age = step[2], step[5]
+  local since = age and math.min(slice_at(math.max(now - age, 0), one.slice), one.current)
+  if since and since <= one.current - SLICES - 1 then return true end
   if by >= 0 then
     if step[3] and one.total + by > step[3] then return false end
-    if by > 0 then add(one, one.current, by) end
+    if by > 0 then add(one, since or one.current, by) end
     return true
   end
-  local since = age and slice_at(math.max(now - age, 0), one.slice) or 0
-  if age and since <= one.current - SLICES - 1 then return true end
+  since = since or 0
   for _, at in ipairs(in_order(one)) do
     if at >= since and by < 0 then
       local given = math.min(-by, one.amounts[at])
@@ -219,47 +224,56 @@ end
 
 local KINDS = {c = count, w = window, l = lease, m = mark}
 
-local steps = cjson.decode(ARGV[3])
-for _, step in ipairs(steps) do step.kind = KINDS[step[1]] end
-
-local function open(at)
-  local key = KEYS[at]
-  if not opened[key] then opened[key] = steps[at].kind.open(key, steps[at]) end
+local function open(key, step)
+  if not opened[key] then opened[key] = step.kind.open(key, step) end
   return opened[key]
 end
 
-local answer = {-1, -1}
+local function apply(steps)
+  local answer = {-1, -1}
+  opened, undo = {}, {}
 
-local function look(at)
-  local value, till = steps[at].kind.look(KEYS[at], open(at))
-  answer[1 + 2 * at] = value
-  answer[2 + 2 * at] = till and till - now or -1
+  local function look(at, step)
+    local value, till = step.kind.look(step.key, open(step.key, step))
+    answer[1 + 2 * at] = value
+    answer[2 + 2 * at] = till and till - now or -1
+  end
+
+  local refused
+  for at, step in ipairs(steps) do
+    if not step.kind.take(step.key, open(step.key, step), step) then
+      refused = at
+      break
+    end
+    look(at, step)
+  end
+  if refused then
+    local step = steps[refused]
+    local tried = opened[step.key]
+    opened = {}
+    for at = #undo, 1, -1 do redis.call(unpack(undo[at])) end
+    for at, one in ipairs(steps) do look(at, one) end
+    answer[1] = refused - 1
+    if step.kind == window then
+      local one = open(step.key, step)
+      answer[2] = window.wait(one, tried.total - one.total + step[2], step[3])
+    end
+  end
+  for _, step in ipairs(steps) do -- what was refused is as it was read
+    if opened[step.key] then
+      step.kind.save(step.key, opened[step.key])
+      opened[step.key] = nil
+    end
+  end
+  return answer
 end
 
-local refused
-for at, step in ipairs(steps) do
-  if not step.kind.take(KEYS[at], open(at), step) then
-    refused = at
-    break
+local answers, last = {}, 1
+for number, steps in ipairs(cjson.decode(ARGV[4])) do
+  for _, step in ipairs(steps) do
+    last = last + 1
+    step.key, step.kind = KEYS[last], KINDS[step[1]]
   end
-  look(at)
+  answers[number] = apply(steps)
 end
-
-if refused then
-  local tried = opened[KEYS[refused]]
-  opened = {}
-  for at = #undo, 1, -1 do redis.call(unpack(undo[at])) end
-  for at in ipairs(steps) do look(at) end
-  answer[1] = refused - 1
-  if steps[refused].kind == window then
-    local one, step = open(refused), steps[refused]
-    answer[2] = window.wait(one, tried.total - one.total + step[2], step[3])
-  end
-end
-for at, key in ipairs(KEYS) do -- what was refused is as it was read
-  if opened[key] then
-    steps[at].kind.save(key, opened[key])
-    opened[key] = nil
-  end
-end
-return answer
+return answers

@@ -54,7 +54,9 @@ class Window:
     age_s: float | None = None
     """Of what is given back: seconds since just before it was added. What is no longer in the window gives
     nothing back, and nothing is taken from what was added before it. None: not known, the oldest goes
-    first. Whoever settles an estimate minutes later must tell, else it makes room that others have used."""
+    first. Whoever settles an estimate minutes later must tell, else it makes room that others have used.
+    Of what is added: seconds since when it counts, where that was elsewhere; None: now. What is no longer in
+    the window adds nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,10 @@ class StoreUnavailable(LlmitmError):
     Its text names the place without its password. What others are handed falls back, unless limits are not
     to be counted without the shared store.
     """
+
+
+class StoreBegunAnew(StoreUnavailable):
+    """A shared store has lost all that it held. Nothing was done; what is asked next is done."""
 
 
 class Store(Protocol):
