@@ -41,16 +41,11 @@ _GENERATING: Final = (
     ":streamGenerateContent",
 )
 _COUNTING: Final = ("/messages/count_tokens", "/responses/input_tokens")
-_POSITIONS: Final = (b"logprobs", b"Logprobs", b"web_search", b"file_search", b'"citations"', b"oogleSearch")
-"""Of requests whose answers tell of places in texts, or of the parts that those were made of."""
 _REPLY_BYTES: Final = 8_388_608
 """A whole reply that is longer is not looked at for what is signed in it."""
 _REPLACED: Final = (b"content-length", b"content-encoding")
 _PLAIN: Final = (None, b"", b"identity")
 """Encodings of what is not compressed."""
-
-_POSITION_HINTS: Final = (b"ogprobs", b"_search", b"oogleSearch", b'"citations"')
-"""One of them is in each of those: most requests have none, and are looked through for these alone."""
 _vocabularies: dict[bytes, Vocabulary] = {}
 """They outlive configurations: upstreams keep conversations, and clients signed thoughts."""
 _latest: tuple[Config | None, dict[int, _Ready | None], dict[int, Cloak]] = (None, {}, {})
@@ -265,7 +260,7 @@ class Cloaking:
             raise Refused(
                 400, "cloak_unreadable", f"The request cannot be read, so it is not sent: {error}."
             ) from None
-        if self._uncloak is not None and self._uncloak.has_marks and _tells_positions(made):
+        if self._uncloak is not None and self._uncloak.has_positions:
             self.notes.adjusted("masked-positions")
         return made
 
@@ -366,10 +361,3 @@ def _kind(sending: UpstreamRequest) -> bytes:
 
 def _is_json(kind: bytes, body: bytes | None) -> bool:
     return b"json" in kind or (body is not None and body.lstrip()[:1] in (b"{", b"["))
-
-
-def _tells_positions(body: bytes) -> bool:
-    for hint in _POSITION_HINTS:  # a generator takes longer than most of these looks
-        if hint in body:
-            return any(one in body for one in _POSITIONS)
-    return False

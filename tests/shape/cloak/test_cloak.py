@@ -77,7 +77,7 @@ def test_a_word_that_no_request_named_here_is_restored() -> None:
     """Upstreams may keep the conversation, and this may be another process than the one that masked."""
     mark = out(cloak("Acme"), {"content": "ACME"})[0]["content"]
     _, uncloak = out(cloak("Acme"), {"previous_response_id": "resp_1"})
-    assert uncloak is not None and not uncloak.has_marks
+    assert uncloak is not None and not uncloak.restorer.used
     assert uncloak.restorer.json(b'"' + mark.encode() + b'"') == b'"ACME"'
 
 

@@ -23,7 +23,7 @@ WORDS = Words(["Acme", "Müller"])
 
 def mask(body: bytes, words: Words = WORDS) -> tuple[bytes, dict[bytes, bytes]]:
     used: dict[bytes, bytes] = {}
-    return masked(body, words, Vocabulary(b"k"), used), used
+    return masked(body, words, Vocabulary(b"k"), used).body, used
 
 
 def with_words(body: bytes, words: Words = WORDS) -> Any:
@@ -259,7 +259,7 @@ def test_what_looks_like_a_mark_is_masked_itself() -> None:
     vocabulary = Vocabulary(b"k")
     mark = vocabulary.mark(b"Acme").decode()
     used: dict[bytes, bytes] = {}
-    out = masked(orjson.dumps({"content": f"{mark} Acme"}), WORDS, vocabulary, used)
+    out = masked(orjson.dumps({"content": f"{mark} Acme"}), WORDS, vocabulary, used).body
     first, second = MARK.findall(out)
     assert (used[first], used[second], second) == (mark.encode(), b"Acme", mark.encode())
 
@@ -335,7 +335,7 @@ def test_putting_words_back_gives_the_same_bytes(value: Any, indent: int | None,
 class Reading(Words):
     """The same words, looked for in every string once it is read."""
 
-    def exact(self, body: bytes) -> list[tuple[int, int]] | None:
+    def exact(self, body: bytes) -> None:
         return None
 
 
@@ -389,3 +389,26 @@ def test_where_a_word_stands_is_the_same_whether_strings_are_read_or_not(
 ) -> None:
     body = json.dumps({"a": value}, indent=indent, ensure_ascii=is_ascii).encode()
     assert mask(body, Words(PLAIN)) == mask(body, Reading(PLAIN))
+
+
+@pytest.mark.parametrize("text", ["", "\\u00fc", "\\\\"])
+@pytest.mark.parametrize("words", [["Acme"], ["Acme", "google", "top", "search"], ["Acme", "web_search"]])
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (b'"top_logprobs":2', True),
+        (b'"generationConfig":{"responseLogprobs":true}', True),
+        (b'"tools":[{"type":"web_search_preview"}]', True),
+        (b'"tools":[{"googleSearch":{}}]', True),
+        (b'"tools":[{"google_search":{}}]', True),
+        (b'"tools":[{"googleSearchRetrieval":{}}]', True),
+        (b'"citations":{"enabled":true}', True),
+        (b'"n":1', False),
+    ],
+)
+def test_answers_that_may_tell_of_places_are_known(
+    asked: bytes, expected: bool, words: list[Word], text: str
+) -> None:
+    made = masked(b'{%b,"content":"Acme %b"}' % (asked, text.encode()), Words(words), Vocabulary(b"k"), {})
+    assert made.has_positions is expected
+    assert not masked(b"{%b}" % asked, Words(["Acme"]), Vocabulary(b"k"), {}).has_positions  # nothing masked

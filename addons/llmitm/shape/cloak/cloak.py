@@ -112,10 +112,16 @@ class Cloak:
             return body, None
         vocabulary = self._vocabulary(auth_key)
         used: dict[bytes, bytes] = {}
-        body = masked(body, self.words, vocabulary, used)
+        body, has_positions = masked(body, self.words, vocabulary, used)
         is_json = vocabulary.has_escapes and _asks_for_json(body)  # else a word is spelled the same in both
         restorer = Restorer(used=used, vocabulary=vocabulary, is_json=is_json)
-        return body, Uncloak(dialect=dialect, words=self.words, vocabulary=vocabulary, restorer=restorer)
+        return body, Uncloak(
+            dialect=dialect,
+            words=self.words,
+            vocabulary=vocabulary,
+            restorer=restorer,
+            has_positions=has_positions,
+        )
 
     def pseudonym(self, auth_key: str | None) -> str:
         """Who asks, for the provider: the same for all requests with one key, and nothing of its name."""
@@ -163,11 +169,8 @@ class Uncloak:
     words: Words
     vocabulary: Vocabulary
     restorer: Restorer
-
-    @property
-    def has_marks(self) -> bool:
-        """Whether anything of this request was masked."""
-        return bool(self.restorer.used)
+    has_positions: bool = False
+    """See `Masked`."""
 
     def stream(self) -> Stream:
         """For a stream of events."""

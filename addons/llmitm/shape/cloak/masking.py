@@ -12,14 +12,14 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
 from llmitm.shape.cloak.content import EXAMPLES, FREE, SCHEMAS, SPEAKERS, is_always_content, is_content
 from llmitm.shape.cloak.escapes import Places, escaped, escapes, read
 from llmitm.shape.cloak.marks import Vocabulary
-from llmitm.shape.cloak.words import Words
+from llmitm.shape.cloak.words import Look, Words, tells_positions
 from llmitm.shape.spans import (
     Edit,
     Member,
@@ -55,7 +55,15 @@ class TooDeep(ValueError):
     """The request is nested deeper than anything that is gone through."""
 
 
-def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
+class Masked(NamedTuple):
+    """A request on its way out."""
+
+    body: bytes
+    has_positions: bool = False
+    """Whether something was masked and the answer may tell of places in texts."""
+
+
+def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> Masked:
     """The request, a JSON text, with marks for words. `used` is given the marks and their words.
 
     Raises:
@@ -63,26 +71,32 @@ def masked(body: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, 
         TooDeep: it is nested too deep.
     """
     is_numbered, is_nested = escapes(body)
-    exact = None if is_numbered else words.exact(body)
+    look = None if is_numbered else words.exact(body)
+    exact = None if look is None else look.spans
     suspects = words.suspects(body) if exact is None else exact
     is_signed = vocabulary.has_sealed and b'"signature"' in body
     is_known_valid = is_valid(body)
     if not is_known_valid:
         _check(body)
     if suspects == [] and not is_signed:
-        return body
+        return Masked(body)
     edits: list[Edit] = []
     if exact and not is_signed and is_known_valid:
         suspects = exact = _put_at_once(body, exact, edits, vocabulary, used, is_nested=is_nested)
         if not exact:
-            return edited(body, edits)
+            return _made(body, edits, look)
     if suspects is not None and is_signed:
         suspects = sorted([*suspects, *(match.span() for match in _SIGNED.finditer(body))])
     start, end = value_of(body)
     walk = _Walk(body, words, vocabulary, used, suspects, exact)
     walk.value(start, end, "", is_free=False, is_schema=False, depth=0)
     edits += walk.edits
-    return edited(body, edits) if edits else body
+    return _made(body, edits, look) if edits else Masked(body)
+
+
+def _made(body: bytes, edits: list[Edit], look: Look | None) -> Masked:
+    has_positions = tells_positions(body) if look is None else look.has_positions
+    return Masked(edited(body, edits), has_positions)
 
 
 def _check(body: bytes) -> None:

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from llmitm.shape.cloak.marks import BEGINNING, PATTERN
 
@@ -24,6 +24,11 @@ _LONG: Final = 10_000
 _MOST_MEMORY_BYTES: Final = 67_108_864
 """Of a long expression and what it learns of texts: thousands of words take more than RE2 allows by itself,
 and would be looked for a hundred times as slowly."""
+_POSITIONS: Final = frozenset(
+    {b"logprobs", b"Logprobs", b"web_search", b"file_search", b"google_search", b"googleSearch"}
+    | {b"GoogleSearch", b'"citations"'}
+)
+"""Of requests whose answers tell of places in texts, or of the parts that those were made of."""
 _BACKSLASH: Final = re.compile(rb"\\")
 _ESCAPED: Final = re.compile(rb"\\u")
 _ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
@@ -98,13 +103,27 @@ def _compiled(pattern: str) -> Any:
         raise ValueError(told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)) from None
 
 
+class Look(NamedTuple):
+    """What was found in a body."""
+
+    spans: list[tuple[int, int]]
+    has_positions: bool
+    """See `tells_positions`."""
+
+
+def tells_positions(body: bytes) -> bool:
+    """Whether the answer to a request may tell of places in texts, or of the parts these were made of."""
+    return any(one in body for one in _POSITIONS)
+
+
 class Words:
     """The words of one cloak, compiled. They are without problems."""
 
-    __slots__ = ("_is_plain", "_pattern", "_with_marks", "is_anchored")
+    __slots__ = ("_is_plain", "_pattern", "_with_positions", "is_anchored")
 
     def __init__(self, words: Sequence[Word]) -> None:
-        parts: list[str] = []
+        # what looks like a mark is a word itself, or the two could not be told apart in the answer
+        parts = [f"(?-i:{PATTERN})"]
         self._is_plain = True
         """Whether JSON spells all of them as they are, but for numbered escapes."""
         self.is_anchored = False
@@ -119,24 +138,33 @@ class Words:
             if _ESCAPABLE.search(word):
                 self._is_plain = False
         self._pattern = _compiled("|".join(parts))
-        # what looks like a mark is a word itself, or the two could not be told apart in the answer
-        self._with_marks = _compiled("|".join((f"(?-i:{PATTERN})", *parts)))
+        positions = [one.decode() for one in _POSITIONS]
+        is_one_named = any(one.casefold() in str(word).casefold() for one in positions for word in words)
+        # a body is gone through once for both
+        parts += sorted(f"(?-i:{_quoted(one)})" for one in positions)
+        self._with_positions = None if is_one_named else _compiled("|".join(parts))
 
     def spans(self, text: bytes) -> list[tuple[int, int]]:
         """Where words stand in a text in UTF-8, in order, none of them overlapping."""
-        pattern = self._with_marks if BEGINNING in text else self._pattern
-        return [span for match in pattern.finditer(text) if (span := match.span())[1] > span[0]]
+        return _spans(self._pattern, text)
 
-    def exact(self, body: bytes) -> list[tuple[int, int]] | None:
+    def exact(self, body: bytes) -> Look | None:
         """Where in a JSON text without numbered escapes words stand, in strings, or in what is no string. Of
         texts that are escaped twice it tells only that there is one. None: its strings must be read."""
         if not self._is_plain:
             return None
-        found = self.spans(body)
+        found, has_positions = self._looked(body)
         for start, _ in found:
             if body.startswith(b"\\", start - 1):  # the word's first letter may be that of an escape
-                return self.spans(_ESCAPE.sub(b"\0\0", body))
-        return found
+                return Look(self.spans(_ESCAPE.sub(b"\0\0", body)), has_positions)
+        return Look(found, has_positions)
+
+    def _looked(self, body: bytes) -> Look:
+        if self._with_positions is not None:
+            found = _spans(self._with_positions, body)
+            if _POSITIONS.isdisjoint([body[start:end] for start, end in found]):
+                return Look(found, has_positions=False)
+        return Look(self.spans(body), has_positions=tells_positions(body))
 
     def suspects(self, body: bytes) -> list[tuple[int, int]] | None:
         """Where in a JSON text words may stand, escapes that may hide one included, in order of their
@@ -147,6 +175,10 @@ class Words:
         hint = _ESCAPED if self._is_plain else _BACKSLASH
         found += (match.span() for match in hint.finditer(body))
         return sorted(found)
+
+
+def _spans(pattern: Any, text: bytes) -> list[tuple[int, int]]:
+    return [span for match in pattern.finditer(text) if (span := match.span())[1] > span[0]]
 
 
 def _quoted(word: str) -> str:
