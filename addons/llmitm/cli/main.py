@@ -283,9 +283,11 @@ def certs_new(
         cert, key = certs.write_pair(
             out, tuple(names or ("localhost", "127.0.0.1", "::1")), days, force=force
         )
-    except (OSError, ValueError) as error:
-        why = f"{out} cannot be written: {error.strerror}" if getattr(error, "errno", None) else str(error)
-        print(f"llmitm: {why}", file=sys.stderr)
+    except (FileExistsError, ValueError) as error:
+        print(f"llmitm: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        print(f"llmitm: {out} cannot be written: {error.strerror}", file=sys.stderr)
         raise typer.Exit(1) from None
     print(f'Wrote {cert} and {key}. In config.toml:\n\n[server]\ntls_cert = "{cert}"\ntls_key = "{key}"\n')
     print(f"Clients must trust {cert}, for example: curl --cacert {cert} https://localhost:8811/health")

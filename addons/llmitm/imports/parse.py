@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import tomli
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -54,8 +55,12 @@ def parse(text: bytes, source: str) -> Parsed:
     if not words.strip():
         raise ConfigError(source, [Problem("", "is empty")])
     read, format = _READERS[_format(words, source)]
-    values, lines = read(words, source)
-    if _has_half(values):
+    try:
+        values, lines = read(words, source)
+        has_half = _has_half(values)
+    except RecursionError:
+        raise ConfigError(source, [Problem("", "is nested too deeply")]) from None
+    if has_half:
         raise ConfigError(
             source, [Problem("", "half of a sign stands there: an escape that is no character")]
         )
@@ -108,8 +113,6 @@ def _toml(words: str, source: str) -> tuple[Value, dict[str, int]]:
         return _plain(tomli.loads(words)), {}
     except tomli.TOMLDecodeError as error:
         raise _at(source, error.lineno, f"not valid TOML: {_lowered(error.msg)}") from None
-    except RecursionError:
-        raise ConfigError(source, [Problem("", "is nested too deeply")]) from None
 
 
 def _plain(value: object) -> Value:
@@ -138,8 +141,8 @@ def _json(words: str, source: str) -> tuple[Value, dict[str, int]]:
         return json.loads(words, object_pairs_hook=once), {}
     except json.JSONDecodeError as error:
         raise _at(source, error.lineno, f"not valid JSON: {_lowered(error.msg)}") from None
-    except (RecursionError, ValueError):
-        raise ConfigError(source, [Problem("", "is nested too deeply, or holds an endless number")]) from None
+    except ValueError:
+        raise ConfigError(source, [Problem("", "holds an endless number")]) from None
 
 
 def _env(words: str, source: str) -> tuple[Value, dict[str, int]]:
@@ -167,7 +170,9 @@ def _lowered(words: str) -> str:
 
 def _yaml(words: str, source: str) -> tuple[Value, dict[str, int]]:
     try:
-        node = YAML(typ="safe", pure=True).compose(words)
+        reader = YAML(typ="safe", pure=True)
+        reader.Composer = _Shallow
+        node = reader.compose(words)
         building = _Building(source)
         return (None if node is None else building.value(node, "", 0)), building.lines
     except MarkedYAMLError as error:
@@ -177,8 +182,24 @@ def _yaml(words: str, source: str) -> tuple[Value, dict[str, int]]:
     except YAMLError as error:
         line = words.count("\n", 0, getattr(error, "position", 0)) + 1
         raise _at(source, line, "not valid YAML: a sign stands there that YAML does not allow") from None
-    except RecursionError:
-        raise ConfigError(source, [Problem("", "is nested too deeply")]) from None
+
+
+class _Shallow(Composer):
+    """Gives up early: what is nested thousands deep takes the recursion to its end, and seconds.
+
+    Raises:
+        RecursionError
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: object, index: object) -> Any:
+        if self._depth > 2 * MOST_DEPTH:
+            raise RecursionError
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Building:
