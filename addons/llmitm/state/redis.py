@@ -187,15 +187,15 @@ class RedisStore:
         batches = orjson.dumps([call.fields for call in calls])
         words = ("EVALSHA", _SCRIPT_ID, len(keys) + 1, _LIFE, *keys, life, now, IDLE_S, batches)
         try:
-            answers: list[list[int]] = await self._ask(*words)
+            told: bytes = await self._ask(*words)
         except NoScriptError:  # it did nothing
             await self._join()
             await self._send(calls)
             return
-        if not answers:
+        if not told:
             self._begin_anew(life)
             raise _Anew
-        for call, answer in zip(calls, answers, strict=True):
+        for call, answer in zip(calls, orjson.loads(told), strict=True):
             if not call.answer.done():
                 call.answer.set_result(answer)
 

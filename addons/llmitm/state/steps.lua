@@ -8,13 +8,14 @@
 --   window: "w", by,     limit, slice in us, age in us
 --   lease:  "l", holder, limit, life in us,  true to give back
 --   mark:   "m", value,  false, life in us,  true to take away
--- Returns for each batch the refused step (from 0; -1: none), the wait in us (-1: none), then value and end
--- in us (-1: none) of each step. Returns nothing, and does nothing, in another life.
+-- Returns JSON, which is read sooner than as many numbers of the protocol: for each batch a list of the
+-- refused step (from 0; -1: none), the wait in us (-1: none), then value and end in us (-1: none) of each
+-- step. Returns "", and does nothing, in another life.
 --
 -- Counts, windows and marks are read once, changed here, and written when all steps have passed. Leases
 -- may hold many places and are changed in place; `undo` takes that back.
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {} end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return '' end
 
 local SLICES, SLACK_MS = 60, 1000
 
@@ -235,8 +236,8 @@ local function apply(steps)
 
   local function look(at, step)
     local value, till = step.kind.look(step.key, open(step.key, step))
-    answer[1 + 2 * at] = value
-    answer[2 + 2 * at] = till and till - now or -1
+    answer[1 + 2 * at] = text(value)
+    answer[2 + 2 * at] = till and text(till - now) or -1
   end
 
   local refused
@@ -256,7 +257,7 @@ local function apply(steps)
     answer[1] = refused - 1
     if step.kind == window then
       local one = open(step.key, step)
-      answer[2] = window.wait(one, tried.total - one.total + step[2], step[3])
+      answer[2] = text(window.wait(one, tried.total - one.total + step[2], step[3]))
     end
   end
   for _, step in ipairs(steps) do -- what was refused is as it was read
@@ -265,7 +266,7 @@ local function apply(steps)
       opened[step.key] = nil
     end
   end
-  return answer
+  return '[' .. table.concat(answer, ',') .. ']'
 end
 
 local answers, last = {}, 1
@@ -276,4 +277,4 @@ for number, steps in ipairs(cjson.decode(ARGV[4])) do
   end
   answers[number] = apply(steps)
 end
-return answers
+return '[' .. table.concat(answers, ',') .. ']'
