@@ -103,6 +103,16 @@ def too_large(limit_bytes: int) -> Refused:
     )
 
 
+def wrong_method(*allowed: str) -> Refused:
+    methods = ", ".join(allowed)
+    return Refused(
+        405,
+        "method_not_allowed",
+        f"This path takes {methods}.",
+        headers=((b"allow", methods.encode()),),
+    )
+
+
 class Failure(StrEnum):
     """How an upstream failed."""
 

@@ -35,6 +35,7 @@ from llmitm import (
 )
 from llmitm.accept import endpoints, hosts, keys, origins, subprotocols
 from llmitm.attempt import attempt, outgoing
+from llmitm.config.endpoints import Endpoint
 from llmitm.errors import ClientGone, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Killed, ResponseHead, Watch
 from llmitm.limited import under_limits
@@ -53,6 +54,8 @@ PROMPT_BYTES: Final = 65_536
 """Announced bodies up to this size are read whole before they are sent: one write instead of several."""
 HELD_BYTES: Final = 1_048_576
 """The same where credentials rotate: what is held can be sent again."""
+MOST_BYTES: Final = 2**53
+"""What may be announced: more is no length that all who write it down could count."""
 
 
 _STOPPED: Final = Refused(503, "shutting_down", "The gateway is shutting down.")
@@ -131,6 +134,7 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, told: Told) 
     kept.endpoint = match.name
     if world.tracing is not None:
         world.tracing.routed(kept, injects=match.endpoint.injects)
+    _check(request, match.endpoint)
     is_upgrade = _is_upgrade(request)
     if request.is_operators:
         admission = keys.operators(request.query)
@@ -193,6 +197,14 @@ async def _trip(request: ClientRequest, world: World, watch: Watch, told: Told) 
     async with aclosing(steps):
         async for step in steps:
             yield step
+
+
+def _check(request: ClientRequest, endpoint: Endpoint) -> None:
+    """Raises `Refused` for what no upstream of an endpoint's shall see."""
+    if request.method == "TRACE" and endpoint.injects:
+        raise Refused(405, "method_not_allowed", "TRACE is not sent on: its answers say keys back.")
+    if (request.body.length or 0) > MOST_BYTES:
+        raise Refused(413, "request_too_large", "The request's Content-Length is larger than anything is.")
 
 
 async def _live(trip: routed.Trip) -> Steps:

@@ -106,7 +106,9 @@ async def _or_over_http(steps: Steps) -> Steps:
 def _check(trip: Trip) -> None:
     request = trip.request
     if request.method != "GET":
-        raise Refused(405, "method_not_allowed", "A WebSocket is opened with GET.")
+        raise Refused(
+            405, "method_not_allowed", "A WebSocket is opened with GET.", headers=((b"allow", b"GET"),)
+        )
     if request.header(b"sec-websocket-version") != b"13":
         raise Refused(
             426,

@@ -86,3 +86,157 @@ def test_pages_can_read_why_the_door_refused_them(gateway: Gateway, more: bytes,
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "error"  # Anthropic's dialect
         assert named(answer) == read_by and b"vary: Origin" in answer
+
+
+KEYS = f"Authorization: Bearer {KEY}\r\nX-Llmitm-Key: {KEY}\r\n".encode()
+POST = b"POST /dev/v1/messages HTTP/1.1\r\nHost: x\r\n" + KEYS
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+NEXT = b"GET /dev/smuggled HTTP/1.1\r\nHost: x\r\n" + KEYS + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        # two lengths, and lengths that are none
+        (POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400),
+        (POST + b"Content-Length: 3\r\ncontent-length: 3\r\n\r\nabc", 400),
+        (POST + b"Content-Length: 3, 3\r\n\r\nabc", 400),
+        (POST + b"Content-Length: +3\r\n\r\nabc", 400),
+        (POST + b"Content-Length: -1\r\n\r\n", 400),
+        (POST + b"Content-Length: 0x3\r\n\r\nabc", 400),
+        (POST + b"Content-Length: 1_0\r\n\r\n0123456789", 400),
+        (POST + b"Content-Length: 03\r\n\r\nabc", 400),
+        (POST + b"Content-Length: \xc2\xb3\r\n\r\nabc", 400),
+        (POST + b"Content-Length:\r\n\r\n", 400),
+        # transfer codings
+        (POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n", 501),
+        (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
+        (POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        # chunks
+        (CHUNKED + b"2;\nxx\r\nab\r\n0\r\n\r\n", 400),
+        (CHUNKED + b"2\nab\n0\n\n", 400),
+        (CHUNKED + b"2\r\nabXX0\r\n\r\n", 400),
+        (CHUNKED + b"0x2\r\nab\r\n0\r\n\r\n", 400),
+        (CHUNKED + b"-2\r\nab\r\n0\r\n\r\n", 400),
+        (CHUNKED + b" 2\r\nab\r\n0\r\n\r\n", 400),
+        (CHUNKED + b"000000000000000000000000002\r\nab\r\n0\r\n\r\n", 400),
+        (CHUNKED + b"2\r\nab\r\n0\r\n no trailer\r\n\r\n", 400),
+        # lines
+        (POST.replace(b"\r\n", b"\n") + b"\n", 400),
+        (POST + b"X-A: a\nX-B: b\r\n\r\n", 400),
+        (POST + b"X-A: a\rContent-Length: 3\r\n\r\n", 400),
+        (POST + b"X-A: a\r\r\n\r\n", 400),
+        (POST + b"X-A: a\r\n folded\r\n\r\n", 400),
+        (POST + b"X-A: a\x00b\r\n\r\n", 400),
+        (POST + b"X A: a\r\n\r\n", 400),
+        (POST + b": a\r\n\r\n", 400),
+        (POST + b"no field\r\n\r\n", 400),
+        (b"\n" + POST + b"\r\n", 400),
+        (POST + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (POST + b"".join(b"X-%d: a\r\n" % number for number in range(250)) + b"\r\n", 431),
+        # the first line
+        (b"PO\x00ST /dev/v1/messages HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"POST /dev/v1/messages HTTP/1.9\r\nHost: x\r\n\r\n", 400),
+        (b"POST /dev/v1/messages HTTP/2.0\r\nHost: x\r\n\r\n", 400),
+        (b"POST /dev/v1/messages\r\n\r\n", 400),
+        (b"POST  /dev/v1/messages HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"POST\t/dev/v1/messages\tHTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"POST /dev/v1/messages HTTP/1.1 \r\nHost: x\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"garbage\r\n\r\n", 400),
+        # hosts and targets
+        (b"POST /dev/v1/messages HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 400),
+        (POST + b"Host: y\r\nContent-Length: 0\r\n\r\n", 400),
+        (b"GET http://x/dev/v1/messages HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET ?x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"CONNECT /dev/v1/messages HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read(
+    gateway: Gateway, provider: Backstage, data: bytes, status: int
+) -> None:
+    provider.forget()
+    answer = answered(gateway, data + NEXT)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answer
+    assert b"content-type: application/json" in head and b"connection: close" in head
+    assert b"mitmproxy" not in answer.lower() and answer.count(b"HTTP/1.1 ") == 1
+    told = orjson.loads(body)
+    is_anthropics = b"/dev/v1/messages" in data.partition(b"HTTP")[0] and not data.startswith(b"\n")
+    assert told["type"] == "error" if is_anthropics else told["error"]["code"]
+    # a body that streams may be on its way when the fault in it comes
+    assert not any(b"smuggled" in request.target.encode() for request in list(provider.provider.requests))
+    assert provider.new == 0 or data.startswith(CHUNKED)
+
+
+CLOSE = b"HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + KEYS
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "arrives"),
+    [
+        (b"GET //dev/x", 400, None),
+        (b"GET /dev%2fx", 404, None),
+        (b"GET /%64ev/x", 404, None),
+        (b"GET /d\xc3\xa4v/x", 404, None),
+        (b"GET /./dev/x", 404, None),
+        (b"GET /@example.com/dev/x", 404, None),
+        (b"GET /dev@example.com/x", 404, None),
+        (b"GET /dev/../own/x", 400, None),
+        (b"GET /dev/..%2fx", 400, None),
+        (b"GET /dev/%2E./x", 400, None),
+        (b"GET /dev/..%5Cx", 400, None),
+        (b"GET /dev/..\\x", 400, None),
+        (b"GET /dev/a\x00b", 400, None),
+        (b"GET /dev/a#b", 400, None),
+        (b"GET *", 400, None),
+        (b"OPTIONS *", 400, None),
+        (b"TRACE /own/echo", 405, None),
+        (b"TRACE /dev/echo", 200, "/echo"),
+        (b"GET /own//example.com/echo", 404, "//example.com/echo"),
+        (b"GET /dev/echo/%00", 200, "/echo/%00"),
+        (b"GET /dev/echo/%0d%0aX:1", 200, "/echo/%0d%0aX:1"),
+        (b"GET /dev/echo/%252e%252e/x", 200, "/echo/%252e%252e/x"),
+        (b"GET /dev/echo/\xc3\xa4\xff", 200, "/echo/%C3%A4%FF"),
+        (b"GET /dev/echo/%zz%", 200, "/echo/%zz%"),
+        (b"PUT /all/v1/chat/completions", 405, None),
+        (b"PUT /all/v1/messages", 405, None),
+    ],
+)
+def test_targets(
+    gateway: Gateway, provider: Backstage, line: bytes, status: int, arrives: str | None
+) -> None:
+    provider.forget()
+    answer = answered(gateway, line + b" " + CLOSE + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert provider.new == (arrives is not None)
+    if arrives is not None:
+        assert provider.received().target == arrives
+    if line.startswith(b"PUT"):
+        assert b"\r\nallow: POST" in answer and b"POST" in answer.partition(b"\r\n\r\n")[2]
+
+
+def test_a_length_that_nothing_has_is_refused_and_written_down(gateway: Gateway, provider: Backstage) -> None:
+    provider.forget()
+    for path in (b"/dev/x", b"/own/x", b"/all/v1/messages"):
+        head = b"POST " + path + b" " + CLOSE + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=LATE_S) as connection:
+            connection.sendall(head)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
+    assert provider.new == 0
+
+
+def test_nothing_broke(gateway: Gateway) -> None:
+    """Last in this file: after all of the above."""
+    output = gateway.output()
+    for word in ("has crashed", "Traceback", "not in the ledger", "does not take"):
+        assert word not in output

@@ -15,7 +15,13 @@ from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
-from mitmproxy.proxy.layers.http import HttpEvent, ReceiveHttp, RequestEndOfMessage, ResponseProtocolError
+from mitmproxy.proxy.layers.http import (
+    ErrorCode,
+    HttpEvent,
+    ReceiveHttp,
+    RequestEndOfMessage,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from llmitm.edge import refusals
@@ -27,6 +33,7 @@ AHEAD_LIMIT_BYTES: Final = 262_144
 """How much a client may send ahead of the answer it waits for, and how long a chunk's head may grow."""
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.[01]\Z")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _FIELD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*\Z")
 
 
@@ -97,13 +104,12 @@ class GatewayHttp1Server(Http1Server):
                     yield from self._refuse(431, "The request's header is larger than 64 KiB.", pending)
                     return
             else:
-                head = pending[: end.start()]
                 try:
-                    if head:
-                        lines = head.split(b"\n")
-                        check_head([line.removesuffix(b"\r") for line in lines])
-                        request = http1.read_request_head([line.removesuffix(b"\r") for line in lines])
-                        http1.expected_http_body_size(request)
+                    if _BARE_LF.search(pending, 0, end.end()):
+                        raise BadHead(400, "The lines of the request's header must end in CRLF.")
+                    lines = pending[: end.start()].split(b"\r\n")
+                    check_head(lines)
+                    http1.expected_http_body_size(http1.read_request_head(lines))
                 except BadHead as bad:
                     yield from self._refuse(bad.status, bad.message, pending)
                     return
@@ -121,7 +127,11 @@ class GatewayHttp1Server(Http1Server):
 
     def read_body(self, event: events.Event) -> CommandGenerator[None]:
         try:
-            yield from super().read_body(event)
+            for command in super().read_body(event):
+                is_close = isinstance(command, commands.CloseConnection)
+                if is_close and self.response is None and isinstance(event, events.DataReceived):
+                    yield from self._tell(ErrorCode.GENERIC_CLIENT_ERROR)
+                yield command
         except NotImplementedError:
             # Trailers: RFC 9110 section 6.5.1 lets a recipient discard them.
             assert self.stream_id is not None
@@ -143,12 +153,15 @@ class GatewayHttp1Server(Http1Server):
         if not self.conn.state & ConnectionState.CAN_WRITE:
             return
         if not self.response:
-            status, code, message = refusals.told(event.code)
-            asked = self.request
-            target, fields = (b"/", ()) if asked is None else (asked.data.path, asked.headers.fields)
-            head = refusals.answer(status, code, message, target, fields, self._pages)
-            yield commands.SendData(self.conn, refusals.http1(head))
+            yield from self._tell(event.code)
         yield commands.CloseConnection(self.conn)
+
+    def _tell(self, why: ErrorCode) -> CommandGenerator[None]:
+        status, code, message = refusals.told(why)
+        asked = self.request
+        target, fields = (b"/", ()) if asked is None else (asked.data.path, asked.headers.fields)
+        head = refusals.answer(status, code, message, target, fields, self._pages)
+        yield commands.SendData(self.conn, refusals.http1(head))
 
     def _refuse(self, status: int, message: str, asked: bytes) -> CommandGenerator[None]:
         """`asked` is what has come of the head."""

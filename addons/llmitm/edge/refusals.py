@@ -68,4 +68,4 @@ def fields_of(head: bytes) -> tuple[bytes, Headers]:
     first, *lines = head.split(b"\n")
     pairs = (line.partition(b":") for line in lines if b":" in line)
     fields = tuple((name.strip(), value.strip()) for name, _, value in pairs)
-    return next(iter(first.split(b" ")[1:2]), b"/"), fields
+    return next(iter(first.split()[1:2]), b"/"), fields

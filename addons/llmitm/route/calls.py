@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from llmitm.errors import Refused
+from llmitm.errors import Refused, wrong_method
 from llmitm.exchange import Dialect
 from llmitm.route.join import join
 
@@ -67,7 +67,7 @@ def read(method: str, rest: bytes) -> Call:
     if found is None:
         raise Refused(404, "unknown_path", "This endpoint serves calls of models only; this path is none.")
     if method != "POST":
-        raise Refused(405, "method_not_allowed", "Calls of models are POST requests.")
+        raise wrong_method("POST")
     return found
 
 

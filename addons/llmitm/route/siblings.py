@@ -14,9 +14,9 @@ from typing import Final, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from llmitm.config.schema import Config
-from llmitm.errors import Refused
+from llmitm.errors import Refused, wrong_method
 from llmitm.exchange import Dialect
-from llmitm.route import providers
+from llmitm.route import calls, providers
 from llmitm.route.join import join
 from llmitm.route.providers import Candidate
 
@@ -219,8 +219,10 @@ def _row_of(method: str, match: re.Match[str], seems: Dialect) -> _Row | None:
     for row in fitting:
         if asked in row.methods:
             return row
-    methods = ", ".join(dict.fromkeys(one for row in fitting for one in row.methods))
-    raise Refused(405, "method_not_allowed", f"This path takes {methods}.")
+    methods = dict.fromkeys(one for row in fitting for one in row.methods)
+    if calls.find(match[0].encode("latin-1")) is not None:
+        methods = {"POST": None} | methods
+    raise wrong_method(*methods)
 
 
 def _sibling(
