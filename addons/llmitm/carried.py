@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
 from llmitm import respelled
 from llmitm.errors import Refused, too_large
 from llmitm.exchange import Body, HeldBody
@@ -19,7 +17,7 @@ from llmitm.route.multipart import Field, FormReader, boundary_of
 from llmitm.route.pins import named_in
 from llmitm.route.siblings import Sibling
 from llmitm.routed import Trip
-from llmitm.translate import peek
+from llmitm.translate import jsontext, peek
 
 HELD_BYTES: Final = 1_048_576
 """Bodies up to this size are held, so that they can be sent again; of longer forms, so much is read for the
@@ -135,7 +133,11 @@ def _models_of_batch(sibling: Sibling, body: bytes) -> tuple[str, ...]:
     """Those of Anthropic's batches, whose requests name one each."""
     if sibling.kind != "batches":
         return ()
-    match orjson.loads(body):
+    try:
+        told = jsontext.loads_fast(body)
+    except ValueError:
+        raise Refused(400, "invalid_json", "The request's body cannot be read.") from None
+    match told:
         case {"requests": list() as requests}:
             named = (one.get("params") for one in requests if isinstance(one, dict))
             models = (one.get("model") for one in named if isinstance(one, dict))

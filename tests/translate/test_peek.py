@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmitm.errors import Refused
 from llmitm.translate.peek import (
     NotAnObject,
     Peek,
@@ -135,6 +136,41 @@ def test_what_is_no_object_is_a_typed_error(body: bytes) -> None:
 )
 def test_a_look_trusts_no_type(request_: dict[str, Any], expected: Peek) -> None:
     assert peek(orjson.dumps(request_)) == expected
+
+
+MANY = b'{"model":"m","x":['
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        MANY + b"{}," * 1_000 + b"{}]}",
+        MANY + b'"[",' * 1_000 + b"1]}",
+        MANY + b"1," * 1_000 + b"1]}",
+        MANY + b'{"a":"\\\\"},' * 500 + b"1,1,1]}",
+    ],
+    ids=["objects", "texts", "numbers", "backslashes"],
+)
+def test_what_would_take_a_gigabyte_to_read_is_refused(body: bytes) -> None:
+    with pytest.raises(Refused) as raised:
+        peek(body, most_values=1_000)
+    assert (raised.value.status, raised.value.code) == (413, "too_many_values")
+
+
+@pytest.mark.parametrize("sign", [b",", b"[{", b'\\",', b"\\\\,", b",\\n"])
+def test_signs_in_texts_are_no_values(sign: bytes) -> None:
+    body = b'{"model":"m","x":"' + sign * 2_000 + b'","y":[1,2]}'
+    assert peek(body, most_values=1_000) == Peek(model="m")
+
+
+def test_doubled_members_are_found_where_they_stand() -> None:
+    body = b'{"a":1, "a":1,"b":2 ,"a" :3}'
+    assert [(one.name, body[one.value_start : one.end]) for one in members(body)] == [
+        ("a", b"1"),
+        ("a", b"1"),
+        ("b", b"2"),
+        ("a", b"3"),
+    ]
 
 
 def test_the_last_of_doubled_members_counts() -> None:

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
 from llmitm.exchange import Dialect
-from llmitm.translate import peek, seals
+from llmitm.translate import jsontext, peek, seals
 from llmitm.translate.responses import packed
 
 type _Span = tuple[int, int]
@@ -84,7 +82,7 @@ class _Cutter:
         self._put: dict[_Span, bytes] = {}
 
     def _value(self, span: _Span) -> Any:
-        return orjson.loads(self._body[span[0] : span[1]])
+        return jsontext.loads_fast(self._body[span[0] : span[1]])
 
     def elements(self, span: _Span, is_doomed: Callable[[Any], bool]) -> bool:
         """Takes those elements out; tells whether none is left. What is no list stays."""

@@ -54,7 +54,16 @@ def _constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 _decoder: Final = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_constant)
+_gentle: Final = json.JSONDecoder(
+    parse_int=_int, parse_float=_float, parse_constant=_constant, object_hook=_same
+)
+"""For what is long: between two objects others get a turn, which compiled code alone does not give them."""
+_LONG: Final = 131_072
 
 
 def loads(text: bytes | str) -> Any:
@@ -65,7 +74,7 @@ def loads(text: bytes | str) -> Any:
     """
     try:
         whole = text if isinstance(text, str) else text.decode("utf-8-sig")
-        value = _decoder.decode(whole)
+        value = (_gentle if len(whole) > _LONG else _decoder).decode(whole)
         if "\\ud" in whole or "\\uD" in whole:
             value = _without_surrogates(value)
     except RecursionError:
