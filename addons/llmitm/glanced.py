@@ -50,10 +50,12 @@ async def _glanced(steps: Steps, kept: Entry, attempt: Attempt, dialect: Dialect
         async with aclosing(steps):
             async for step in steps:
                 if not isinstance(step, ResponseHead):
-                    yield step
-                    if glance is not None and not _fed(glance, step):
-                        glance = None
-                    elif refused is not None and len(said) < ERROR_BYTES:
+                    try:
+                        yield step
+                    finally:  # also where the client leaves with it
+                        if glance is not None and not _fed(glance, step):
+                            glance = None
+                    if refused is not None and len(said) < ERROR_BYTES:
                         said += step
                     continue
                 if step.status == 200 and not (is_read and is_events(step)):

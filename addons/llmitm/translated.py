@@ -303,13 +303,14 @@ class Back:
         """For a client that waits for the whole answer."""
         head, pieces = await self._begin(steps)
         if is_events(head):
-            collected = self.made.collector()
+            collected, is_whole = self.made.collector(), False
             try:
                 async for piece in pieces:
                     collected.feed(piece)
                 body = collected.finish()
+                is_whole = True
             finally:
-                self._note(collected.usage)
+                self._note(_as_told(collected.usage, is_whole=is_whole))
         else:
             answer = await _joined(pieces, self.limit_bytes)
             try:
@@ -346,7 +347,7 @@ class Back:
             yield simulated
             return
         going = self.made.stream()
-        held = b""
+        held, is_whole = b"", False
         try:
             try:
                 async for piece in pieces:
@@ -359,6 +360,7 @@ class Back:
                         break
                 else:
                     held += going.finish()
+                is_whole = True
             except UpstreamFailed as error:
                 if not going.has_begun:
                     raise
@@ -371,7 +373,7 @@ class Back:
             if held:
                 yield held
         finally:
-            self._note(going.usage)
+            self._note(_as_told(going.usage, is_whole=is_whole))
 
     async def _begin(self, steps: Steps) -> tuple[ResponseHead, AsyncIterator[bytes]]:
         """Head and body of a good answer, the body uncompressed.
@@ -477,6 +479,11 @@ async def decoded(pieces: AsyncIterator[bytes], encoding: bytes | None) -> Async
                 yield portion
     except NotPacked:
         raise UpstreamFailed(Broken.MALFORMED, "the answer's compression is broken") from None
+
+
+def _as_told(usage: Usage | None, *, is_whole: bool) -> Usage | None:
+    """What was counted of a stream; not all, where it was left before its end."""
+    return usage if is_whole or usage is None else replace(usage, is_final=False)
 
 
 async def _joined(pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:

@@ -87,14 +87,16 @@ class Untouched:
             if head.whole is None:
                 async for piece in steps:
                     assert isinstance(piece, bytes)
-                    yield self._shown(piece)
-                    self._feed(piece)
+                    try:
+                        yield self._shown(piece)
+                    finally:  # also where the client leaves with it
+                        self._feed(piece)
                 if self.without is not None and (shown := self.without.finish()):
                     yield shown
                 if self._beside is not None and self._beside.finish():
                     raise _cut()
         except BaseException as error:
-            if self._beside is not None:
+            if self._beside is not None and not _is_whole(error):
                 self._beside.broken_off()
             if isinstance(error, UpstreamFailed):
                 self._ended("truncated", str(error))
@@ -207,6 +209,11 @@ class Untouched:
     def _ended(self, ending: str, error: str) -> None:
         if (noted := self.kept.of(self.attempt)) is not None:
             noted.ending, noted.error = ending, error
+
+
+def _is_whole(error: BaseException) -> bool:
+    """Whether the answer came to its end, though it is none."""
+    return isinstance(error, Missed) and not isinstance(error.__cause__, UpstreamFailed)
 
 
 def _cut() -> UpstreamFailed:

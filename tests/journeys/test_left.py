@@ -69,7 +69,7 @@ async def test_an_attempt_is_over_when_its_exchange_is_written_down(
 
     def sink(entry: Entry) -> None:
         last = entry.attempts[-1]
-        told.append((entry.outcome, last.ending, last.ended_s is not None, entry.usage.input_tokens))
+        told.append((entry.outcome, last.ending, last.ended_s is not None, entry.usage))
 
     world.sinks = (sink,)
     provider.script(["stall-stream:5"])
@@ -79,6 +79,28 @@ async def test_an_attempt_is_over_when_its_exchange_is_written_down(
     await anext(leaving)
     await leaving.aclose()
     await world.close()
-    ((outcome, ending, is_over, input_tokens),) = told
+    ((outcome, ending, is_over, usage),) = told
     assert (outcome, ending, is_over) == (Outcome.CLIENT_GONE, "dropped", True)
-    assert (input_tokens is not None) is is_counted, "some upstreams tell at once what they read"
+    assert (usage.input_tokens is not None) is is_counted, "some upstreams tell at once what they read"
+    assert not (is_counted and usage.is_final), "nobody knows what it comes to"
+
+
+@pytest.mark.parametrize("target", ["/all", "/dev", "/cf", "/keyed"])
+async def test_what_came_with_the_last_piece_counts_although_the_client_leaves_with_it(
+    provider: Provider, tmp_path: Path, target: str
+) -> None:
+    world = world_of(provider.url, tmp_path, CONFIG)
+    told: list[Entry] = []
+    world.sinks = (told.append,)
+    provider.script(["pace:3"])
+    model = "openai/gpt-demo" if target == "/cf" else "gpt-demo"
+    body = {**chat(model, stream=True), "stream_options": {"include_usage": True}}
+    leaving = carry(asked(f"{target}/v1/chat/completions", body, key="sk-of-the-client"), world, Unwatched())
+    async for step in leaving:
+        if isinstance(step, bytes) and b'"prompt_tokens"' in step:
+            break
+    await leaving.aclose()
+    await world.close()
+    (entry,) = told
+    assert entry.outcome is Outcome.CLIENT_GONE
+    assert entry.usage.input_tokens and entry.usage.output_tokens

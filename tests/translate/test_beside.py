@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from llmitm.exchange import Dialect
+from llmitm.exchange import Dialect, Usage
 from llmitm.translate.beside import WHOLE_LIMIT_BYTES, Beside
 from llmitm.translate.dialects import CODECS
 from support import golden
@@ -181,3 +181,14 @@ def test_what_says_nothing_was_paid_for_all_the_same() -> None:
     beside.finish()
     assert beside.failure is not None
     assert beside.usage is not None and beside.usage.input_tokens == 11
+
+
+def test_a_response_that_failed_has_used_what_it_says() -> None:
+    beside = Beside(Dialect.OPENAI_RESPONSES, is_events=False)
+    counts = {"input_tokens": 3, "output_tokens": 2}
+    error = {"code": "server_error", "message": "no"}
+    told = {"object": "response", "status": "failed", "output": [], "error": error, "usage": counts}
+    beside.feed(orjson.dumps(told))
+    beside.finish()
+    assert beside.failure is not None and beside.failure.code == "server_error"
+    assert beside.usage == Usage(input_tokens=3, output_tokens=2)

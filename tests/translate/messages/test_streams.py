@@ -12,6 +12,7 @@ from llmitm.exchange import Dialect, Usage
 from llmitm.translate import seals
 from llmitm.translate.messages.stream_in import StreamReader
 from llmitm.translate.messages.stream_out import StreamWriter
+from llmitm.translate.messages.usage import Counted
 from llmitm.translate.neutral import (
     Citation,
     End,
@@ -204,6 +205,37 @@ def test_counts_add_up_over_the_stream_and_zeros_at_the_end_change_nothing() -> 
     usage = Usage(input_tokens=3, output_tokens=5)
     told = [UsageSeen(usage), UsageSeen(replace(usage, tier="priority")), ExtrasSeen({}, "priority")]
     assert read(start, *deltas, ENDED)[1:4] == told
+
+
+def test_counts_of_the_start_alone_are_not_all() -> None:
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}}
+    usage = Usage(input_tokens=3, output_tokens=1)
+    told = [one.usage for one in read(start, ENDED, {"type": "message_stop"}) if isinstance(one, UsageSeen)]
+    assert told == [replace(usage, is_final=False)]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "written", "long"),
+    [
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 5}}, {}, 9, 5),
+        (
+            {"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 5}},
+            {"cache_creation_input_tokens": 0, "cache_creation": {"ephemeral_1h_input_tokens": 0}},
+            9,
+            5,
+        ),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 4}}, {"cache_creation": None}, 4, None),
+        ({"cache_creation": {}}, {}, None, None),
+    ],
+)
+def test_what_was_written_to_the_cache_is_known_by_its_parts(
+    first: dict[str, Any], then: dict[str, Any], written: int | None, long: int | None
+) -> None:
+    counted = Counted()
+    counted.add({"input_tokens": 3, **first})
+    usage = counted.add({"output_tokens": 2, **then})
+    assert (usage.cache_write_tokens, usage.cache_write_1h_tokens) == (written, long)
+    assert usage.input_tokens == 3 + (written or 0)
 
 
 SINGLE: dict[str, tuple[bytes | None, bytes | None, list[StreamEvent]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llmitm.translate import jsontext, stream
@@ -24,7 +25,7 @@ from llmitm.translate.neutral import (
     ToolCall,
     UsageSeen,
 )
-from llmitm.translate.reading import text_if
+from llmitm.translate.reading import count_in, text_if
 from llmitm.translate.sse import Event
 
 
@@ -36,6 +37,7 @@ class StreamReader:
         "_has_args",
         "_has_block",
         "_has_calls",
+        "_is_begun_only",
         "_is_over",
         "_parts",
         "_stop",
@@ -45,6 +47,8 @@ class StreamReader:
     def __init__(self) -> None:
         self._parts = stream.Parts()
         self._counted = Counted()
+        self._is_begun_only = False
+        """How much was made is known of the start alone."""
         self._has_block = False
         """A block is open, and not one that is left out."""
         self._waiting_args = ""
@@ -98,12 +102,17 @@ class StreamReader:
     def _end(self) -> list[StreamEvent]:
         """A stop reason is the last fact: a missing `message_stop` harms nothing."""
         self._is_over = True
-        return [End()] if self._stop else [stream.truncated()]
+        if not self._stop:
+            return [stream.truncated()]
+        if not self._is_begun_only:
+            return [End()]
+        return [UsageSeen(replace(self._counted.add({}), is_final=False)), End()]
 
     def _start(self, message: Any, out: list[StreamEvent]) -> None:
         message = message if isinstance(message, dict) else {}
         counts = message.get("usage")
         usage = self._counted.add(counts) if isinstance(counts, dict) else None
+        self._is_begun_only = usage is not None and usage.output_tokens is not None
         out.append(
             Start(
                 text_if(message.get("id")) or None,
@@ -187,6 +196,8 @@ class StreamReader:
         counts = told.get("usage")
         if isinstance(counts, dict):
             out.append(UsageSeen(self._counted.add(counts)))
+            if count_in(counts, "output_tokens") is not None:
+                self._is_begun_only = False
             tier = tier_of(counts)
             if tier is not None:
                 out.append(ExtrasSeen({}, tier))

@@ -27,13 +27,19 @@ class Counted:
 
     def add(self, counts: dict[str, Any]) -> Usage:
         """What is known after these counts. A later 0 never replaces a known count of the input side."""
-        for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
-            value = count_in(counts, name)
+        split = counts.get("cache_creation")
+        short, long = (count_in(split, f"ephemeral_{lasts}_input_tokens") for lasts in ("5m", "1h"))
+        written = count_in(counts, "cache_creation_input_tokens")
+        if written is None and (short is not None or long is not None):
+            written = (short or 0) + (long or 0)
+        for name, value in (
+            ("input_tokens", count_in(counts, "input_tokens")),
+            ("cache_read_input_tokens", count_in(counts, "cache_read_input_tokens")),
+            ("cache_creation_input_tokens", written),
+            ("1h", long),
+        ):
             if value or (value == 0 and name not in self._known):
                 self._known[name] = value
-        split = count_in(counts.get("cache_creation"), "ephemeral_1h_input_tokens")
-        if split is not None:
-            self._known["1h"] = split
         for name, place in (
             ("output_tokens", counts),
             ("thinking_tokens", counts.get("output_tokens_details")),

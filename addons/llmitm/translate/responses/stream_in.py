@@ -65,6 +65,8 @@ class StreamReader:
 
     def _event(self, data: dict[str, Any], name: str | None) -> list[StreamEvent]:
         kind = text_if(data.get("type")) or name or ""
+        if not kind and data.get("object") == "response":
+            return self._end(data, text_if(data.get("status")) or "completed")
         if kind == "error" or (not kind.startswith("response.") and data.get("error")):
             return self._fail(facts.failure_of({"type": kind, **data}))
         return self._taken(kind.removeprefix("response."), data)
