@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +28,7 @@ _ELEMENT: Final = re.compile(_B + b",?+" + _B)
 _PLAIN: Final = re.compile(b"(?:" + _STRING + b"|[-+.0-9A-Za-z]++)", re.DOTALL)
 _NESTS: Final = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 _BLANKS: Final = re.compile(_B)
+_PLACE: Final = itemgetter(0, 1)
 
 
 class NotJson(ValueError):
@@ -53,6 +55,8 @@ def value_of(text: bytes) -> tuple[int, int]:
     Raises:
         NotJson: nothing but blanks.
     """
+    if text[:1] == b"{" and text[-1:] == b"}":
+        return 0, len(text)
     start = _blanks(text, 3 if text.startswith(b"\xef\xbb\xbf") else 0)
     end = len(text.rstrip(b" \t\n\r"))
     if end <= start:
@@ -64,7 +68,8 @@ def is_valid(text: bytes) -> bool:
     """Whether it is JSON in UTF-8. False also for halves of surrogate pairs, and for great depth."""
     try:
         _ANY.decode(text)
-        text.decode()  # which that does not look at in strings
+        if not text.isascii():
+            text.decode()  # which that does not look at in strings
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
@@ -229,7 +234,7 @@ def edited(text: bytes, edits: Iterable[Edit]) -> bytes:
     """The text with edits made, which do not overlap."""
     parts: list[bytes] = []
     copied_to = 0
-    for start, end, new in sorted(edits, key=lambda one: (one[0], one[1])):
+    for start, end, new in sorted(edits, key=_PLACE):
         parts += (text[copied_to:start], new)
         copied_to = end
     parts.append(text[copied_to:])

@@ -90,6 +90,8 @@ class Notes:
 
     def header(self) -> bytes | None:
         """The value of `x-llmitm-warnings`, an RFC 9651 list; None where there is nothing to say."""
+        if not self.told:
+            return None
         warnings = self.warnings
         items: list[str] = []
         size = 0

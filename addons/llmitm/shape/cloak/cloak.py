@@ -161,7 +161,7 @@ def _asks_for_json(body: bytes) -> bool:
     return any(one in body for one in (b'"json_schema"', b'"json_object"', b'"application/json"'))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Uncloak:
     """What restores the answer to one request."""
 

@@ -124,23 +124,25 @@ def _put_at_once(
     colon and a quote is that of a member, and the quote opens its value.
     """
     left: list[tuple[int, int]] = []
-    for start, end in exact:
+    for span in exact:
+        start, end = span
         quote = opening(body, start)
-        is_content_there = _is_surely_content(body, quote, start, end)
+        is_content_there = body.endswith(_TEXTS, 0, quote) or _is_surely_content(body, quote, start, end)
         if is_content_there and is_nested:
             closing = _REST.match(body, quote + 1)
             is_content_there = closing is not None and b"\\\\" not in closing[0]
         if is_content_there:
-            edits.append((start, end, _mark(body[start:end], vocabulary, used)))
+            word = body[start:end]
+            mark = vocabulary.mark(word)
+            used[mark] = word
+            edits.append((start, end, mark))
         else:
-            left.append((start, end))
+            left.append(span)
     return left
 
 
 def _is_surely_content(body: bytes, quote: int, start: int, end: int) -> bool:
     """Whether a word is content, whatever is around the string that opens there and holds it."""
-    if body.endswith(_TEXTS, 0, quote):
-        return True
     named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
     if named is None:
         return False

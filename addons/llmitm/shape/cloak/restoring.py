@@ -27,7 +27,7 @@ WHOLE_BYTES: Final = 33_554_432
 _TEXTS: Final = frozenset({b"content", b"text", b"delta", b"output_text"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Restorer:
     """What marks of one answer stand for."""
 
@@ -90,6 +90,8 @@ class Pieces:
         self._held = bytearray()
 
     def feed(self, piece: bytes) -> bytes:
+        if not self._held and not self._is_whole and BEGINNING[:1] not in piece:
+            return piece
         self._held += piece
         if self._is_whole and len(self._held) <= WHOLE_BYTES:
             return b""
@@ -101,6 +103,8 @@ class Pieces:
         return self._restore(whole)
 
     def finish(self) -> bytes:
+        if not self._held:
+            return b""
         held = bytes(self._held)
         self._held.clear()
         return self._restore(held)
