@@ -177,8 +177,9 @@ def _error(case: Case, other: Dialect) -> dict[str, Any]:
 def cut(case: Case, other: Dialect, size: int) -> tuple[bytes, bytes]:
     """The stream fed whole, and in pieces of this size."""
     whole, pieces = _asked(case, other, is_stream=True).stream(), _asked(case, other, is_stream=True).stream()
-    at_once = whole.feed(case.given) + whole.finish()
-    fed = b"".join(pieces.feed(case.given[at : at + size]) for at in range(0, len(case.given), size))
+    given = case.given
+    at_once = whole.feed(given) + whole.finish()
+    fed = b"".join(pieces.feed(given[at : at + size]) for at in range(0, len(given), size))
     return at_once, fed + pieces.finish()
 
 
@@ -273,6 +274,9 @@ def pretty(value: Any, indent: int = 0) -> str:
     return f"{first}\n{inner}" + f",\n{inner}".join(entries) + f"\n{' ' * indent}{last}"
 
 
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _line(value: Any) -> str:
     match value:
         case dict():
@@ -280,6 +284,6 @@ def _line(value: Any) -> str:
         case list():
             return "[" + ", ".join(map(_line, value)) + "]"
         case str():
-            return json.dumps(value, ensure_ascii=False)
+            return _quoted(value)
         case _:
             return jsontext.text_of(value)

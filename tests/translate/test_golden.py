@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmitm.exchange import Dialect
+from llmitm.translate import jsontext
 from support import golden
 
 CASES = golden.load()
@@ -25,7 +26,9 @@ STREAMS = [
 
 @pytest.mark.parametrize(("case", "other"), ASKED)
 def test_comes_out_as_written_down(case: golden.Case, other: Dialect) -> None:
-    assert golden.pretty(golden.outcome(case, other)) == golden.pretty(case.expected[other])
+    made, expected = golden.outcome(case, other), case.expected[other]
+    if jsontext.dumps(made) != jsontext.dumps(expected):
+        assert golden.pretty(made) == golden.pretty(expected)
 
 
 @pytest.mark.parametrize(("case", "other"), STREAMS)
