@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from llmitm.state.alone import Crowd, Policy, WhileAway, share, share_of_sum
+from llmitm.state.alone import Crowd, Policy, Seen, WhileAway, share, share_of_sum, share_of_window
 from llmitm.state.memory import MemoryStore
 from llmitm.state.shared import AGAIN_S, BEAT_S, GATEWAYS, LEASE_S, SharedStore
 from llmitm.state.store import Count, Lease, Mark, Step, Store, StoreUnavailable, Window
@@ -93,6 +93,25 @@ def test_of_a_sum_what_is_left_is_shared(limit: int, seen: int, mine: int) -> No
     assert share_of_sum(limit, seen, 3) == mine
 
 
+@pytest.mark.parametrize(
+    ("limit", "seen", "mine"),
+    [
+        (400, None, 100),
+        (400, Seen(0, 0), 100),
+        (400, Seen(400, 100), 100),
+        (400, Seen(400, 0), 0),
+        (400, Seen(500, 30), 30),
+        (400, Seen(400, 400), 100),
+        (400, Seen(200, 0), 50),
+        (400, Seen(200, 30), 80),
+        (3, Seen(1, 0), 1),
+        (0, Seen(0, 0), 0),
+    ],
+)
+def test_of_a_window_what_was_left_is_shared(limit: int, seen: Seen | None, mine: int) -> None:
+    assert share_of_window(limit, 4, seen) == mine
+
+
 def test_the_most_of_the_last_counts_are_there() -> None:
     crowd = Crowd()
     assert crowd.most == 0
@@ -119,6 +138,21 @@ async def test_what_it_gave_out_before_is_of_its_share(three: Gateways, clock: H
     assert await passed(three.stores[1], REQUEST, 400) == 50
     clock.at_s += 61
     assert await passed(three.stores[1], REQUEST, 400) == 100
+
+
+async def test_what_others_had_of_a_full_window_is_not_given_out_again(
+    three: Gateways, clock: HandClock
+) -> None:
+    """Not while it may still be in the window; and each goes on with what it had itself."""
+    assert await passed(three.stores[0], REQUEST, 290) == 290
+    assert await passed(three.stores[1], REQUEST, 400) == 10
+    assert await passed(three.stores[2], REQUEST, 1) == 0
+    await three.cut(0, 1, 2)
+    assert [await passed(store, REQUEST, 400) for store in three.stores] == [0, 0, 0]
+    clock.at_s += 60
+    assert [await passed(store, REQUEST, 400) for store in three.stores] == [0, 0, 0]
+    clock.at_s += 1
+    assert [await passed(store, REQUEST, 400) for store in three.stores] == [100, 100, 100]
 
 
 async def test_all_that_are_cut_off_together_give_out_no_more_than_the_limit(three: Gateways) -> None:

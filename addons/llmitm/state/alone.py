@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 type Policy = Literal["share", "count", "refuse"]
 
@@ -21,6 +21,14 @@ class WhileAway:
     policy: Policy = "share"
     gateways: int = 1
     """So many share the store at the least, whatever was seen."""
+
+
+class Seen(NamedTuple):
+    """A window that others share."""
+
+    whole: int
+    own: int
+    """What this process had of it."""
 
 
 class Crowd:
@@ -44,6 +52,15 @@ class Crowd:
 def share(limit: int, parts: int) -> int:
     """What one of so many may give out: at least 1, unless nobody may anything."""
     return limit if limit <= 0 else max(limit // parts, 1)
+
+
+def share_of_window(limit: int, parts: int, seen: Seen | None) -> int:
+    """The same of a window that others had a part in when it was last seen: of what was left of it then, each
+    may give out its part beside what it had given out, but no more than its share of the whole."""
+    mine = share(limit, parts)
+    if seen is None:
+        return mine
+    return min(mine, seen.own + share(max(limit - seen.whole, 0), parts))
 
 
 def share_of_sum(limit: int, seen: int, parts: int) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
+from llmitm.state.alone import Seen
 from llmitm.state.store import SLICES, Count, Lease, Mark, Window
 
 SECOND_US: Final = 1_000_000
@@ -99,22 +100,26 @@ class Number:
 class Slices:
     """A `Window`: the sum of each slice that something was added in, oldest first."""
 
-    __slots__ = ("_slice_us", "_slices", "_total", "queued_us")
+    __slots__ = ("_seen", "_seen_at", "_slice_us", "_slices", "_total", "queued_us")
 
     def __init__(self, window_s: float) -> None:
         self.queued_us: int | None = None
         self._slice_us = slice_us(window_s)
         self._slices: dict[int, int] = {}
         self._total = 0
+        self._seen: Seen | None = None
+        self._seen_at = 0
 
     def end_us(self) -> int | None:
-        if not self._slices:
-            return None
-        return (next(reversed(self._slices)) + SLICES + 1) * self._slice_us
+        """Also of what was seen elsewhere."""
+        newest = next(reversed(self._slices), None)
+        if self._seen is not None:
+            newest = self._seen_at if newest is None else max(newest, self._seen_at)
+        return None if newest is None else (newest + SLICES + 1) * self._slice_us
 
     def is_empty(self, now_us: int) -> bool:
         self._forget(now_us)
-        return not self._slices
+        return not self._slices and self.seen(now_us) is None
 
     def _forget(self, now_us: int) -> None:
         over = now_us // self._slice_us - SLICES - 1
@@ -143,6 +148,17 @@ class Slices:
             return current
         at = (now_us - in_us(step.age_s)) // self._slice_us
         return None if at < current - SLICES else min(at, current)
+
+    def see(self, whole: int, now_us: int) -> None:
+        """What it holds elsewhere, with what others have added."""
+        self._seen = Seen(whole, self._total)
+        self._seen_at = now_us // self._slice_us
+
+    def seen(self, now_us: int) -> Seen | None:
+        """What it held then, while any of that may still be in the window."""
+        if self._seen is not None and now_us // self._slice_us > self._seen_at + SLICES:
+            self._seen = None
+        return self._seen
 
     def note(self, step: Window, now_us: int) -> None:
         """The same as of a step that has no limit, and stays."""
@@ -184,8 +200,10 @@ class Slices:
         self._total = total
 
     def look(self, now_us: int) -> tuple[int, float | None]:
-        end_us = self.end_us()
-        return self._total, None if end_us is None else (end_us - now_us) / SECOND_US
+        if not self._slices:
+            return 0, None
+        end_us = (next(reversed(self._slices)) + SLICES + 1) * self._slice_us
+        return self._total, (end_us - now_us) / SECOND_US
 
     @property
     def total(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final
 
 from llmitm.clock import Clock
+from llmitm.state.alone import Seen
 from llmitm.state.kinds import Kept, Number, Places, Slices, Standing, Undo, in_us
 from llmitm.state.store import Count, Lease, Mark, Outcome, Step, Window
 
@@ -85,6 +86,11 @@ class MemoryStore:
         count = self._counts.kept.get(key)
         return 0 if count is None or count.is_empty(in_us(self._clock.tick_s())) else count.value
 
+    def seen_of(self, key: str, window_s: float) -> Seen | None:
+        """A window as it was last noted, while that tells anything."""
+        window = self._windows.kept.get((key, window_s))
+        return None if window is None else window.seen(in_us(self._clock.tick_s()))
+
     def places(self) -> list[tuple[str, str, float]]:
         """All that are held: key, holder, and for how many seconds yet."""
         now_us = in_us(self._clock.tick_s())
@@ -110,11 +116,13 @@ class MemoryStore:
         is_done = outcome.refused is None
         for at, step in enumerate(steps):
             match step:
-                case Window() if is_done:
+                case Window():
                     windows = self._windows
                     key = (step.key, step.window_s)
                     window = windows.kept.get(key) or windows.begin(key, Slices(step.window_s))
-                    window.note(step, now_us)
+                    if is_done:
+                        window.note(step, now_us)
+                    window.see(outcome.values[at], now_us)
                 case Lease() if is_done:
                     places = self._leases.kept.get(step.key) or self._leases.begin(step.key, Places())
                     places.note(step, now_us)

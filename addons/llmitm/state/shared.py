@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import Final
 
 from llmitm.clock import Clock
-from llmitm.state.alone import Crowd, WhileAway, share, share_of_sum
+from llmitm.state.alone import Crowd, WhileAway, share, share_of_sum, share_of_window
 from llmitm.state.debts import TOGETHER, Debts
 from llmitm.state.memory import MemoryStore
 from llmitm.state.store import (
@@ -161,6 +161,9 @@ class SharedStore:
         if isinstance(step, Count) and step.is_lasting:
             seen = self._local.sum_of(step.key) - self._debts.owed_sum(step.key)
             return replace(step, limit=share_of_sum(step.limit, max(seen, 0), parts))
+        if isinstance(step, Window):
+            window = self._local.seen_of(step.key, step.window_s)
+            return replace(step, limit=share_of_window(step.limit, parts, window))
         return replace(step, limit=share(step.limit, parts))
 
     def _owe_places(self, given_back: Iterable[Lease]) -> None:
