@@ -15,6 +15,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
+from llmitm.aside import aside
 from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.exchange import Dialect, ResponseHead, Usage
 from llmitm.missed import Missed
@@ -56,7 +57,7 @@ async def steps(trip: Trip, call: Call, body: bytes, wanted: Wanted) -> Steps:
     if call.task == "count":
         made = beside.counted(call, body, wanted, found)
     else:
-        bodies = _split(call, body, found)
+        bodies = await aside(len(body), _split, call, body, found)
         if len(bodies) == 1:
             made = beside.gateway(call, body, wanted)
         elif wanted.is_stream:
@@ -127,7 +128,7 @@ class _Beside(Trip):
     ) -> Steps:
         """By one that counts; guessed where there is none."""
         if candidates and not any(self._counts(one, call.dialect) for one in candidates):
-            yield self._guess(call, body, wanted.models[0], candidates[0])
+            yield await aside(len(body), self._guess, call, body, wanted.models[0], candidates[0])
             return
         async with aclosing(self.gateway(call, body, wanted)) as made:
             async for step in made:
@@ -143,7 +144,7 @@ class _Beside(Trip):
             if missed.failure.status not in _NO_SUCH_PATH:
                 raise
             self.world.uncounted_s[chosen.base] = self.world.clock.tick_s() + UNCOUNTED_S
-            yield self._guess(call, body, model, chosen)
+            yield await aside(len(body), self._guess, call, body, model, chosen)
 
     def _counts(self, chosen: Candidate, client: Dialect) -> bool:
         if abilities.counts_in(chosen, client) is None:
@@ -192,7 +193,8 @@ async def _whole(trip: _Beside, call: Call, bodies: Sequence[bytes], wanted: Wan
         await asyncio.gather(*tasks, return_exceptions=True)
         _add_up(trip.kept)
     try:
-        whole = _joined(call, [body for _, body in answers], bodies[0])
+        every = [body for _, body in answers]
+        whole = await aside(sum(map(len, every)), _joined, call, every, bodies[0])
     except (ValueError, RecursionError):
         raise UpstreamFailed(Failure.MALFORMED, "one of several answers cannot be read") from None
     yield replace(_head_of_all([head for head, _ in answers]), whole=whole)

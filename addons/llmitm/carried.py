@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmitm import respelled
+from llmitm.aside import aside
 from llmitm.errors import Refused, too_large
 from llmitm.exchange import Body, HeldBody
 from llmitm.route import calls, siblings
@@ -111,6 +112,10 @@ async def _whole(trip: Trip, limit_bytes: int) -> bytes:
 
 async def _read_json(sibling: Sibling, trip: Trip) -> Carried:
     body = await _whole(trip, trip.config.server.body_limit_bytes)
+    return await aside(len(body), _read_object, sibling, trip, body)
+
+
+def _read_object(sibling: Sibling, trip: Trip, body: bytes) -> Carried:
     seen = peek.peek(body)
     if seen is None:
         raise Refused(400, "invalid_json", "The request's body is not a JSON object.")
@@ -275,7 +280,8 @@ async def check_passing(trip: Trip) -> None:
         models = (call.model,)
     kind = (request.header(b"content-type") or b"").strip().lower()
     if has_body(request.body) and not kind.startswith(b"multipart/"):
-        models += peek.named_models(await request.body.whole(trip.config.server.body_limit_bytes))
+        body = await request.body.whole(trip.config.server.body_limit_bytes)
+        models += await aside(len(body), peek.named_models, body)
     is_list = calls.read_models(request.method, rest) is not None
     check(models, trip, is_named=is_list or siblings.is_named(rest, allowed_paths(trip)))
 

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,8 @@ _PLAIN: Final = (None, b"", b"identity")
 _vocabularies: dict[bytes, Vocabulary] = {}
 """They outlive configurations: upstreams keep conversations, and clients signed thoughts."""
 _latest: tuple[Config | None, dict[int, _Ready | None], dict[int, Cloak]] = (None, {}, {})
+_making: Final = threading.Lock()
+"""Attempts of long requests are made in threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +77,18 @@ def _ready(config: Config, options: ProviderOptions | None, provider: str) -> _R
     global _latest
     if options is None or options.cloak is None:
         return None
-    if _latest[0] is not config:
-        _latest = (config, {}, {})
-    _, known, compiled = _latest
-    if id(options) not in known:
-        table = options.cloak
-        is_off = table.mode == "never" or (table.mode == "auto" and is_near(options.base(provider)))
-        if not is_off and id(table) not in compiled:
-            compiled[id(table)] = _compiled(config, table, provider)
-        known[id(options)] = None if is_off else _made_ready(compiled[id(table)], table, options, provider)
-    return known[id(options)]
+    with _making:
+        if _latest[0] is not config:
+            _latest = (config, {}, {})
+        _, known, compiled = _latest
+        if id(options) not in known:
+            table = options.cloak
+            is_off = table.mode == "never" or (table.mode == "auto" and is_near(options.base(provider)))
+            if not is_off and id(table) not in compiled:
+                compiled[id(table)] = _compiled(config, table, provider)
+            made = None if is_off else _made_ready(compiled[id(table)], table, options, provider)
+            known[id(options)] = made
+        return known[id(options)]
 
 
 def _made_ready(cloak: Cloak, table: Table, options: ProviderOptions, provider: str) -> _Ready:

@@ -34,6 +34,7 @@ from llmitm import (
     translated,
 )
 from llmitm.accept import endpoints, hosts, keys, origins, subprotocols
+from llmitm.aside import aside
 from llmitm.attempt import attempt, outgoing
 from llmitm.config.endpoints import Endpoint
 from llmitm.errors import ClientGone, Refused, UpstreamFailed
@@ -258,13 +259,13 @@ async def _through_cloudflare(trip: routed.Trip) -> Steps:
     await carried.check_passing(trip)
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.took(body, trip.world.clock)
-    seen = peek.peek(body) if body else None
+    seen = await aside(len(body), peek.peek, body) if body else None
     kept.model = seen.model if seen else None
     trip = replace(trip, asked=replace(trip.asked, model=kept.model))
     is_chat = trip.asked.rest.partition(b"?")[0].endswith(b"/chat/completions")
     is_simulated = bool(trip.endpoint.simulate_stream and is_chat and seen and seen.stream)
     if is_simulated:
-        body = peek.unstream(body)
+        body = await aside(len(body), peek.unstream, body)
     steps = trip.cloudflare(body, is_chat=is_chat)
     if is_chat and seen and seen.stream:
         # also where a stream was asked for in vain: with guardrails the answer comes as one JSON body
@@ -301,7 +302,7 @@ async def _by_model(trip: routed.Trip) -> Steps:
         call = calls.read(request.method, trip.asked.rest)
     body = await request.body.whole(config.server.body_limit_bytes)
     kept.took(body, trip.world.clock)
-    wanted = translated.wanted(call, request, body)
+    wanted = await aside(len(body), translated.wanted, call, request, body)
     kept.model = wanted.models[0]
     is_beside = call.task in calls_beside.TASKS
     steps = (calls_beside.steps if is_beside else routed.Trip.gateway)(trip, call, body, wanted)

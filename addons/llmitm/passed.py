@@ -129,6 +129,7 @@ class _Passed:
             health=world.health,
             clock=world.clock,
             deadline_s=trip.asked.deadline_s or float("inf"),
+            size_bytes=len(self.carried.body.held or b""),
         )
         async with aclosing(tries.steps()) as steps:
             async for step in steps:

@@ -15,6 +15,7 @@ from functools import partial
 import orjson
 
 from llmitm import glanced, prepared, shaped, translated
+from llmitm.aside import aside
 from llmitm.attempt import attempt, outgoing
 from llmitm.beating import Beating, silence_s
 from llmitm.config.endpoints import Endpoint
@@ -90,9 +91,10 @@ class Trip:
         models = await chain(wanted.models, routing, self.world.store, self.is_allowed)
         if not models:
             raise Refused(403, "model_not_allowed", "This model may not be used here.")
-        search = self.by_model(body, wanted, models)
+        search = await aside(len(body), self.by_model, body, wanted, models)
         if wanted.has_list:
-            body = peek.edit(body, {"models": None, "model": orjson.dumps(wanted.models[0])})
+            named = {"models": None, "model": orjson.dumps(wanted.models[0])}
+            body = await aside(len(body), peek.edit, body, named)
         is_events = wanted.is_stream and not call.is_json_array
         asked = replace(
             self.asked,
@@ -104,7 +106,7 @@ class Trip:
         def make(found: Found[Candidate], number: int) -> Steps:
             return self.by_candidate(found, number, call, body, wanted, asked)
 
-        steps = self.tried(search, make, call.dialect, is_events=is_events)
+        steps = self.tried(search, make, call.dialect, is_events=is_events, size_bytes=len(body))
         async with aclosing(steps):
             async for step in steps:
                 yield step
@@ -227,7 +229,8 @@ class Trip:
             steps = self._passing(planned, sending, shaping, is_read=is_chat)
             return steps if is_chat else glanced.glanced(steps, self.kept, planned.attempt, call)
 
-        async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
+        tried = self.tried(search, make, self.asked.dialect, is_events=None, size_bytes=len(body))
+        async with aclosing(tried) as steps:
             async for step in steps:
                 yield step
 
@@ -255,7 +258,9 @@ class Trip:
             steps = self._passing(planned, sending, shaping, is_read=is_read, is_events_only=True)
             return glanced.glanced(steps, self.kept, planned.attempt, call, is_read=is_read)
 
-        async with aclosing(self.tried(search, make, self.asked.dialect, is_events=None)) as steps:
+        size_bytes = len(self.request.body.held or b"")
+        tried = self.tried(search, make, self.asked.dialect, is_events=None, size_bytes=size_bytes)
+        async with aclosing(tried) as steps:
             async for step in steps:
                 yield step
 
@@ -311,9 +316,10 @@ class Trip:
         return back.steps(steps if shaping is None else shaping.back(steps))
 
     async def tried[T](
-        self, search: Search[T], make: Make[T], dialect: Dialect, *, is_events: bool | None
+        self, search: Search[T], make: Make[T], dialect: Dialect, *, is_events: bool | None, size_bytes: int
     ) -> Steps:
-        """The steps of the one that answers, with heartbeats where `is_events` says how the client waits."""
+        """The steps of the one that answers, with heartbeats where `is_events` says how the client waits.
+        `size_bytes`: of what attempts are made of."""
         config, world = self.config, self.world
         hedge_ms = config.routing.hedge_after_ms
         is_held = self.request.body.held is not None
@@ -326,6 +332,7 @@ class Trip:
             clock=world.clock,
             deadline_s=self.asked.deadline_s or float("inf"),
             hedge_s=hedge_ms / 1000 if hedge_ms and is_held else None,
+            size_bytes=size_bytes,
         )
         steps = tries.steps()
         if is_events is not None:

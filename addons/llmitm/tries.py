@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llmitm.aside import aside
 from llmitm.clock import Clock
 from llmitm.config.routing import Retry
 from llmitm.errors import Refused
@@ -47,6 +48,8 @@ class Tries[T]:
     """On the clock's ticks. Nothing is tried after it."""
     hedge_s: float | None = None
     """A second attempt is made beside one that is silent for so long."""
+    size_bytes: int = 0
+    """Of what attempts are made of."""
     _number: int = 0
     _skipped: int = 0
     """How many of them asked nobody."""
@@ -92,7 +95,7 @@ class Tries[T]:
         """The next attempt, begun; None where there is nobody to ask."""
         while (found := await self.search.next()) is not None:
             try:
-                steps = self.make(found, self._number + 1)
+                steps = await aside(self.size_bytes, self.make, found, self._number + 1)
             except BaseException as error:
                 self.health.breaker(found.choice).let_go(is_probe=found.is_probe)
                 if not isinstance(error, Refused):

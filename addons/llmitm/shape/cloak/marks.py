@@ -52,9 +52,11 @@ class Vocabulary:
 
     def mark(self, word: bytes) -> bytes:
         """What stands for this spelling, which is UTF-8."""
-        known = self._by_word.get(word)
+        known = self._by_word.pop(word, None)
         if known is not None:
-            self._by_word.move_to_end(word)
+            self._by_word[word] = (
+                known  # the latest one now; long texts are masked in threads, so in one step
+            )
             return known
         mark = self._made(word)
         self.has_escapes = self.has_escapes or escaped(word) != word
