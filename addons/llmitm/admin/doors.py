@@ -28,6 +28,9 @@ class EndpointFields(Taken):
     strict: bool | None = None
     allowed_models: list[str] | None = None
     allowed_paths: list[str] | None = None
+    tls_ca: str | None = None
+    """File of the authorities that its target is believed by; null: the system's."""
+    tls_client_cert: str | None = None
 
 
 class NewEndpoint(EndpointFields):

@@ -158,24 +158,28 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _was_rescued(entry: Entry) -> bool:
-    return any(one.ending not in (ANSWERED, "dropped", "skipped") for one in entry.attempts[:-1])
+    return any(
+        one.ending not in (ANSWERED, "dropped", "skipped")
+        for one in entry.attempts
+        if one is not entry.answering
+    )
 
 
 def _is_clients(entry: Entry) -> bool:
     """Whether it was refused, and nobody but the client can do better."""
     if entry.outcome is not Outcome.REFUSED:
         return False
-    ending = entry.attempts[-1].ending if entry.attempts else None
+    ending = None if (last := entry.answering) is None else last.ending
     return ending is None or ending in OF_THE_CLIENT
 
 
 def _refusal(entry: Entry) -> str:
-    ending = entry.attempts[-1].ending if entry.attempts else None
+    ending = None if (last := entry.answering) is None else last.ending
     return str(ending) if ending in ("client", "context") else entry.code or str(entry.outcome)
 
 
 def _why(entry: Entry) -> tuple[str, str]:
-    last = entry.attempts[-1] if entry.attempts else None
+    last = entry.answering
     if last is None:
         return "", entry.code or str(entry.outcome)
     ending = last.ending

@@ -68,6 +68,8 @@ class Options(Taken):
     map_hosted: list[Literal["web_search", "web_fetch", "code"]] | None = None
     auto_cache: bool | None = None
     completions: list[str] | None = None
+    extract_think: bool | None = None
+    """null: as [streaming] says."""
     tls_ca: str | None = None
     tls_client_cert: str | None = None
 
@@ -132,8 +134,17 @@ class ShownOptions(Shown):
     disabled: bool
     strict: bool
     api_version: str | None
+    refused_betas: list[str]
     map_hosted: list[str]
     auto_cache: bool
+    completions: list[str] | None
+    """null: what is known of it."""
+    extract_think: bool | None
+    """null: as [streaming] says."""
+    tls_ca: str | None
+    tls_client_cert: str | None
+    has_cloak: bool
+    """Whether it has a table `cloak`, which is written in the file."""
 
 
 class ShownCredential(ShownOptions):
@@ -250,8 +261,14 @@ def _options(name: str, one: ProviderOptions) -> dict[str, Any]:
         "disabled": one.disabled,
         "strict": one.strict,
         "api_version": one.api_version,
+        "refused_betas": list(one.refused_betas or ()),
         "map_hosted": list(one.map_hosted),
         "auto_cache": one.auto_cache,
+        "completions": None if one.completions is None else list(one.completions),
+        "extract_think": one.extract_think,
+        "tls_ca": one.tls_ca and str(one.tls_ca),
+        "tls_client_cert": one.tls_client_cert and str(one.tls_client_cert),
+        "has_cloak": one.cloak is not None,
     }
 
 

@@ -374,6 +374,14 @@ def _said(leg: Mapping[str, Any]) -> Said | None:
     )
 
 
+def _next(ending: str | None) -> str | None:
+    """What the exchange did after it; None: it goes on, or another one was quicker."""
+    if ending is None or ending == "dropped":
+        return None
+    verdict = VERDICTS.get(ending)  # type: ignore[call-overload]
+    return "delivered" if verdict is None else str(verdict.next)
+
+
 def _tried(
     one: Mapping[str, Any], row: Mapping[str, Any], leg: Mapping[str, Any] | None, price: Price
 ) -> Tried:
@@ -384,7 +392,7 @@ def _tried(
     return Tried.model_construct(
         **plain,
         begun_ms=_apart_ms(row["at"], one["at"]),
-        verdict=None if ending is None else "delivered" if verdict is None else str(verdict.next),
+        verdict=_next(ending),
         rests=rests,
         reason=REASONS.get(ending, ending) if ending else "It goes on.",
         tokens={name: _token(one, name) for name in _TOKENS},

@@ -149,6 +149,8 @@ class EndpointShown(Shown):
     strict: bool
     allowed_models: list[str]
     allowed_paths: list[str]
+    tls_ca: str | None
+    tls_client_cert: str | None
     injects_credentials: bool
 
 
@@ -300,6 +302,8 @@ async def _endpoints(asked: Asked) -> Endpoints:
                 strict=one.strict,
                 allowed_models=list(one.allowed_models),
                 allowed_paths=list(one.allowed_paths),
+                tls_ca=None if one.tls_ca is None else str(one.tls_ca),
+                tls_client_cert=None if one.tls_client_cert is None else str(one.tls_client_cert),
                 injects_credentials=one.injects,
             )
         )

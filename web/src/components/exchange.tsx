@@ -32,14 +32,20 @@ export function toneOf(outcome: Outcome | null): Tone {
   return outcome === null ? "info" : TONES[outcome];
 }
 
-/** The status; what became of it, where the status does not tell. */
-export function Result({ of }: { of: Pick<Item, "outcome" | "status" | "state"> }) {
+const LONGEST_CODE = 32;
+
+/** The status; what became of it, where the status does not tell; why it was refused, where there is room. */
+export function Result({ of }: { of: Pick<Item, "outcome" | "status" | "state" | "code" | "error"> }) {
   if (of.state === "running") return <Badge tone="info" dot>running</Badge>;
-  const said = of.outcome === "ok" || (of.outcome === "refused" && of.status !== null) ? null : words(of.outcome);
+  const isRefused = of.outcome === "refused" && of.status !== null;
+  const said = of.outcome === "ok" || isRefused ? null : words(of.outcome);
   return (
-    <Badge tone={toneOf(of.outcome)} dot>
-      {[of.status, said].filter((one) => one !== null).join(" ")}
-    </Badge>
+    <span title={of.error ?? undefined}>
+      <Badge tone={toneOf(of.outcome)} dot>
+        {[of.status, said].filter((one) => one !== null).join(" ")}
+        {isRefused && of.code && <span className="why"> {words(of.code).slice(0, LONGEST_CODE)}</span>}
+      </Badge>
+    </span>
   );
 }
 

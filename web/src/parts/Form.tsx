@@ -14,6 +14,8 @@ interface FormProps {
   onSubmit: () => void;
   onCancel?: () => void;
   problems: readonly Problem[];
+  /** What somebody else changed, too, since it was shown, and what it is now. */
+  clashes?: readonly string[];
   /** What is wrong with the whole. */
   failure?: string | null;
   action: string;
@@ -58,6 +60,9 @@ export function Form(props: FormProps) {
         </div>
       )}
       {showsRare && inputs(rare)}
+      {props.clashes && props.clashes.length > 0 && (
+        <Note tone="warn">Somebody else changed this meanwhile: {props.clashes.join(", ")}. Saving puts yours in its place.</Note>
+      )}
       {(props.failure || rest.length > 0) && (
         <Note tone="bad">
           {props.failure}
@@ -100,6 +105,10 @@ function Input({ field, value, error, isOff, onChange }: InputProps) {
       const all = [...new Set([...(field.choices ?? []), ...(value ? [String(value)] : [])])];
       const none = field.isNeeded ? [] : [{ value: "", label: field.placeholder ?? "by default" }];
       return <SelectField {...shared} value={String(value)} onChange={onChange} choices={[...none, ...all]} />;
+    }
+    case "either": {
+      const none = { value: "", label: field.placeholder ?? "by default" };
+      return <SelectField {...shared} value={String(value)} onChange={onChange} choices={[none, "yes", "no"]} />;
     }
     case "lines":
       if (field.isOneLine) return <TextField {...typed} />;

@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 
 import { Dialog } from "../components";
 import type { useChange } from "./changing";
-import type { Field, Values } from "./fields";
+import type { Field, Typed, Values } from "./fields";
 import { changed, filled, typed } from "./fields";
 import { Form } from "./Form";
 
@@ -24,15 +24,30 @@ interface SendingProps<Answer> {
 
 /** A form that sends itself, and shows beside its fields what is objected to. */
 export function SendingForm<Answer>({ fields, values, isNew, path, within, change, action, onCancel, isReadOnly }: SendingProps<Answer>) {
-  const [before] = useState(() => typed(fields, values));
-  const [now, setNow] = useState(before);
+  const latest = typed(fields, values);
+  const [before, setBefore] = useState(latest);
+  const [now, setNow] = useState(latest);
+  const [sent, setSent] = useState<Typed | null>(null);
+  const [clashes, setClashes] = useState<string[]>([]);
+  // somebody else saved meanwhile: what was typed here stays, all else is shown as it is now
+  const others = fields.filter(({ name }) => latest[name] !== before[name]);
+  if (others.length > 0) {
+    const isOwn = (name: string) => !change.error && sent?.[name] === now[name];
+    const kept = others.filter(({ name }) => now[name] !== before[name] && now[name] !== latest[name] && !isOwn(name));
+    setBefore({ ...before, ...latest });
+    setNow({ ...now, ...Object.fromEntries(others.filter((one) => !kept.includes(one)).map(({ name }) => [name, latest[name] ?? ""])) });
+    setClashes(kept.map(({ label, name }) => `${label} (now ${String(latest[name]) || "empty"})`));
+  }
   const read = isNew ? filled(fields, now) : changed(fields, before, now);
   const submit = () => {
+    setClashes([]);
+    setSent(now);
     if (read.problems.length) change.refuse(read.problems);
     else change.send(isNew ? "POST" : "PATCH", path, within ? { [within]: read.values } : read.values);
   };
   return (
     <Form
+      clashes={isNew ? [] : clashes}
       fields={fields}
       values={now}
       onChange={setNow}

@@ -12,6 +12,18 @@ const WORDS: Record<string, string> = {
   disabled: "disabled",
 };
 
+const WHY: Record<string, string> = {
+  operator: "",
+  auth: "the provider does not know the key",
+  billing: "no money or quota is left",
+  permission: "the key may not do this",
+  rate_limit: "rate limit",
+  overloaded: "the provider is overloaded",
+  server: "the provider failed",
+  network: "no connection",
+  timeout: "it took too long",
+};
+
 /** In what state a credential is. */
 export function State({ of }: { of: string }) {
   return (
@@ -23,8 +35,9 @@ export function State({ of }: { of: string }) {
 
 /** The state of a credential, why, and for how long. */
 export function Standing({ of }: { of: { state: string; why: string | null; left_s: number | null } }) {
-  const why = of.why === "operator" ? "" : words(of.why ?? "").replace("–", "");
-  const left = of.left_s === null ? "" : `${span(of.left_s)} left`;
+  const why = of.why === null ? "" : (WHY[of.why] ?? words(of.why));
+  const isOut = of.state !== "ok" && of.state !== "disabled";
+  const left = of.left_s !== null ? `${span(of.left_s)} left` : isOut ? "until it is revived" : "";
   const more = [why, left].filter(Boolean).join(", ");
   return (
     <span className="row">

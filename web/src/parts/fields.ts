@@ -5,7 +5,8 @@ import type { Problem } from "../api/client";
 export interface Field {
   name: string;
   label: string;
-  kind: "text" | "secret" | "number" | "switch" | "choice" | "list" | "pairs" | "lines" | "time";
+  /** `either` is a yes or no that may be left to somebody else, whom the placeholder names. */
+  kind: "text" | "secret" | "number" | "switch" | "choice" | "list" | "pairs" | "lines" | "time" | "either";
   /** Of `lines`: how they are written and read. */
   lines?: Lines;
   /** Of `lines`: whether one is all that there is. */
@@ -16,6 +17,8 @@ export interface Field {
   /** Values that are offered for a text. */
   suggestions?: readonly string[];
   isNeeded?: boolean;
+  /** Of a list: none at all is said by leaving it out. */
+  isLeftOut?: boolean;
   /** Of a secret that there is, and that need not be. */
   canBeTakenOut?: boolean;
   /** Shown only where it is asked for. */
@@ -53,6 +56,8 @@ function typedOne(field: Field, value: unknown): string | boolean {
   switch (field.kind) {
     case "switch":
       return value === true;
+    case "either":
+      return typeof value === "boolean" ? (value ? "yes" : "no") : "";
     case "secret":
       return "";
     case "list":
@@ -102,6 +107,7 @@ function toldOne(field: Field, value: string | boolean): unknown {
   const text = value.trim();
   switch (field.kind) {
     case "list":
+      if (field.isLeftOut && text === "") return null;
       return rows(text).map((row) => {
         const [id, alias] = row.split(/\s+=\s+/, 2);
         return alias ? { id, alias } : row;
@@ -116,6 +122,8 @@ function toldOne(field: Field, value: string | boolean): unknown {
       const number = Number(text);
       return Number.isFinite(number) ? number : new Error("a number is expected");
     }
+    case "either":
+      return text === "" ? null : text === "yes";
     case "time":
       return text === "" ? null : `${text}${text.length === 16 ? ":00" : ""}Z`;
     default:

@@ -180,6 +180,7 @@ function Edit({ of }: { of: Current }) {
           </div>
         )}
       </div>
+      <p className="second">A secret stands as a mark, such as <code>***1a2b3c4d***</code>: left as it is, it stays what it was.</p>
       <Editor
         value={text}
         onChange={setText}

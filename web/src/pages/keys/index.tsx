@@ -277,7 +277,7 @@ function Limits(props: { isAdmin: boolean }) {
     <Panel key={form.title} title={form.title} about={form.about}>
       {found.error && <Failure error={found.error} again={() => void found.refetch()} />}
       {form.within === "budget" && <div className="before-form"><Spent /></div>}
-      {found.data && <LimitForm key={JSON.stringify(form.told)} {...form} isAdmin={props.isAdmin} />}
+      {found.data && <LimitForm {...form} isAdmin={props.isAdmin} />}
     </Panel>
   ));
 }

@@ -72,7 +72,7 @@ function Verdict({ of }: { of: Metrics }) {
     <p className="verdict" data-tone={tone}>
       <i className="dot" data-tone={tone} /> <b>{wrong.length === 0 ? "All is well:" : isDown ? "Not well:" : "Needs a look:"}</b>{" "}
       {wrong.length === 0 ? rest : wrong.map((one, at) => <span key={at}>{at > 0 && ", "}{one}</span>)}
-      {lately.refused > 0 && <span className="quiet">; <Link to={REFUSED}>{many(lately.refused, "request")}</Link> refused for what clients asked</span>}
+      {lately.refused > 0 && <span>; <Link to={REFUSED}>{many(lately.refused, "request")}</Link> refused for what clients asked</span>}
     </p>
   );
 }
@@ -145,8 +145,9 @@ function Credentials({ of }: { of: Metrics }) {
       )}
       <Table<CredentialState>
         label="Credentials and their states"
-        rows={rows.slice(0, 12)}
+        rows={rows.slice(0, MOST_CREDENTIALS)}
         rowKey={(one) => `${one.provider}/${one.name}`}
+        href={(one) => `/providers/${encodeURIComponent(one.provider)}`}
         empty={
           <Empty title="No credentials yet" actions={<Link className="button primary" to="/providers">Add a provider</Link>}>
             Requests pass with the clients' own keys until a provider has one of its own.
@@ -154,9 +155,18 @@ function Credentials({ of }: { of: Metrics }) {
         }
         columns={STATES}
       />
+      <More of={rows.length - MOST_CREDENTIALS} to="/providers" />
     </Panel>
   );
 }
+
+/** How many the list above it leaves out. */
+function More({ of, to }: { of: number; to: string }) {
+  return of > 0 ? <p className="more-of"><Link to={to}>{count(of)} more</Link></p> : null;
+}
+
+const MOST_CREDENTIALS = 12;
+const MOST_MODELS = 8;
 
 const STATES: readonly Column<CredentialState>[] = [
   { name: "Credential", cell: (one) => <span className="clip" title={`${one.provider} / ${one.name}`}><span className="quiet">{one.provider} / </span>{one.name}</span> },
@@ -173,6 +183,8 @@ const REASONS: Record<string, string> = {
   server: "the provider's own error",
   network: "no connection",
   late: "it took too long as a whole",
+  all_resting: "every credential for it rested",
+  truncated: "the answer broke off",
 };
 
 function Failures({ of }: { of: Metrics }) {
@@ -191,7 +203,7 @@ function Failures({ of }: { of: Metrics }) {
         ]}
       />
       {of.lately.refused > 0 && (
-        <Table
+        <div className="parted"><Table
           label="The most frequent refusals"
           rows={of.lately.top_refusals}
           rowKey={(one) => `${one.auth_key}/${one.reason}`}
@@ -201,7 +213,7 @@ function Failures({ of }: { of: Metrics }) {
             { name: "Client's key", cell: (one) => one.auth_key ?? <span className="quiet">none that is known</span> },
             { name: "Times", isNumber: true, cell: (one) => count(one.count) },
           ]}
-        />
+        /></div>
       )}
     </Panel>
   );
@@ -211,12 +223,12 @@ function Failures({ of }: { of: Metrics }) {
 const OTHER = "other";
 
 function Models({ of }: { of: Metrics }) {
-  const rows = Object.entries(of.by_model).sort(([, one], [, other]) => other - one).slice(0, 8);
+  const rows = Object.entries(of.by_model).sort(([, one], [, other]) => other - one);
   return (
     <Panel title="Models" about="Since the start of the gateway" actions={<Link to="/usage">Usage</Link>} flush>
       <Table
         label="Models by number of answers"
-        rows={rows}
+        rows={rows.slice(0, MOST_MODELS)}
         rowKey={([name]) => name}
         href={([name]) => (name === OTHER ? "/requests" : `/requests?model=${encodeURIComponent(name)}`)}
         empty={<Empty title="No model has answered yet" />}
@@ -226,6 +238,7 @@ function Models({ of }: { of: Metrics }) {
           { name: "Cost", isNumber: true, cell: ([name]) => (of.cost_by_model[name] === undefined ? "–" : money(of.cost_by_model[name] * 1e9)) },
         ]}
       />
+      <More of={rows.length - MOST_MODELS} to="/usage" />
     </Panel>
   );
 }

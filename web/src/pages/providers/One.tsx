@@ -59,7 +59,11 @@ export function One() {
         <div className="stack wide">
           <Credentials of={found.data} isAdmin={isAdmin} />
           <Panel title="Options" about="Of all its credentials, as far as they say nothing else.">
-            <Edit key={optionsOf(found.data)} of={found.data} isAdmin={isAdmin} />
+            <Edit key={found.data.id} of={found.data} isAdmin={isAdmin} />
+            <p className="second">
+              {found.data.has_cloak ? "It has a cloak" : "It has no cloak"}: a system text of yours, words that must not leave the house. That is written in{" "}
+              <Link to="/config">Config</Link>, as <code>[providers.{name}.cloak]</code>.
+            </p>
           </Panel>
         </div>
       )}
@@ -69,11 +73,6 @@ export function One() {
       </Ask>
     </Page>
   );
-}
-
-/** What the form shows: while it stays the same, what is typed stays, too. */
-function optionsOf({ credentials: _, ...options }: Provider): string {
-  return JSON.stringify(options);
 }
 
 function Edit({ of, isAdmin }: { of: Provider; isAdmin: boolean }) {
@@ -102,7 +101,19 @@ function Credentials({ of, isAdmin }: { of: Provider; isAdmin: boolean }) {
   const close = () => setOpen(null);
   const columns: Column<Credential>[] = [
     { name: "Name", cell: (row) => <span className="clip">{row.name}</span> },
-    { name: "State", cell: (row) => <Standing of={row} /> },
+    {
+      name: "State",
+      cell: (row) => (
+        <>
+          <Standing of={row} />
+          {row.state !== "ok" && row.state !== "disabled" && (
+            <p>
+              <Link to={`/system?q=${encodeURIComponent(`${of.id}/${row.name}`)}`}>What the log tells of it</Link>
+            </p>
+          )}
+        </>
+      ),
+    },
     { name: "Key", cell: (row) => <Key of={row} /> },
     {
       name: "Models",

@@ -51,6 +51,25 @@ const OPTIONS: readonly Field[] = [
     isRare: true,
   },
   { name: "proxy_url", label: "Outbound proxy", kind: "text", placeholder: "socks5://127.0.0.1:1080", isRare: true },
+  {
+    name: "extract_think",
+    label: "Take <think> out of answers",
+    kind: "either",
+    placeholder: "as [streaming] says",
+    help: "It becomes reasoning where the client's dialect has that.",
+    isRare: true,
+  },
+  {
+    name: "map_hosted",
+    label: "Hosted tools that are translated",
+    kind: "list",
+    placeholder: "web_search\nweb_fetch\ncode",
+    isRare: true,
+  },
+  { name: "completions", label: "Models for plain completions", kind: "list", isLeftOut: true, help: "One pattern a line; what is known of it, where this is empty.", isRare: true },
+  { name: "refused_betas", label: "Beta flags that are not passed on", kind: "list", isLeftOut: true, help: "One pattern a line; what is known of it, where this is empty.", isRare: true },
+  { name: "tls_ca", label: "File of its TLS authorities", kind: "text", placeholder: "the system's", isRare: true },
+  { name: "tls_client_cert", label: "File of our TLS certificate", kind: "text", placeholder: "none", isRare: true },
   { name: "wire_api", label: "OpenAI API", kind: "choice", choices: ["chat", "responses"], isNeeded: true, isRare: true },
   { name: "api_version", label: "API version", kind: "text", isRare: true },
   { name: "strict", label: "Refuse what would be lost in translation", kind: "switch", isRare: true },
@@ -58,11 +77,14 @@ const OPTIONS: readonly Field[] = [
   { name: "disabled", label: "Disabled", kind: "switch" },
 ];
 
-export const PROVIDER_FIELDS: readonly Field[] = [
+const ADDRESS: readonly Field[] = [
   { name: "format", label: "Dialect", kind: "choice", choices: FORMATS, placeholder: "known by its name" },
   { name: "base_url", label: "Base URL", kind: "text", placeholder: "known by its name" },
-  ...OPTIONS,
 ];
+/** Of a credential: hardly ever another one than its provider's. */
+const OWN_ADDRESS: readonly Field[] = ADDRESS.map((field) => ({ ...field, placeholder: "its provider's", isRare: true }));
+
+export const PROVIDER_FIELDS: readonly Field[] = [...ADDRESS, ...OPTIONS];
 
 export const NEW_PROVIDER_FIELDS: readonly Field[] = [
   {
@@ -90,10 +112,12 @@ export const NEW_CREDENTIAL_FIELDS: readonly Field[] = [
   ...OPTIONS.filter((field) => field.name !== "disabled" && field.name !== "wire_api").map((field) =>
     field.name === "excluded_models" || field.name === "test_model" ? { ...field, isRare: true } : field,
   ),
+  ...OWN_ADDRESS,
 ];
 
 export const CREDENTIAL_FIELDS: readonly Field[] = [
   { name: "name", label: "Name", kind: "text" },
   { name: "api_key", label: "Key", kind: "secret", placeholder: "stays as it is" },
   ...OPTIONS,
+  ...OWN_ADDRESS,
 ];

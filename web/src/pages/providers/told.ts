@@ -17,6 +17,13 @@ export interface Options {
   api_version: string | null;
   map_hosted: string[];
   auto_cache: boolean;
+  refused_betas: string[];
+  completions: string[] | null;
+  extract_think: boolean | null;
+  tls_ca: string | null;
+  tls_client_cert: string | null;
+  /** Whether it has a table `cloak`, which is written in the file. */
+  has_cloak: boolean;
 }
 
 export type State = "ok" | "cooling" | "exhausted" | "dead" | "stopped" | "disabled";

@@ -31,6 +31,20 @@ function hindrance(of: Exchange): string | null {
   return null;
 }
 
+/** What was not kept as it was, and cannot be sent as it was. */
+const MASK = "***";
+
+function maskedIn(of: Exchange, text: string): string[] {
+  const names = (of.bodies?.request_headers ?? []).filter(([name, value]) => value.includes(MASK) && !OURS.has(name.toLowerCase())).map(([name]) => name);
+  return [
+    ...(text.includes(MASK) ? [`Where ${MASK} stands in the body something was masked when it was kept, and it is sent masked`] : []),
+    ...(names.length > 0 ? [`${names.join(", ")} ${names.length === 1 ? "is" : "are"} not sent: the value was not kept`] : []),
+  ];
+}
+
+/** Headers of clients' keys: it is played in the name of who asks. */
+const OURS = new Set(["authorization", "x-llmitm-key", "x-api-key", "x-goog-api-key", "api-key", "cookie"]);
+
 function Edit({ of, onClose }: { of: Exchange; onClose: () => void }) {
   const [before] = useState(() => inLines(of.bodies?.request ?? ""));
   const [text, setText] = useState(before);
@@ -40,6 +54,7 @@ function Edit({ of, onClose }: { of: Exchange; onClose: () => void }) {
   const say = useSay();
   const why = hindrance(of);
   const isChanged = text !== before;
+  const masked = maskedIn(of, text);
   const play = () => {
     setBusy(true);
     setError(null);
@@ -70,6 +85,11 @@ function Edit({ of, onClose }: { of: Exchange; onClose: () => void }) {
     >
       <div className="stack">
         {why && <Note tone="warn">{why}</Note>}
+        {masked.length > 0 && (
+          <Note tone="warn">
+            {masked.join("; ")}. Write the value itself where it matters.
+          </Note>
+        )}
         {error !== null && <Failure error={error} />}
         <TextArea label="Body" isCode rows={14} value={text} onChange={setText} error={text && parsed(text) === null ? "This is no JSON; it is sent as it stands." : null} />
       </div>

@@ -1,3 +1,7 @@
+import type { ReactNode } from "react";
+import { Link } from "react-router";
+
+import { part } from "../../api/client";
 import type { Attempt, Exchange } from "../../api/types";
 import { Badge, Facts } from "../../components";
 import type { Tone } from "../../components";
@@ -20,14 +24,22 @@ export function Attempts({ of }: { of: Exchange }) {
   );
 }
 
-function verdictOf(of: Attempt, isLast: boolean): string | null {
+function verdictOf(of: Attempt, isLast: boolean): ReactNode {
   if (of.verdict === null) return null;
-  if (isLast && (of.verdict === "credential" || of.verdict === "larger_model")) return "there was nobody else to ask";
+  if (of.verdict === "larger_model" && isLast) {
+    return (
+      <>
+        no model with more context is named (<Link to="/routing">Routing</Link>, fallbacks for long prompts)
+      </>
+    );
+  }
+  if (of.ending === "truncated") return "the client has what came before, and was told that it broke off";
+  if (isLast && of.verdict === "credential") return "there was nobody else to ask";
   return NEXT[of.verdict] ?? words(of.verdict);
 }
 
 function AttemptOf({ of, isLast }: { of: Attempt; isLast: boolean }) {
-  const tone: Tone = of.ending === "answered" ? "good" : of.ending === null ? "info" : "bad";
+  const tone: Tone = of.ending === "answered" ? "good" : of.ending === null ? "info" : of.ending === "dropped" ? "quiet" : "bad";
   const verdict = verdictOf(of, isLast);
   return (
     <li>
@@ -46,7 +58,7 @@ function AttemptOf({ of, isLast }: { of: Attempt; isLast: boolean }) {
           <p>
             {of.reason}
             {verdict && <> <span className="quiet">→</span> {verdict}</>}
-            {of.rests && <> <Badge tone="warn">the {of.rests} rests</Badge></>}
+            {of.rests && <> <Link to={`/providers/${part(of.provider)}`}><Badge tone="warn">the {of.rests} rests</Badge></Link></>}
           </p>
           {of.error && <p className="second"><code>{of.error}</code></p>}
           {of.mitmweb_url && <p><a href={of.mitmweb_url} target="_blank" rel="noreferrer">Open in mitmweb</a></p>}

@@ -139,7 +139,7 @@ function Leg({ label, title, aside, isCut, badge, children }: LegFrame) {
       <h3>
         {title} <span className="quiet">{aside}</span> {badge}
       </h3>
-      {isCut && <Note tone="warn">Only its beginning is kept.</Note>}
+      {isCut && <Note tone="warn">Only its first 64 KiB are kept.</Note>}
       {children}
     </section>
   );

@@ -125,7 +125,8 @@ function Whole({ of }: { of: Exchange }) {
 /** What there is to know at once: what went wrong, what was changed, what was saved. */
 function Story({ of }: { of: Exchange }) {
   const wasRescued = of.outcome === "ok" && of.attempts > 1;
-  const first = of.attempt_list.find((one) => one.ending !== "answered");
+  const first = of.attempt_list.find((one) => one.ending !== "answered" && one.ending !== "dropped");
+  const slow = first ? undefined : of.attempt_list.find((one) => one.ending === "dropped");
   return (
     <>
       {of.error && (
@@ -141,6 +142,11 @@ function Story({ of }: { of: Exchange }) {
       {wasRescued && first && (
         <Note tone="good">
           Rescued: attempt {first.number} at {first.provider} failed ({words(first.ending)}), attempt {of.attempts} answered.
+        </Note>
+      )}
+      {of.outcome === "ok" && slow && (
+        <Note>
+          Hedged: attempt {slow.number} at {slow.provider} had not answered in time, another one was quicker.
         </Note>
       )}
       {of.warnings.length > 0 && (

@@ -69,8 +69,11 @@ export function promptOf(body: string): Said[] {
 
 export function answerOf(body: string): Said[] {
   const events = eventsOf(body);
-  const parts = events ? streamed(events) : wholeOf(data(unlisted(parsed(body))));
-  return parts.length ? [{ who: "assistant", parts }] : [];
+  const answer = data(unlisted(parsed(body)));
+  const parts = events ? streamed(events) : wholeOf(answer);
+  const failed = events ? events.map((one) => data(parsed(one.data))).map((one) => one.error ?? data(one.response).error).find((one) => one != null) : answer.error;
+  const said: Said[] = parts.length ? [{ who: "assistant", parts }] : [];
+  return failed == null ? said : [...said, { who: "error", parts: [{ kind: "text", text: text(data(failed).message ?? failed) }] }];
 }
 
 /** Gemini streams without events are one array. */
@@ -91,8 +94,7 @@ function wholeOf(answer: Data): Part[] {
   });
   const candidates = list(answer.candidates).flatMap((one) => partsOf(data(data(one).content).parts));
   const output = list(answer.output).flatMap((one) => (data(one).type === "message" ? partsOf(data(one).content) : partsOf([one])));
-  const error = answer.error !== undefined ? [{ kind: "text", text: text(data(answer.error).message ?? answer.error) } as Part] : [];
-  return [...choices, ...candidates, ...output, ...(answer.type === "message" ? partsOf(answer.content) : []), ...error];
+  return [...choices, ...candidates, ...output, ...(answer.type === "message" ? partsOf(answer.content) : [])];
 }
 
 function calledOf(call: Data): Part {
@@ -141,11 +143,19 @@ function plain(content: unknown): string {
 }
 
 function mediaOf(part: Data): string {
+  const address = text(data(part.image_url).url ?? part.image_url ?? part.file_url ?? data(part.fileData).fileUri ?? data(part.source).url);
+  if (address) {
+    const [, kind, written] = /^data:([^;,]*)[^,]*,(.*)$/s.exec(address) ?? [];
+    return written === undefined ? address : `${kind || "data"}, about ${aboutKb(written)} kB`;
+  }
   const inline = data(part.inlineData ?? part.inline_data ?? part.source ?? part.input_audio ?? part.file);
   const type = text(inline.mimeType ?? inline.mime_type ?? inline.media_type ?? inline.format ?? part.type ?? "part");
   const size = text(inline.data ?? inline.file_data).length;
-  return size ? `${type}, about ${Math.round((size * 3) / 4 / 1000)} kB` : type;
+  return size ? `${type}, about ${aboutKb(text(inline.data ?? inline.file_data))} kB` : type;
 }
+
+/** What base64 stands for. */
+const aboutKb = (written: string): number => Math.max(1, Math.round((written.length * 3) / 4 / 1000));
 
 /** Pieces of the same thing, in the order in which they began. */
 class Gathered {
@@ -175,7 +185,6 @@ function streamed(events: readonly StreamEvent[]): Part[] {
     for (const candidate of list(piece.candidates)) {
       for (const part of partsOf(data(data(candidate).content).parts)) gathered.add(`gemini ${part.kind}${part.kind === "call" ? Math.random() : ""}`, part);
     }
-    if (piece.error !== undefined && piece.error !== null) gathered.add("error", { kind: "text", text: text(data(piece.error).message ?? piece.error) });
   }
   return gathered.parts;
 }

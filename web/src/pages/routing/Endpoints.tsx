@@ -29,6 +29,8 @@ export interface Endpoint {
   strict: boolean;
   allowed_models: string[];
   allowed_paths: string[];
+  tls_ca: string | null;
+  tls_client_cert: string | null;
   injects_credentials: boolean;
 }
 

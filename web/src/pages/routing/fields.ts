@@ -56,6 +56,8 @@ export function endpointFields(providers: readonly string[]): readonly Field[] {
       help: "Of kind gateway.",
       isRare: true,
     },
+    { name: "tls_ca", label: "File of its target's TLS authorities", kind: "text", placeholder: "the system's", isRare: true },
+    { name: "tls_client_cert", label: "File of our TLS certificate", kind: "text", placeholder: "none", isRare: true },
     { name: "strict", label: "Refuse what would be lost in translation", kind: "switch", isRare: true },
     { name: "simulate_stream", label: "Simulate streams", kind: "switch", isRare: true },
   ];

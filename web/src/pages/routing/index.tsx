@@ -43,7 +43,7 @@ export default function Routing() {
         <Panel title="Routing">
           {routing.isPending && <Waiting lines={4} />}
           {routing.error ? <Failure error={routing.error} again={() => void routing.refetch()} /> : null}
-          {routing.data && <Edit key={JSON.stringify(routing.data)} of={routing.data} />}
+          {routing.data && <Edit of={routing.data} />}
         </Panel>
       </div>
     </Page>

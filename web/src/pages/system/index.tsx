@@ -3,8 +3,8 @@
 import "../../parts/parts.css";
 
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { useSearchParams } from "react-router";
+import { useEffect, useRef, useState } from "react";
+import { Link, useSearchParams } from "react-router";
 
 import { get } from "../../api/client";
 import { keys } from "../../api/queries";
@@ -224,6 +224,8 @@ function Lines() {
   const level = asked.get("level") ?? "";
   const q = asked.get("q") ?? "";
   const [typed, setTyped] = useState(q);
+  const frame = useRef<HTMLDivElement>(null);
+  const isSought = useRef(q !== "");
   const lines = useInfiniteQuery({
     queryKey: [...keys.system, "logs", level, q],
     queryFn: ({ pageParam, signal }) => get<LinePage>("system/logs", { level, q, cursor: pageParam, limit: 100 }, signal),
@@ -237,8 +239,13 @@ function Lines() {
     setAsked(next, { replace: true });
   };
   const rows = lines.data?.pages.flatMap((page) => page.items);
+  // who came for certain lines is shown them
+  useEffect(() => {
+    if (isSought.current && rows) frame.current?.scrollIntoView();
+    if (rows) isSought.current = false;
+  }, [rows]);
   return (
-    <Panel
+    <div ref={frame}><Panel
       title="Log of the gateway"
       about={`The newest first. Times are ${ZONE}.`}
       flush
@@ -271,7 +278,7 @@ function Lines() {
                 {second(line.at)}
               </time>
               <Badge tone={TONES[line.level as keyof typeof TONES] ?? "quiet"}>{line.level}</Badge>
-              <span>{line.message}</span>
+              <span><Linked text={line.message} /></span>
             </li>
           ))}
         </ol>
@@ -283,6 +290,13 @@ function Lines() {
           </Button>
         </div>
       )}
-    </Panel>
+    </Panel></div>
   );
+}
+
+const EXCHANGE = /\b(llmitm-[0-9a-f]{4,}-[0-9a-f]+)\b/;
+
+/** Ids of exchanges lead to them. */
+function Linked({ text }: { text: string }) {
+  return text.split(EXCHANGE).map((one, at) => (at % 2 ? <Link key={at} to={`/requests/${one}`}>{one}</Link> : one));
 }

@@ -131,10 +131,10 @@ function Totals({ of }: { of: Used }) {
         />
         <Stat name="Requests" value={count(of.requests)} aside={many(of.attempts, "attempt")} />
         <Stat
-          name="Failed"
+          name="Failed or refused"
           value={share(of.requests ? of.failed / of.requests : null)}
           tone={of.failed ? "warn" : undefined}
-          aside={count(of.failed)}
+          aside={`${count(of.failed)}, those whose client left, too`}
         />
         <Stat name="Input tokens" value={short(of.input_tokens)} aside={`${share(read)} from cache`} />
         <Stat name="Output tokens" value={short(of.output_tokens)} aside={`${short(of.reasoning_tokens)} of them thinking`} />
@@ -193,7 +193,7 @@ function Over({ groups, step, drawn }: { groups: Used[]; step: "hour" | "day"; d
           isLast={false}
           series={[
             { name: "Requests", kind: "area", colour: 1, values: numbers("requests") },
-            { name: "Failed", kind: "line", colour: "bad", values: numbers("failed") },
+            { name: "Not ok", kind: "line", colour: "bad", values: numbers("failed") },
           ]}
           format={short}
         />
@@ -223,7 +223,7 @@ function Groups({ told, group, error }: { told: UsageTold | undefined; group: Gr
       ),
     },
     { name: "Requests", isNumber: true, cell: (row) => count(row.requests) },
-    { name: "Failed", isNumber: true, cell: (row) => (row.failed ? <Badge tone="warn">{count(row.failed)}</Badge> : "0") },
+    { name: "Not ok", isNumber: true, cell: (row) => (row.failed ? <Badge tone="warn">{count(row.failed)}</Badge> : "0") },
     ...sizes.map(([title, read]): Column<Used> => ({ name: title, isNumber: true, cell: (row) => short(read(row)) })),
   ];
   return (
