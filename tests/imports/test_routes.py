@@ -106,13 +106,16 @@ def test_a_model_is_asked_of_those_who_had_it(name: str, model: str, expected: l
         ("litellm/whole", "gpt-4o", ["gpt-4o", "claude", "fast"]),
         ("litellm/whole", "gpt-4", ["gpt-4o", "claude", "fast"]),
         ("litellm/whole", "claude", ["claude", "fast"]),
-        ("cliproxyapi/whole", "house-large", ["openrouter/deepseek-v3.1", "openrouter/glm-5"]),
+        ("cliproxyapi/whole", "or/house-large", ["openrouter/deepseek-v3.1", "openrouter/glm-5"]),
         (
             "portkey/fallback",
             "portkey",
             ["openai/gpt-4o", "anthropic/claude-sonnet-4-6", "mistral/mistral-large-latest"],
         ),
         ("portkey/fallback", "main", ["openai/gpt-4o"]),
+        ("litellm/fallbacks", "gpt-5", ["gpt-5", "claude-sonnet-4-6", "gemini-flash"]),
+        ("litellm/fallbacks", "small", ["small", "gemini-flash"]),
+        ("litellm/fallbacks", "gemini-flash", ["gemini-flash"]),
         ("portkey/of_the_service", "portkey", ["openai/gpt-4o-mini"]),
         ("portkey/of_the_service", "large", ["openai/gpt-4o"]),
     ],
@@ -121,6 +124,12 @@ async def test_fallbacks_and_pools_come_in_their_order(name: str, model: str, ex
     routing = configured(name).routing
     found = await chain([model], routing, MemoryStore(HandClock()), lambda _: True)
     assert found == expected
+
+
+@pytest.mark.parametrize("name", ["litellm/fallbacks", "litellm/whole", "portkey/fallback", "portkey/nested"])
+def test_no_count_of_attempts_leaves_fallbacks_unasked(name: str) -> None:
+    config = configured(name)
+    assert config.routing.fallbacks and config.retry.max_attempts is None
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -90,8 +90,9 @@ def read(table: Table) -> Plan:
         _section(section, table, plan)
     for path, key in table.secrets("generative-language-api-key"):
         plan.add("gemini", Account(source=path, api_key=key))
+    is_forced = bool(table.flag("force-model-prefix"))
     for one in table.tables("openai-compatibility"):
-        _compatible(one, plan)
+        _compatible(one, plan, is_forced=is_forced)
     _vertex(table, plan)
     clients(plan, table.secrets("api-keys"))
     served(plan, table, host="", port=8317)
@@ -99,6 +100,7 @@ def read(table: Table) -> Plan:
     _retry(table, plan)
     _streaming(table, plan)
     if table.flag("passthrough-headers"):
+        table.changed("passthrough-headers", "headers of answers pass, and those of clients to providers too")
         plan.passthrough_headers = ["*"]
     plan.payload = rules.read(table.table("payload"))
     table.lose(_LOST)
@@ -118,7 +120,7 @@ def _section(section: Section, table: Table, plan: Plan) -> None:
         entries.place(plan, made, section)
 
 
-def _compatible(table: Table, plan: Plan) -> None:
+def _compatible(table: Table, plan: Plan, *, is_forced: bool) -> None:
     """A provider with several keys: `api-key-entries`, or `api-keys` of older files."""
     name, base = table.text("name"), table.text("base-url")
     shared = Account(
@@ -142,7 +144,7 @@ def _compatible(table: Table, plan: Plan) -> None:
         table.found.changed(
             table.at("base-url"), "behind a bare host /v1 is added here; a path of its own is kept as it is"
         )
-    _pool(shared, provider, plan)
+    _pool(shared, provider, plan, is_forced=is_forced)
     section = Section("openai-compatibility", provider, Dialect.OPENAI_CHAT)
     for one in keys or [Account(source=table.path)]:
         for option in ("models", "excluded_models", "prefix", "headers", "disabled"):
@@ -162,12 +164,16 @@ def _key(table: Table) -> Account:
     return made
 
 
-def _pool(shared: Account, provider: str, plan: Plan) -> None:
-    """Several models of one alias are a pool."""
+def _pool(shared: Account, provider: str, plan: Plan, *, is_forced: bool) -> None:
+    """Several models of one alias are a pool. `is_forced`: it is asked for behind the prefix alone."""
     counted = Counter(one.alias for one in shared.models if one.alias is not None)
     for alias in (alias for alias, count in counted.items() if count > 1):
         members = [one for one in shared.models if one.alias == alias]
-        plan.aliases[alias] = [(f"{provider}/{one.id}", 1) for one in members]
+        pool = [(f"{provider}/{one.id}", 1) for one in members]
+        if shared.prefix:
+            plan.aliases[shared.prefix + alias] = pool
+        if not shared.prefix or not is_forced:
+            plan.aliases[alias] = [*plan.aliases.get(alias, ()), *pool]
         for one in members:
             one.alias = None
 
@@ -192,6 +198,9 @@ def _routing(table: Table, plan: Plan) -> None:
         routing.found.changed(routing.at("strategy"), "is not known here; round-robin is used")
     plan.put("routing.strategy", _STRATEGIES.get(strategy or ""))
     if routing.flag("session-affinity"):
+        routing.changed(
+            "strategy", 'conversations stay where they are: "sticky" is used; new ones take turns'
+        )
         plan.put("routing.strategy", "sticky")
     routing.lost(
         "session-affinity-ttl", "conversations stay where they are for as long as they can be told apart"

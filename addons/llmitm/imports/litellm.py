@@ -44,6 +44,7 @@ def read(table: Table) -> Plan:
     settings, router = table.table("litellm_settings"), table.table("router_settings")
     _settings(settings, plan, models)
     _router(router, plan, models)
+    _retries(plan, settings, router)
     for name in table.table("environment_variables").values:
         table.found.lost(
             f"environment_variables.{name}", "is set in the environment that llmitm is started in"
@@ -165,8 +166,6 @@ def _limits(models: Models, plan: Plan) -> None:
 
 def _reliability(table: Table, plan: Plan, models: Models) -> None:
     """What may stand in either table; the router's wins."""
-    retries = table.count("num_retries")
-    plan.put("retry.max_attempts", None if retries is None else retries + 1)
     if table.flag("disable_cooldowns"):
         plan.put("retry.cooldowns", False)
     seconds = table.number("cooldown_time")
@@ -175,27 +174,58 @@ def _reliability(table: Table, plan: Plan, models: Models) -> None:
         plan.put("retry.rest_s", dict.fromkeys(endings, seconds))
     if table.count("allowed_fails") is not None:
         table.changed("allowed_fails", "a key rests at its first failure, for a short time that doubles")
-    plan.fallbacks |= _fallbacks(table, "fallbacks")
-    plan.context_fallbacks |= _fallbacks(table, "context_window_fallbacks")
-    others = table.texts("default_fallbacks")
-    for name in models.names if others else ():
-        rest = [one for one in others if one != name]
-        if rest and name not in plan.fallbacks and "*" not in name:
-            plan.fallbacks[name] = rest
+    plan.fallbacks |= _fallbacks(table, "fallbacks", models)
+    plan.context_fallbacks |= _fallbacks(table, "context_window_fallbacks", models)
+    _for_the_rest(plan.fallbacks, table.texts("default_fallbacks"), models, table, "default_fallbacks")
     table.lose(lost.RELIABILITY)
 
 
-def _fallbacks(table: Table, key: str) -> dict[str, list[str]]:
+def _fallbacks(table: Table, key: str, models: Models) -> dict[str, list[str]]:
     """A list of tables, each with one or more names."""
     made: dict[str, list[str]] = {}
+    others: list[str] = []
     for one in table.tables(key):
         for name in one.values:
-            if "*" in name:
+            if name == "*":
+                others = one.texts(name)
+            elif "*" in name:
                 one.found.lost(one.at(name), "fallbacks are by name: name each model")
                 one.take(name)
             elif targets := one.texts(name):
                 made[name] = targets
+    _for_the_rest(made, others, models, table, key)
     return made
+
+
+def _for_the_rest(
+    fallbacks: dict[str, list[str]], others: list[str], models: Models, table: Table, key: str
+) -> None:
+    """Every model without fallbacks of its own has these."""
+    if not others:
+        return
+    if globs := [name for name in models.names if "*" in name]:
+        table.found.lost(
+            table.at(key), f"fallbacks are by name: what stands for many models ({', '.join(globs)}) has none"
+        )
+    for name in models.names:
+        rest = [one for one in others if one != name]
+        if rest and "*" not in name and name not in fallbacks:
+            fallbacks[name] = rest
+
+
+def _retries(plan: Plan, *tables: Table) -> None:
+    """The last one's. `max_attempts` counts all that are asked, and would leave fallbacks out."""
+    has_fallbacks = bool(plan.fallbacks or plan.context_fallbacks)
+    for table in tables:
+        retries = table.count("num_retries")
+        if retries is None:
+            continue
+        if has_fallbacks:
+            table.changed("num_retries", "each deployment is asked once, then each of its fallbacks")
+            continue
+        if retries:
+            table.changed("num_retries", "each deployment is asked once: it takes another one to try again")
+        plan.put("retry.max_attempts", retries + 1)
 
 
 def _aliases(table: Table, plan: Plan) -> None:

@@ -98,6 +98,7 @@ _LOST: Final[Mapping[str, str]] = {
     "timeout": "[timeouts] are those of all models",
     "stream_timeout": "[timeouts] are those of all models",
     "max_retries": "[retry] max_attempts is that of all models",
+    "order": '[routing] strategy = "fill-first" asks in the order of this file',
     "tags": "requests are not routed by tags",
     "max_budget": "[budget] is of all clients, and a key has its own; a deployment has none",
     "budget_duration": "[budget] is of all clients, and a key has its own; a deployment has none",

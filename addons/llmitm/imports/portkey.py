@@ -51,6 +51,8 @@ class Tree:
     weight: float = 1
     default: str | None = None
     name: str | None = None
+    attempts: int | None = None
+    """After the first."""
 
     def stages(self) -> list[Stage]:
         """One after the other, as they are asked."""
@@ -70,6 +72,11 @@ class Tree:
             return inner[chosen[0]] if inner else []
         return [stage for stages in inner for stage in stages]
 
+    def retries(self) -> list[int]:
+        """From the top down."""
+        own = [self.attempts] if self.attempts is not None else []
+        return own + [one for child in self.children for one in child.retries()]
+
     def leaves(self) -> list[Leaf]:
         own = [self.leaf] if self.leaf is not None else []
         return own + [leaf for child in self.children for leaf in child.leaves()]
@@ -87,16 +94,17 @@ def read(table: Table) -> Plan:
         )
         return plan
     _place(tree, plan, table)
+    if (retries := tree.retries()) and len([stage for stage in tree.stages() if stage]) == 1:
+        plan.put("retry.max_attempts", retries[0] + 1)
     listens(plan, table, "0.0.0.0", 8787)
     plan.endpoints["default"] = Endpoint(source="every path, by model", kind="gateway")
     return plan
 
 
 def _tree(table: Table, plan: Plan, *, is_top: bool = False) -> Tree:
-    _settings(table, plan, is_top=is_top)
-    made = Tree(
-        weight=weight if (weight := table.number("weight")) is not None else 1, name=table.text("name")
-    )
+    attempts = _settings(table, plan, is_top=is_top)
+    weight = table.number("weight")
+    made = Tree(weight=1 if weight is None else weight, name=table.text("name"), attempts=attempts)
     strategy = table.table("strategy")
     made.mode = strategy.text("mode") or table.text("mode") or "single"
     made.default = strategy.text("default")
@@ -138,13 +146,12 @@ def _conditions(strategy: Table, mode: str, plan: Plan) -> None:
     strategy.done()
 
 
-def _settings(table: Table, plan: Plan, *, is_top: bool) -> None:
+def _settings(table: Table, plan: Plan, *, is_top: bool) -> int | None:
+    """Returns how often it is tried again."""
     retry = portkey_targets.spelled(table.table("retry"))
     attempts = retry.count("attempts")
-    if attempts is not None and (is_top or plan.get("retry.max_attempts") is None):
-        plan.put("retry.max_attempts", attempts + 1)
-    if attempts is not None and not is_top:
-        retry.changed("attempts", "[retry] is that of all targets, and counts every attempt of a request")
+    if attempts:
+        retry.changed("attempts", "each target is asked once: it takes another one to try again")
     if retry.has("on_status_codes"):
         retry.changed("on_status_codes", "what is tried again is known by what went wrong: [retry]")
     for name in ("on_status_codes", "use_retry_after_header", "use_retry_after_headers"):
@@ -157,6 +164,7 @@ def _settings(table: Table, plan: Plan, *, is_top: bool) -> None:
         table.found.lost(table.at("request_timeout"), "[timeouts] are those of all targets")
     portkey_targets.passing(table, plan)
     table.lose(_LOST)
+    return attempts
 
 
 def _place(tree: Tree, plan: Plan, table: Table) -> None:
