@@ -7,8 +7,9 @@ pieces is taken in portions, with a pause between two. Either way what is done m
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -21,8 +22,7 @@ _AT_ONCE: Final = 2
 _TURN_S: Final = 0.001
 """How long such work may go on while the event loop waits for its turn. The interpreter's own 5 ms are due
 several times in each request."""
-
-
+_LINE_END: Final = re.compile(rb"[\r\n]")
 _pool: Final = ThreadPoolExecutor(
     _AT_ONCE, thread_name_prefix="aside", initializer=sys.setswitchinterval, initargs=(_TURN_S,)
 )
@@ -46,8 +46,19 @@ def portions(piece: bytes) -> Iterator[bytes]:
         if end <= at + 1:
             end = piece.rfind(b"\n", at, most) + 1
         if end <= at:
-            end = most if b"\r" in piece[at:most] else piece.find(b"\n", most) + 1 or len(piece)
+            found = _LINE_END.search(piece, most)
+            end = most if b"\r" in piece[at:most] else found.end() if found else len(piece)
         yield piece[at:end]
         at = end
     if at < len(piece):
         yield piece[at:]
+
+
+async def in_portions(piece: bytes) -> AsyncIterator[bytes]:
+    """The same, with a turn for others between two."""
+    is_later = False
+    for portion in portions(piece):
+        if is_later:
+            await asyncio.sleep(0)
+        is_later = True
+        yield portion

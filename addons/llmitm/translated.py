@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from llmitm import __version__, mapped
+from llmitm.aside import aside, in_portions
 from llmitm.clock import Clock
 from llmitm.config.schema import Config
 from llmitm.errors import Failure as Broken
@@ -303,18 +304,20 @@ class Back:
         """For a client that waits for the whole answer."""
         head, pieces = await self._begin(steps)
         if is_events(head):
-            collected, is_whole = self.made.collector(), False
+            collected, is_whole, size_bytes = self.made.collector(), False, 0
             try:
                 async for piece in pieces:
-                    collected.feed(piece)
-                body = collected.finish()
+                    size_bytes += len(piece)
+                    async for portion in in_portions(piece):
+                        await aside(collected.held_bytes, collected.feed, portion)
+                body = await aside(size_bytes, collected.finish)
                 is_whole = True
             finally:
                 self._note(_as_told(collected.usage, is_whole=is_whole))
         else:
             answer = await _joined(pieces, self.limit_bytes)
             try:
-                body = self.made.reply(answer)
+                body = await aside(len(answer), self.made.reply, answer)
             finally:
                 self._note(self.made.usage)
         yield ResponseHead(status=200, reason=b"OK", headers=self._headers(b"application/json"), whole=body)
@@ -341,7 +344,7 @@ class Back:
         if not is_events(head):
             answer = await _joined(pieces, self.limit_bytes)
             try:
-                simulated = self.made.simulated(answer)
+                simulated = await aside(len(answer), self.made.simulated, answer)
             finally:
                 self._note(self.made.usage)
             yield simulated
@@ -351,8 +354,8 @@ class Back:
         try:
             try:
                 async for piece in pieces:
-                    if piece:
-                        held += going.feed(piece)
+                    async for portion in in_portions(piece):
+                        held += await aside(going.held_bytes, going.feed, portion)
                     if going.has_begun:
                         yield held  # empty where there is nothing to say to what came
                         held = b""
@@ -390,7 +393,9 @@ class Back:
         if 200 <= head.status < 300:
             return head, pieces
         body = await _joined(pieces, self.limit_bytes)
-        raise UpstreamError(failures.read_failure(head.status, head.headers, body, now_s=self.clock.now_s()))
+        now_s = self.clock.now_s()
+        failure = await aside(len(body), failures.read_failure, head.status, head.headers, body, now_s=now_s)
+        raise UpstreamError(failure)
 
     def _note(self, usage: Usage | None) -> None:
         if usage is not None:

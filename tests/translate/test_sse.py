@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmitm.translate.sse import Event, EventTooLong, SseReader, write
+from llmitm.translate.sse import EVENT_LIMIT_LINES, Event, EventTooLong, SseReader, write
 
 
 def read(pieces: list[bytes], limit_bytes: int = 1_000_000) -> list[Event]:
@@ -156,3 +156,11 @@ def test_comments_are_written_line_by_line() -> None:
 def test_a_name_with_a_line_end_is_not_written() -> None:
     with pytest.raises(ValueError):
         write(Event(name="a\nevent: b"))
+
+
+def test_an_event_has_no_end_of_lines() -> None:
+    reader = SseReader()
+    lines = b"data\n" * (EVENT_LIMIT_LINES + 1)
+    assert [event.data for event in reader.feed(b"data: before\n\n" + lines)] == [b"before"]
+    with pytest.raises(EventTooLong):
+        reader.feed(b"\n")

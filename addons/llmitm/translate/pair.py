@@ -242,6 +242,11 @@ class StreamTranslation:
         """Why the stream failed, else None. Where `has_begun` is False nothing was written of it."""
         self.usage: Usage | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """Of an event that has not come to its end."""
+        return self._sse.held_bytes
+
     def feed(self, piece: bytes) -> bytes:
         """The client's bytes that this piece makes; empty where none."""
         if self._is_over:
@@ -298,7 +303,10 @@ class StreamTranslation:
                     self.usage = self._translation.usage = one.usage
                 case Ping() if not self.has_begun:
                     continue
-            made += self._writer.write(one)
+            try:
+                made += self._writer.write(one)
+            except UpstreamError as error:  # what came is no answer to what was asked
+                return made + self._failed(Failed(error.failure))
         if self.has_begun:
             return made
         if made:
@@ -337,6 +345,11 @@ class Collected:
         if usage is None or self._collector.failure is None:
             return usage
         return replace(usage, is_final=False)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of an event that has not come to its end."""
+        return self._sse.held_bytes
 
     def feed(self, piece: bytes) -> None:
         if self._collector.failure is None:

@@ -13,6 +13,8 @@ from typing import Final
 from llmitm.errors import Failure, UpstreamFailed
 
 EVENT_LIMIT_BYTES: Final = 33_554_432
+EVENT_LIMIT_LINES: Final = 100_000
+"""Short lines take many times their bytes."""
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -21,7 +23,8 @@ class EventTooLong(UpstreamFailed):
     """An event of the upstream does not end within the limit."""
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__(Failure.MALFORMED, f"an event of the stream is longer than {limit_bytes} bytes")
+        most = f"{limit_bytes} bytes or {EVENT_LIMIT_LINES} lines"
+        super().__init__(Failure.MALFORMED, f"an event of the stream is longer than {most}")
         self.limit_bytes = limit_bytes
 
 
@@ -79,6 +82,11 @@ class SseReader:
         self._name: str | None = None
         self._data: list[bytes] = []
         self._comments: list[bytes] = []
+
+    @property
+    def held_bytes(self) -> int:
+        """Of an event that has not come to its end."""
+        return self._size_bytes
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that this piece completes.
@@ -201,7 +209,7 @@ class SseReader:
 
     def _count(self, new_bytes: int) -> None:
         self._size_bytes += new_bytes
-        if self._size_bytes > self._limit_bytes:
+        if self._size_bytes > self._limit_bytes or len(self._block) > EVENT_LIMIT_LINES:
             self._failed = True
             self._line.clear()
             self._begin()
