@@ -8,6 +8,7 @@ tokens, they are guessed, and that is said.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
@@ -263,4 +264,9 @@ def _add_up(kept: Entry) -> None:
         if name.endswith("_tokens")
         and (known := [n for one in every if (n := getattr(one, name)) is not None])
     }
-    kept.usage = replace(every[0], **sums, is_final=all(one.is_final for one in every))
+    tools: Counter[str] = Counter()
+    for one in every:
+        tools.update(dict(one.server_tools))
+    kept.usage = replace(
+        every[0], **sums, server_tools=tuple(tools.items()), is_final=all(one.is_final for one in every)
+    )

@@ -23,7 +23,7 @@ from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Noted, Usage
 from llmitm.record.cost import Cost
-from llmitm.record.entry import Entry
+from llmitm.record.entry import WORKED_FOR, Entry
 from llmitm.record.prices import Prices
 from llmitm.route import calls, plan
 from llmitm.state.store import Step, Store
@@ -41,8 +41,6 @@ RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses before a ledger that cannot be read is asked again; the last one over and over."""
 MOST_WARNED: Final = 200
 """Models without a price that are named in the log: their names come from clients."""
-_READ_TO_THE_END: Final = frozenset({"answered", "truncated", "dropped", None})
-"""Ends of attempts that an upstream may have worked for, although it told of no tokens."""
 
 
 type Read = Callable[[float, float], Awaitable[tuple[Sequence[Sum], Sequence[Untold]]]]
@@ -323,7 +321,11 @@ def _filled(noted: Noted, guess: Estimate) -> Usage | None:
     usage = noted.usage
     if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
         has_failed = noted.status is not None and noted.status >= 400
-        if has_failed or noted.ending not in _READ_TO_THE_END or noted.request_bytes is None:
+        if (
+            has_failed
+            or (noted.ending is not None and noted.ending not in WORKED_FOR)
+            or noted.request_bytes is None
+        ):
             return None
         if not guess.answer:  # a call that makes no tokens: what counts tokens, for one, is free
             return None

@@ -120,7 +120,7 @@ class Told:
         return endpoint is None or endpoint.injects
 
     def _debug(self) -> Headers:
-        last = self.kept.attempts[-1] if self.kept.attempts else None
+        last = self.kept.answering
         if last is None:
             return ()
         named = {

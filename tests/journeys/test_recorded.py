@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from llmitm.exchange import (
 )
 from llmitm.journey import carry
 from llmitm.record.entry import Entry, Outcome, outcome_of
+from llmitm.record.ledger.columns import EXCHANGES
+from llmitm.record.ledger.rows import Writing
 from llmitm.world import World, build
+from support.ledgers import entry_of, noted_of
 
 CONFIG = """
 [retry]
@@ -354,6 +357,43 @@ async def test_a_loser_of_two_attempts_is_dropped(provider: Provider, tmp_path: 
     await world.close()
     assert entry.outcome is Outcome.OK
     assert [one.ending for one in entry.attempts] == ["dropped", "answered"]
+    assert entry.answering is entry.attempts[1]
+    assert entry.cost_usd_nano and entry.is_cost_whole is False, "nobody knows what the loser cost"
+
+
+TOGETHER: dict[str, tuple[list[tuple[float, float | None, str | None, int]], str | None, int]] = {
+    "one after the other": ([(0, 1, "server", 9), (1, 2, "answered", 9)], None, 2),
+    "the second of two wins": ([(0, 3, "dropped", 0), (1, 2, "answered", 9)], None, 2),
+    "the first of two wins": ([(0, 2, "answered", 9), (1, 2, "dropped", 0)], None, 1),
+    "the first of two is about to": ([(0, None, None, 0), (1, 2, "dropped", 0)], None, 1),
+    "the first wins after the second failed": ([(0, 3, "answered", 9), (1, 2, "server", 9)], None, 1),
+    "both fail": ([(0, 3, "server", 9), (1, 2, "timeout", 0)], "no", 1),
+    "the client left one of two": ([(0, 3, "dropped", 9), (1, 2, "dropped", 0)], "left", 1),
+    "the client left the second try": ([(0, 1, "server", 9), (1, 2, "dropped", 0)], "left", 2),
+    "the first of two breaks off": ([(0, 3, "truncated", 9), (1, 2, "dropped", 0)], "cut", 1),
+}
+
+
+@pytest.mark.parametrize(("tries", "error", "number"), TOGETHER.values(), ids=TOGETHER)
+def test_an_exchange_is_told_by_the_attempt_that_counted(
+    tries: list[tuple[float, float | None, str | None, int]], error: str | None, number: int
+) -> None:
+    entry = entry_of(1, error=error, attempts=[])
+    for at, (began_s, ended_s, ending, count) in enumerate(tries, 1):
+        known = {"started_s": began_s, "ended_s": ended_s, "ending": ending, "response_bytes": count}
+        entry.attempts.append(noted_of(at, credential=f"key-{at}", **known))
+    assert entry.answering is entry.attempts[number - 1]
+    row = dict(zip(EXCHANGES.names, Writing("run", str).exchange(entry), strict=True))
+    assert (row["credential"], row["ending"]) == (f"key-{number}", tries[number - 1][2])
+
+
+def test_a_cost_is_whole_where_all_of_it_is_known() -> None:
+    told, failed = noted_of(), noted_of(1, usage=None, price_version=None, ending="server", status=500)
+    silent = replace(failed, ending="answered", status=200)
+    assert entry_of(1, attempts=[told, failed]).is_cost_whole is True
+    assert entry_of(1, attempts=[told, silent]).is_cost_whole is False
+    assert entry_of(1, attempts=[replace(told, is_cost_whole=False)]).is_cost_whole is False
+    assert entry_of(1, attempts=[silent]).is_cost_whole is None
 
 
 OUTCOMES: list[tuple[dict[str, Any], Outcome]] = [

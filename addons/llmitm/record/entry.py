@@ -32,6 +32,10 @@ SPOKEN_BYTES: Final = 1_048_576
 """The same where it tells the words too."""
 
 
+WORKED_FOR: Final = frozenset({"answered", "truncated", "dropped"})
+"""Ends of attempts that an upstream may have worked for."""
+
+
 class Outcome(StrEnum):
     """What became of an exchange."""
 
@@ -179,6 +183,29 @@ class Entry:
             noted.usage = usage
 
     @property
+    def answering(self) -> Noted | None:
+        """The attempt that stands for the exchange: the last one, but of several that were under way at once
+        the one whose word counted. None: there was none."""
+        if len(self.attempts) < 2:
+            return self.attempts[-1] if self.attempts else None
+        last, is_well = self.attempts[-1], self.error is None
+        together = [one for one in self.attempts if one.ended_s is None or one.ended_s > last.started_s]
+
+        def weight(one: Noted) -> tuple[bool, bool, int, int]:
+            has_answered = one.ending in ("answered", None)
+            return has_answered is is_well, one.ending != "dropped", one.response_bytes, one.number
+
+        return max(together or [last], key=weight)
+
+    @property
+    def is_cost_whole(self) -> bool | None:
+        """Whether it is known what every attempt cost that somebody may have worked for; None: of none."""
+        priced = [one.is_cost_whole for one in self.attempts if one.price_version is not None]
+        if not priced:
+            return None
+        return all(priced) and not any(_may_have_cost(one) for one in self.attempts)
+
+    @property
     def cost_usd_nano(self) -> int | None:
         """Of all attempts, as far as they are known; None: of none of them."""
         known = [one.cost_usd_nano for one in self.attempts if one.cost_usd_nano is not None]
@@ -196,6 +223,12 @@ class Entry:
         first_s = self.attempts[0].started_s
         last_s = max(one.ended_s or self.ended_s for one in self.attempts)
         return max(0.0, first_s - begun_s) + max(0.0, self.ended_s - last_s)
+
+
+def _may_have_cost(noted: Noted) -> bool:
+    """Whether an attempt may have cost something, of which it did not tell."""
+    has_failed = noted.status is not None and noted.status >= 400
+    return noted.usage is None and noted.ending in WORKED_FOR and not has_failed
 
 
 def _host_of(url: str) -> str:

@@ -34,7 +34,7 @@ def fields_of(entry: Entry) -> dict[str, Any]:
     def since_start_ms(moment_s: float | None) -> float | None:
         return None if moment_s is None else round((moment_s - entry.started_s) * 1000, 1)
 
-    last = entry.attempts[-1] if entry.attempts else None
+    last = entry.answering
     return {
         "id": entry.id,
         "method": entry.method,

@@ -93,13 +93,14 @@ class Metrics:
             self._key(entry, outcome)
         if outcome not in NO_ERRORS:
             counted.errors.add(endpoint, self._why(entry, outcome))
-        last = None
+        answering, labels = entry.answering, None
         for noted in entry.attempts:
-            last = self._attempt(noted, entry, endpoint)
-        if last is not None:
-            self.answered.add(*last)  # whoever was asked last
+            told = self._attempt(noted, entry, endpoint, is_further=noted is not answering)
+            labels = told if noted is answering else labels
+        if labels is not None:
+            self.answered.add(*labels)
             if outcome is Outcome.OK and entry.is_stream and entry.first_byte_s is not None:
-                self._streamed(entry, entry.first_byte_s, now_s, *last)
+                self._streamed(entry, entry.first_byte_s, now_s, *labels)
 
     def hit(self, hit: Limited) -> None:
         """A limit was hit. Its names are the configuration's."""
@@ -117,9 +118,9 @@ class Metrics:
 
     def _why(self, entry: Entry, outcome: Outcome) -> str:
         """Why an exchange failed: how its last attempt ended; without one, the code of our error."""
-        if not entry.attempts:
+        if (last := entry.answering) is None:
             return self._codes.of(entry.code or outcome, is_proven=True)
-        ending = entry.attempts[-1].ending
+        ending = last.ending
         return outcome if ending is None or ending == ANSWERED else ending
 
     def _streamed(self, entry: Entry, begun_s: float, now_s: float, provider: str, model: str) -> None:
@@ -132,7 +133,7 @@ class Metrics:
         if made > 0 and took_s >= LEAST_STREAM_S:
             counted.speeds.add(provider, model, value=made / took_s)
 
-    def _attempt(self, noted: Noted, entry: Entry, endpoint: str) -> tuple[str, str]:
+    def _attempt(self, noted: Noted, entry: Entry, endpoint: str, *, is_further: bool) -> tuple[str, str]:
         """The labels of its provider and model."""
         counted = self.counted
         provider, model = self.labels(noted, entry)
@@ -140,7 +141,7 @@ class Metrics:
         counted.attempts.add(provider, model, status_class(noted.status), why)
         if noted.ended_s is not None:
             counted.attempt_durations.add(provider, value=noted.ended_s - noted.started_s)
-        if noted is not entry.attempts[-1]:
+        if is_further:
             counted.retries.add(endpoint, why)
         for warning in noted.warnings:
             what = self._warnings.of(warning.partition(" ")[0], is_proven=True)

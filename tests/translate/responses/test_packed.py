@@ -73,9 +73,21 @@ def test_a_summary_that_was_cut_is_not_called_complete() -> None:
 def test_no_summary_is_a_failure() -> None:
     with pytest.raises(UpstreamError, match="wrote none"):
         asked().reply(answer(" \n"))
-    told = events(asked(stream=True).simulated(answer(" \n")))
+    with pytest.raises(UpstreamError, match="wrote none"):
+        asked(stream=True).simulated(answer(" \n"))
+
+
+def test_a_stream_without_a_summary_has_failed() -> None:
+    going = asked(stream=True).stream()
+    chunk = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": " "}}]}
+    ended = {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    counted = {**chunk, "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+    sent = b"".join(b"data: %b\n\n" % orjson.dumps(one) for one in (chunk, ended, counted))
+    told = events(going.feed(sent + b"data: [DONE]\n\n") + going.finish())
     assert told[-1]["type"] == "response.failed"
     assert "wrote none" in told[-1]["response"]["error"]["message"]
+    assert going.failure is not None and "wrote none" in going.failure.message
+    assert going.usage is not None and going.usage.input_tokens == 3
 
 
 def test_the_model_answers_with_text_alone() -> None:

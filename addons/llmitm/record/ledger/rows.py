@@ -118,7 +118,7 @@ class Writing:
         found.attempts += made.attempts
 
     def exchange(self, entry: Entry) -> Row:
-        last = entry.attempts[-1] if entry.attempts else None
+        last = entry.answering
         clean, began_s = self._text, entry.started_s
         ended_s = began_s if entry.ended_s is None else entry.ended_s
         priced = [one for one in entry.attempts if one.price_version is not None]
@@ -153,7 +153,7 @@ class Writing:
             entry.response_bytes,
             *_usage(entry.usage),
             entry.cost_usd_nano,
-            all(one.is_cost_whole for one in priced) if priced else None,
+            entry.is_cost_whole,
             priced[-1].price_version if priced else None,
             self._warnings(last),
             entry.replay_of,

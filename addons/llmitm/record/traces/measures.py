@@ -82,7 +82,7 @@ class Measures:
             ending = "" if noted.ending == ANSWERED else str(noted.ending or "unknown")
             for one in self._durations:
                 one.add(*who, ending, value=noted.ended_s - noted.started_s)
-            if noted is entry.attempts[-1] and entry.is_stream and entry.first_byte_s is not None:
+            if noted is entry.answering and entry.is_stream and entry.first_byte_s is not None:
                 for one in self._firsts:
                     one.add(*who, value=max(0.0, entry.first_byte_s - noted.started_s))
             if noted.usage is not None:

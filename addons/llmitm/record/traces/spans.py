@@ -116,7 +116,7 @@ class Spans:
             error=None if outcome in _FAULTLESS else self._why(entry, outcome),
             has_remote_parent=trace.parent_id is not None,
         )
-        last = entry.attempts[-1] if entry.attempts else None
+        last = entry.answering
         for noted in entry.attempts:
             if noted.span_id is None:
                 continue
@@ -142,7 +142,7 @@ class Spans:
         return f"{doing} {self._text(noted.model)}" if noted.model else doing
 
     def _of_exchange(self, entry: Entry, route: str | None, outcome: Outcome) -> Attributes:
-        last = entry.attempts[-1] if entry.attempts else None
+        last = entry.answering
         found: dict[str, Value | None] = {
             "http.request.method": entry.method if entry.method in naming.METHODS else "_OTHER",
             "url.scheme": self._scheme,
@@ -175,7 +175,7 @@ class Spans:
 
     def _why(self, entry: Entry, outcome: Outcome) -> str:
         """How the last attempt ended; without one, the code of our error."""
-        ending = entry.attempts[-1].ending if entry.attempts else entry.code
+        ending = entry.code if (last := entry.answering) is None else last.ending
         known = outcome.value if ending is None or ending in (ANSWERED, DROPPED) else str(ending)
         return self._text(known) or outcome.value
 

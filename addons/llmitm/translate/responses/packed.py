@@ -18,7 +18,6 @@ from llmitm.translate import ids, jsontext
 from llmitm.translate.neutral import (
     Choice,
     End,
-    Failed,
     Failure,
     Opaque,
     Part,
@@ -101,7 +100,10 @@ def packed(reply: Reply) -> Reply:
 
 
 class PackingWriter:
-    """Writes a stream whose text becomes the one item, when the text is over."""
+    """Writes a stream whose text becomes the one item, when the text is over.
+
+    `write` raises `UpstreamError` where nothing was written by then.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -128,12 +130,10 @@ class PackingWriter:
         return b""
 
     def _tell(self, stop: Stop | None) -> bytes:
-        if self._is_told:
+        summary = "".join(self._texts)
+        if self._is_told or (stop is not None and not summary.strip()):  # its tokens may be told yet
             return b""
         self._is_told = True
-        try:
-            item = item_of("".join(self._texts))
-        except UpstreamError as error:
-            return self._writer.write(Failed(error.failure))
+        item = item_of(summary)
         made = self._writer.write(PartStart(0, item)) + self._writer.write(PartStop(0))
         return made if stop is None else made + self._writer.write(StopSeen(stop))
