@@ -206,6 +206,8 @@ class Cloaking:
     is_json_array: bool = False
     """Whether a stream is asked for that is no stream of events: Gemini's array."""
     _uncloak: Uncloak | None = None
+    _is_of_lines: bool = False
+    """Whether the answer is JSON, a text in each line, whatever it says that it is."""
 
     @classmethod
     def of(cls, about: About, config: Config, notes: Notes) -> Cloaking | None:
@@ -222,7 +224,12 @@ class Cloaking:
         Raises:
             Refused: 400 or 413, there are words to be hidden, and it cannot be read.
         """
-        made = body if sending.method in ("GET", "HEAD") else self._masked(sending, attempt, body)
+        made = body
+        if body == b"" and sending.method != "HEAD":
+            self._uncloak = self.ready.cloak.later(attempt.dialect, self.auth_key)
+            self._is_of_lines = sending.url.partition("?")[0].endswith("/results")
+        if sending.method not in ("GET", "HEAD"):
+            made = self._masked(sending, attempt, body)
         if made is sending.body.held and not self.ready.headers:
             return sending
         names, headers = self.ready.names, list[tuple[bytes, bytes]]()
@@ -316,11 +323,13 @@ class Cloaking:
             await steps.aclose()
 
     def _reader(self, uncloak: Uncloak, head: ResponseHead) -> _Reader | None:
-        """What restores this answer; None: it is no text."""
+        """What restores this answer; None: it is no text, or not all of one."""
+        if head.status == 206:
+            return None
         kind = (head.header(b"content-type") or b"").lower()
         if is_events(head):
             return uncloak.stream()
-        is_json = b"json" in kind
+        is_json = b"json" in kind or self._is_of_lines
         if is_json and self.is_json_array and head.status < 400:
             return uncloak.elements()
         if is_json or kind.startswith(b"text/") or not kind:

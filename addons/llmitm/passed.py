@@ -193,7 +193,8 @@ class _Passed:
         )
         planned = translated.with_version(trip.request, planned, dialect)
         planned = replace(planned, attempt=replace(planned.attempt, model=chosen.model or None))
-        shaping = self._shaping(call, chosen) if self.carried.is_json else None
+        is_told = self.carried.is_json or not carried.has_body(self.carried.body)
+        shaping = self._shaping(call, chosen) if is_told else None
         spell = spelling(trip.config, chosen, self.carried.model) if self.carried.is_batch else None
         body = self.carried.named(chosen.model) if spell is None else self.carried.respelled(spell)
         if shaping is not None and body.held:

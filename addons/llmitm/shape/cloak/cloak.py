@@ -123,6 +123,15 @@ class Cloak:
             has_positions=has_positions,
         )
 
+    def later(self, dialect: Dialect, auth_key: str | None) -> Uncloak | None:
+        """What restores the answer to a request that holds nothing itself, of what others before it held;
+        None: nothing."""
+        if self.words is None:
+            return None
+        vocabulary = self._vocabulary(auth_key)
+        restorer = Restorer(used={}, vocabulary=vocabulary)
+        return Uncloak(dialect=dialect, words=self.words, vocabulary=vocabulary, restorer=restorer)
+
     def pseudonym(self, auth_key: str | None) -> str:
         """Who asks, for the provider: the same for all requests with one key, and nothing of its name."""
         return self._derived(b"user", auth_key)[:16].hex()
