@@ -9,6 +9,7 @@ import re
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,10 +127,14 @@ def _application(desk: Desk, routes: tuple[Route, ...], static: Path) -> web.App
 
     async def openapi(asked: Asked) -> Answer:
         """This document."""
-        return Answer(body=described)
+        return Answer(body=await asyncio.to_thread(described))
 
     routes = (*routes, Route("GET", _OPENAPI, openapi, Role.VIEWER))
-    described = orjson.dumps(document(routes))
+
+    @cache
+    def described() -> bytes:  # a tenth of a second, which no start is to wait for
+        return orjson.dumps(document(routes))
+
     for route in routes:
         app.router.add_route(route.method, route.path, _carried(route))
     site = pages.Pages(static)
