@@ -66,6 +66,23 @@ def test_what_cannot_be_read_is_told_with_its_line(source: str, text: str, words
     assert words in refused(text, source)
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "reason"),
+    [
+        (
+            "c.yaml",
+            "model_list:\n- model_name: a\n  litellm_params: {model: bedrock/anthropic.claude}\n",
+            "model_list[0].litellm_params (line 3): bedrock needs signed requests",
+        ),
+        ("c.json", '{"targets": [{"provider": "vertex-ai"}]}', "targets[0]: vertex-ai needs signed requests"),
+        ("c.json", '{"targets": [{"provider": "nobody"}]}', "the provider nobody is not known here"),
+    ],
+)
+def test_where_nobody_is_left_each_is_told_with_its_reason(source: str, text: str, reason: str) -> None:
+    told = refused(text, source)
+    assert "is left that could be asked" in told and reason in told
+
+
 def test_bytes_that_are_no_text_are_told_with_their_line() -> None:
     assert "line 2: not valid UTF-8" in refused(b"a: 1\nb: \xff\n")
 

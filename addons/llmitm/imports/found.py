@@ -44,6 +44,13 @@ class Found:
     def changed(self, path: str, why: str) -> None:
         self.notes.append(Note("changed", path, self.lines.get(path), why))
 
+    def none_left(self, path: str, why: str) -> None:
+        """Everything below a path had no counterpart: each is told with its reason."""
+        self.wrong(path, why)
+        for note in self.notes:
+            if note.kind == "lost" and note.path.startswith(path):
+                self.wrong(note.path, note.message)
+
     def wrong(self, path: str, why: str) -> None:
         line = self.lines.get(path)
         self.problems.append(Problem(path if line is None else f"{path} (line {line})", why))

@@ -89,7 +89,7 @@ def read(table: Table) -> Plan:
     table.done()
     leaves = tree.leaves()
     if not leaves:
-        table.found.wrong(
+        table.found.none_left(
             table.path, "no target is left that could be asked: provider or targets are expected"
         )
         return plan
