@@ -44,11 +44,11 @@ class Found:
     def changed(self, path: str, why: str) -> None:
         self.notes.append(Note("changed", path, self.lines.get(path), why))
 
-    def none_left(self, path: str, why: str) -> None:
-        """Everything below a path had no counterpart: each is told with its reason."""
+    def none_left(self, path: str, why: str, members: str) -> None:
+        """No member of the list `members` has a counterpart: each is told with its reason."""
         self.wrong(path, why)
         for note in self.notes:
-            if note.kind == "lost" and note.path.startswith(path):
+            if note.kind == "lost" and note.path.startswith(f"{members}["):
                 self.wrong(note.path, note.message)
 
     def wrong(self, path: str, why: str) -> None:

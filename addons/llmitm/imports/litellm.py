@@ -55,7 +55,7 @@ def read(table: Table) -> Plan:
     for one in held.values():
         one.done()
     if not models.deployments:
-        table.found.none_left("model_list", "no model is left that could be asked for")
+        table.found.none_left("model_list", "no model is left that could be asked for", "model_list")
     for one in (general, settings, router):
         one.done()
     table.lose(lost.TOP)

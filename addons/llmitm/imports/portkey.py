@@ -90,7 +90,9 @@ def read(table: Table) -> Plan:
     leaves = tree.leaves()
     if not leaves:
         table.found.none_left(
-            table.path, "no target is left that could be asked: provider or targets are expected"
+            table.path,
+            "no target is left that could be asked: provider or targets are expected",
+            table.at("targets"),
         )
         return plan
     _place(tree, plan, table)
