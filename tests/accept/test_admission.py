@@ -292,3 +292,12 @@ def test_without_auth_keys_everyone_comes_in_and_the_clients_keys_travel(name: s
 def test_where_our_credential_replaces_the_clients_its_query_key_goes_too(to: Config) -> None:
     headers = ((b"x-llmitm-key", b"a-plain-word"),)
     assert come(headers, "injecting", b"alt=sse&key=AIza-theirs", to).query == b"alt=sse"
+
+
+def test_among_thousands_of_keys_each_is_itself() -> None:
+    """Also those that differ only in case, as their names do."""
+    thousands = [{"name": f"{number}", "key": f"word-{number}"} for number in range(3_000)]
+    many = config((*thousands, {"name": "case", "key": "Word-7"}, {"name": "Case", "key": "WORD-7"}))
+    for word, name in ((b"word-7", "7"), (b"word-2999", "2999"), (b"Word-7", "case"), (b"WORD-7", "Case")):
+        assert come(((b"authorization", b"Bearer " + word),), to=many).name == name
+    assert refused(((b"authorization", b"Bearer wORD-7"),), to=many) == (401, "invalid_api_key")

@@ -21,7 +21,7 @@ PATH: Final = b"/upload/"
 
 def added(query: str, upload_id: str, auth_key: str | None, config: Config) -> str:
     """The query of an address, with a ticket for the client's key where it has one."""
-    key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
+    key = None if auth_key is None else config.auth_keys_by_name.get(auth_key)
     return query if key is None else f"{query}&{NAME}={_ticket(key, upload_id)}"
 
 
@@ -33,7 +33,7 @@ def holder(query: bytes, config: Config) -> AuthKey | None:
     if len(ids) != 1 or len(shown) != 1:
         return None
     found = None
-    for key in config.auth_keys or ():
+    for key in config.auth_keys_by_mask.get(shown[0].partition(".")[0], ()):
         if hmac.compare_digest(_ticket(key, ids[0]).encode(), shown[0].encode()):
             found = key
     return found
@@ -46,4 +46,6 @@ def without(query: bytes) -> bytes:
 
 
 def _ticket(key: AuthKey, upload_id: str) -> str:
-    return hmac.new(key.digest, f"upload {upload_id}".encode(), hashlib.sha256).hexdigest()
+    """Begins with what tells which key it may be: anybody may show one, and keys may be thousands."""
+    seal = hmac.new(key.digest, f"upload {upload_id}".encode(), hashlib.sha256).hexdigest()
+    return f"{key.mask}.{seal}"

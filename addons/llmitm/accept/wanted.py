@@ -6,8 +6,8 @@ what clients send: those without a key share the limits of all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final
@@ -83,7 +83,7 @@ def wanted(asked: Asked, config: Config) -> Wanted:
         return _FREE
     limits = rules.of_all
     if asked.auth_key is not None:
-        limits += rules.of_keys[asked.auth_key]
+        limits += rules.of_key(asked.auth_key)
     for glob, own in rules.of_models:
         if any(fnmatchcase(model, glob) for model in asked.models):
             limits += own
@@ -98,7 +98,7 @@ def wanted(asked: Asked, config: Config) -> Wanted:
 
 def find_key(name: str, config: Config) -> AuthKey:
     """Names come from the configuration that admitted the client."""
-    return _rules_of(config).keys[name]
+    return config.auth_keys_by_name[name]
 
 
 def _step(limit: Limit, estimate: Estimate, holder: str, lease_s: float) -> Window | Lease:
@@ -118,28 +118,31 @@ class _Rules:
     """The limits of one configuration, by whom they hold for."""
 
     config: Config
-    keys: Mapping[str, AuthKey]
     of_all: tuple[Limit, ...]
-    of_keys: Mapping[str, tuple[Limit, ...]]
     of_models: tuple[tuple[str, tuple[Limit, ...]], ...]
     is_free: bool
+    of_keys: dict[str, tuple[Limit, ...]] = field(default_factory=dict)
+    """Those that were asked for: there may be thousands."""
+
+    def of_key(self, name: str) -> tuple[Limit, ...]:
+        found = self.of_keys.get(name)
+        if found is None:
+            key, whole = self.config.auth_keys_by_name[name], self.config.rate_limit
+            found = self.of_keys[name] = _limits(
+                f"key:{name}",
+                f"The key {name}",
+                "[[auth_keys]]",
+                key.rpm or whole.per_key_rpm,
+                key.tpm or whole.per_key_tpm,
+                key.concurrency,
+            )
+        return found
 
 
 def _read(config: Config) -> _Rules:
     whole = config.rate_limit
     of_all = _limits("all", "All clients together", "[rate_limit]", whole.rpm, whole.tpm, whole.concurrency)
-    keys = {key.name: key for key in config.auth_keys or ()}
-    of_keys = {
-        name: _limits(
-            f"key:{name}",
-            f"The key {name}",
-            "[[auth_keys]]",
-            key.rpm or whole.per_key_rpm,
-            key.tpm or whole.per_key_tpm,
-            key.concurrency,
-        )
-        for name, key in keys.items()
-    }
+    of_any_key = whole.per_key_rpm or whole.per_key_tpm
     of_models = tuple(
         (
             glob,
@@ -156,11 +159,14 @@ def _read(config: Config) -> _Rules:
     )
     return _Rules(
         config=config,
-        keys=keys,
         of_all=of_all,
-        of_keys=of_keys,
         of_models=of_models,
-        is_free=not (of_all or any(of_keys.values()) or any(limits for _, limits in of_models)),
+        is_free=not (
+            of_all
+            or (of_any_key and config.auth_keys)
+            or any(key.rpm or key.tpm or key.concurrency for key in config.auth_keys or ())
+            or any(limits for _, limits in of_models)
+        ),
     )
 
 

@@ -57,8 +57,13 @@ class AuthKey(Table):
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 of the key. Worked out once: every request is compared with every key."""
+        """SHA-256 of the key."""
         if self.key is not None:
             return hashlib.sha256(self.key.reveal().encode()).digest()
         assert self.key_hash is not None
         return bytes.fromhex(self.key_hash.removeprefix("sha256:"))
+
+    @property
+    def mask(self) -> str:
+        """What is shown of it."""
+        return self.digest.hex()[:8]

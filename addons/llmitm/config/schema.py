@@ -6,7 +6,7 @@ names, environment variables) stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -72,6 +72,22 @@ class Config(Table):
     source: Annotated[str, Field(exclude=True)] = "defaults"
     """The file it came from, or what stood in for one."""
     warnings: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+
+    @cached_property
+    def auth_keys_by_digest(self) -> Mapping[bytes, AuthKey]:
+        """By SHA-256: how long a look takes never tells how much of a key is right."""
+        return {key.digest: key for key in self.auth_keys or ()}
+
+    @cached_property
+    def auth_keys_by_name(self) -> Mapping[str, AuthKey]:
+        return {key.name: key for key in self.auth_keys or ()}
+
+    @cached_property
+    def auth_keys_by_mask(self) -> Mapping[str, Sequence[AuthKey]]:
+        found: dict[str, list[AuthKey]] = {}
+        for key in self.auth_keys or ():
+            found.setdefault(key.mask, []).append(key)
+        return found
 
     @cached_property
     def passing(self) -> Passing:
