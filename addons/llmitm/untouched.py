@@ -6,11 +6,13 @@ is wrong before anything meaningful was said is no answer: something else may st
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from llmitm import mapped
+from llmitm.aside import aside, in_portions
 from llmitm.clock import Clock
 from llmitm.errors import Failure, UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
@@ -90,10 +92,10 @@ class Untouched:
                     try:
                         yield self._shown(piece)
                     finally:  # also where the client leaves with it
-                        self._feed(piece)
+                        await self._read(piece)
                 if self.without is not None and (shown := self.without.finish()):
                     yield shown
-                if self._beside is not None and self._beside.finish():
+                if self._beside is not None and await aside(self._beside.left_bytes, self._beside.finish):
                     raise _cut()
         except BaseException as error:
             if self._beside is not None and not _is_whole(error):
@@ -116,16 +118,16 @@ class Untouched:
         head = replace(head, headers=(*kept, *self.headers))
         beside = self._beside = self._reader(head)
         if beside is None or not self.is_held:
-            self._feed(head.whole or b"")
+            await self._read(head.whole or b"")
             return head, b""
         held = bytearray()
         async for piece in body_of(head, steps):
-            self._feed(piece)
+            await self._read(piece)
             held += piece
             self._check(beside)
             if head.whole is None and (beside.has_begun or len(held) > HOLD_BYTES):
                 return head, bytes(held)
-        is_cut = beside.finish()
+        is_cut = await aside(beside.left_bytes, beside.finish)
         self._check(beside)
         if is_cut:
             raise _cut()
@@ -150,22 +152,25 @@ class Untouched:
     def _shown(self, piece: bytes) -> bytes:
         return piece if self.without is None else self.without.feed(piece)
 
-    def _feed(self, piece: bytes) -> None:
+    async def _read(self, piece: bytes) -> None:
         beside = self._beside
         if beside is None or not piece:
             return
         if self._inflate is None:
-            beside.feed(piece)
+            async for portion in in_portions(piece):
+                await aside(beside.event_bytes, beside.feed, portion)
         elif not beside.is_blind:
-            self._feed_unpacked(beside, self._inflate(piece))
+            await self._read_unpacked(beside, self._inflate(piece))
 
-    def _feed_unpacked(self, beside: Beside, portions: Iterable[bytes]) -> None:
+    async def _read_unpacked(self, beside: Beside, unpacked: Iterable[bytes]) -> None:
         """Some compress what they were not asked to."""
         size_bytes = 0
         try:
-            for portion in portions:
-                beside.feed(portion)
-                size_bytes += len(portion)
+            for piece in unpacked:
+                async for portion in in_portions(piece):
+                    await aside(beside.event_bytes, beside.feed, portion)
+                await asyncio.sleep(0)
+                size_bytes += len(piece)
                 if size_bytes > WHOLE_LIMIT_BYTES:  # no answer is packed so well
                     return beside.give_up()
         except Broken:

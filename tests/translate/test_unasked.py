@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from llmitm.translate.unasked import Without, asking
@@ -53,6 +55,14 @@ def test_the_chunk_alone_is_kept_back_for_any_cut(seam: bytes, size: int) -> Non
     without = Without()
     seen = b"".join(without.feed(stream[at : at + size]) for at in range(0, len(stream), size))
     assert seen + without.finish() == stream.replace(TOLD + seam, b"")
+
+
+def test_a_long_event_takes_time_in_proportion() -> None:
+    without, piece = Without(), b"x" * 1_000
+    began_s = time.process_time()
+    assert not any(without.feed(piece) for _ in range(20_000))
+    assert without.feed(b"\n\n") == piece * 20_000 + b"\n\n"
+    assert time.process_time() - began_s < 2
 
 
 def test_what_ends_within_an_event_is_not_lost() -> None:

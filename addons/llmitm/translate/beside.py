@@ -116,6 +116,16 @@ class Beside:
         self.finishes: tuple[str, ...] = ()
         """Why each choice ended, as far as they have."""
 
+    @property
+    def event_bytes(self) -> int:
+        """Of an event that has not come to its end."""
+        return 0 if self._sse is None else self._sse.held_bytes
+
+    @property
+    def left_bytes(self) -> int:
+        """How much is read at the end."""
+        return self._size_bytes or self.event_bytes
+
     def feed(self, piece: bytes) -> None:
         if self._is_blind:
             return

@@ -13,6 +13,8 @@ import orjson
 from llmitm.translate import peek
 
 _SEAM: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_SEAM_BYTES: Final = 3
+"""Of a seam, so many may have come before its last one."""
 _ASKED: Final = b'{"include_usage":true}'
 
 
@@ -37,14 +39,21 @@ def asking(body: bytes) -> bytes | None:
 class Without:
     """Takes the chunk out of a stream, however that is cut into pieces."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "_held_end")
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held: list[bytes] = []
+        self._held_end = b""
+        """What may be the beginning of a seam."""
 
     def feed(self, piece: bytes) -> bytes:
         """What of the stream may go on: whole events."""
-        whole = self._held + piece
+        end = self._held_end + piece
+        self._held.append(piece)
+        self._held_end = end[-_SEAM_BYTES:]
+        if _SEAM.search(end) is None:
+            return b""
+        whole = b"".join(self._held)
         at = 0
         kept: list[bytes] = []
         for seam in _SEAM.finditer(whole):
@@ -52,12 +61,14 @@ class Without:
             at = seam.end()
             if not _is_usage(event):
                 kept.append(event)
-        self._held = whole[at:]
+        self._held = [whole[at:]]
+        self._held_end = whole[at:][-_SEAM_BYTES:]
         return b"".join(kept)
 
     def finish(self) -> bytes:
         """What is left where the stream ends within an event."""
-        left, self._held = self._held, b""
+        left = b"".join(self._held)
+        self._held.clear()
         return left
 
 
