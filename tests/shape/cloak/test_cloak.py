@@ -90,7 +90,22 @@ def test_words_of_expressions_are_known_as_long_as_their_vocabulary() -> None:
 
 
 THOUGHTS = st.lists(
-    st.sampled_from(["MARK", "Acme", "acme", " ", "zmask_", "zmask_aaaaaaaaaa", "z", '"', "\n", "so "]),
+    st.sampled_from(
+        [
+            "MARK",
+            "Acme",
+            "acme",
+            " ",
+            "zmask_",
+            "zmask_aaaaaaaaaa",
+            "z",
+            '"',
+            "\n",
+            "so ",
+            "CAPITALS",
+            "Capital",
+        ]
+    ),
     max_size=8,
 )
 
@@ -105,6 +120,7 @@ def test_thoughts_come_back_byte_for_byte_as_they_were_signed(
     assert uncloak is not None
     mark = asked["messages"][0]["content"]
     signed = "".join(parts).replace("MARK", mark)
+    signed = signed.replace("CAPITALS", mark.upper()).replace("Capital", mark.capitalize())
     block = {"type": "thinking", "thinking": signed, "signature": "c2lnbmVk"}
     if is_stream:
         stream = uncloak.stream()

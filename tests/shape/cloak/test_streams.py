@@ -41,6 +41,12 @@ SNIPPETS = st.sampled_from(
             "zmask_abcdefghi",
             "jazz",
             " ",
+            "Z",
+            "ZMASK_",
+            "ZMASK_ABC",
+            "ZMASK_AAAAAAAAAA",
+            "Zmask_aaaaaaaaaa",
+            "zMaSk_aaaaaaaaaa",
         ),
         *('"', "\\", "\n", "}", "é", "\U0001f600", "the ", "a"),
     ]
@@ -316,3 +322,15 @@ def test_data_of_an_event_that_goes_over_several_lines_is_joined() -> None:
     rest = sse({"choices": [{"index": 0, "delta": {"content": seen[7:]}}]})
     got = stream.feed(first) + stream.feed(rest) + stream.finish()
     assert read_chat(events_of(got), 1) == ["Acme"]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_a_mark_in_capitals_is_the_word_in_capitals(name: str, data: st.DataObject) -> None:
+    dialect, write, read = STREAMS[name]
+    seen, uncloak = masked("Acme\x00Müller")
+    acme, mueller = seen.split("\x00")
+    texts = [f"{acme.upper()}_KEY={mueller}", f"{mueller.capitalize()}: {mueller.upper()}, {acme}"]
+    got = through(data, uncloak, dialect, b"".join(write(shuffled(data, texts), len(texts))))
+    assert read(events_of(got), len(texts)) == ["ACME_KEY=Müller", "Müller: MÜLLER, Acme"]

@@ -2,7 +2,8 @@
 
 A mark is made of the word's spelling and a key of the client's, so a conversation has the same marks in
 every turn, after a restart too, and no client's marks tell anything of another's. It is plain ASCII and
-may stand in a name, in JSON at any depth, and in an address as it is.
+may stand in a name, in JSON at any depth, and in an address as it is. Where a model writes one in capitals,
+or begins a sentence with it, so is its word.
 """
 
 from __future__ import annotations
@@ -21,12 +22,24 @@ BEGINNING: Final = b"zmask_"
 _LETTERS: Final = 10
 PATTERN: Final = "zmask_[a-y2-8]{10}"
 """Without a z after its first letter: whatever stands before a mark, the two are no other mark."""
-MARK: Final = re.compile(PATTERN.encode())
+MARK: Final = re.compile(rb"[zZ](?:mask_[a-y2-8]{10}|MASK_[A-Y2-8]{10})")
+"""In small letters, as we make it, with a capital letter first, or in capitals."""
 MARK_BYTES: Final = len(BEGINNING) + _LETTERS
-PARTIAL: Final = r"z(?:m(?:a(?:s(?:k(?:_[a-y2-8]{0,9})?)?)?)?)?"
+PARTIAL: Final = r"[zZ](?:m(?:a(?:s(?:k(?:_[a-y2-8]{0,9})?)?)?)?|M(?:A(?:S(?:K(?:_[A-Y2-8]{0,9})?)?)?)?)?"
 """A mark that is not complete, at the end of what has come."""
 MOST_WORDS: Final = 20_000
 MOST_SEALED: Final = 2_000
+
+
+def may_hold(text: bytes) -> bool:
+    """Whether a text may hold a whole mark; a quick look."""
+    return b"mask_" in text or b"MASK_" in text
+
+
+def in_case_of(mark: bytes, word: bytes) -> bytes:
+    """The word, where its mark came with a capital letter first, or in capitals."""
+    text = word.decode()
+    return (text[:1].upper() + text[1:] if mark[1:].islower() else text.upper()).encode()
 
 
 class Vocabulary:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmitm.shape.cloak.escapes import escaped
-from llmitm.shape.cloak.marks import BEGINNING, MARK, MARK_BYTES, PARTIAL, Vocabulary
+from llmitm.shape.cloak.marks import MARK, MARK_BYTES, PARTIAL, Vocabulary, in_case_of, may_hold
 from llmitm.shape.spans import opening
 
 _PARTIAL_AT_END: Final = re.compile(PARTIAL.encode() + rb"\Z")
@@ -40,17 +40,24 @@ class Restorer:
 
     def word(self, mark: bytes) -> bytes | None:
         """The word in UTF-8; None where the mark is none of ours."""
+        found = self._exact(mark)
+        if found is not None or mark.islower():
+            return found
+        found = self._exact(mark.lower())
+        return None if found is None else in_case_of(mark, found)
+
+    def _exact(self, mark: bytes) -> bytes | None:
         return self.used.get(mark) or self.vocabulary.word(mark)
 
     def text(self, text: bytes) -> bytes:
         """A text, which is no JSON."""
-        if BEGINNING not in text:
+        if not may_hold(text):
             return text
         return MARK.sub(lambda match: self.word(match[0]) or match[0], text)
 
     def json(self, body: bytes) -> bytes:
         """Strings of a JSON text, or of an event that holds one."""
-        if BEGINNING not in body:
+        if not may_hold(body):
             return body
         return MARK.sub(self._of(body), body)
 
@@ -90,7 +97,7 @@ class Pieces:
         self._held = bytearray()
 
     def feed(self, piece: bytes) -> bytes:
-        if not self._held and not self._is_whole and BEGINNING[:1] not in piece:
+        if not self._held and not self._is_whole and not (b"z" in piece or b"Z" in piece):
             return piece
         self._held += piece
         if self._is_whole and len(self._held) <= WHOLE_BYTES:

@@ -19,7 +19,7 @@ import orjson
 from llmitm.exchange import Dialect
 from llmitm.shape.cloak.deltas import READERS, Channel, Closed, Delta
 from llmitm.shape.cloak.escapes import escaped
-from llmitm.shape.cloak.marks import BEGINNING, MARK, PARTIAL
+from llmitm.shape.cloak.marks import MARK, PARTIAL, may_hold
 from llmitm.shape.cloak.restoring import Restorer
 from llmitm.shape.cloak.thoughts import Thoughts
 from llmitm.shape.spans import locate
@@ -100,7 +100,8 @@ class Stream:
         """What of the stream can go on: whole events."""
         whole = self._buffer + piece if self._buffer else piece
         if not self._waiting and whole.endswith((b"\n\n", b"\r\n\r\n")):
-            if BEGINNING not in whole and _SUSPECT.search(whole) is None and not self._is_thought(whole):
+            is_clear = b"z" not in whole and b"Z" not in whole  # most are
+            if (is_clear or not (may_hold(whole) or _SUSPECT.search(whole))) and not self._is_thought(whole):
                 self._buffer = b""
                 return whole
         out: list[bytes] = []

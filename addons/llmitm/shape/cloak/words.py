@@ -123,7 +123,7 @@ class Words:
 
     def __init__(self, words: Sequence[Word]) -> None:
         # what looks like a mark is a word itself, or the two could not be told apart in the answer
-        parts = [f"(?-i:{PATTERN})"]
+        parts = [PATTERN]
         self._is_plain = True
         """Whether JSON spells all of them as they are, but for numbered escapes."""
         self.is_anchored = False
