@@ -21,6 +21,7 @@ JSON (arguments keep the white space and the escapes of strings that they came w
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -174,13 +175,11 @@ def _error(case: Case, other: Dialect) -> dict[str, Any]:
     return {"status": status, "headers": told, **_body(answer)}
 
 
-def cut(case: Case, other: Dialect, size: int) -> tuple[bytes, bytes]:
-    """The stream fed whole, and in pieces of this size."""
-    whole, pieces = _asked(case, other, is_stream=True).stream(), _asked(case, other, is_stream=True).stream()
-    given = case.given
-    at_once = whole.feed(given) + whole.finish()
-    fed = b"".join(pieces.feed(given[at : at + size]) for at in range(0, len(given), size))
-    return at_once, fed + pieces.finish()
+def fed(case: Case, other: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, Failure | None]:
+    """What comes out of the stream where it comes in these pieces, and why it failed."""
+    stream = _asked(case, other, is_stream=True).stream()
+    text = b"".join([stream.feed(piece) for piece in pieces])
+    return text + stream.finish(), stream.failure
 
 
 def _asked(case: Case, other: Dialect, *, is_stream: bool) -> pair.Translation:

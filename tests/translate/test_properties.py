@@ -19,7 +19,6 @@ from llmitm.translate.neutral import (
     Base64,
     Choice,
     Citation,
-    Failure,
     Media,
     Part,
     Reason,
@@ -312,12 +311,6 @@ def _without_ids(reply: Reply) -> dict[str, Any]:
 # ---- golden streams
 
 
-def translated(case: golden.Case, client: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, Failure | None]:
-    stream = pair.Translation(asked_by(client), upstream(case.dialect)).stream()
-    text = b"".join([stream.feed(piece) for piece in pieces]) + stream.finish()
-    return text, stream.failure
-
-
 def cut_at_random(text: bytes, rng: random.Random) -> list[bytes]:
     cuts = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(1, 40)))
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
@@ -329,18 +322,18 @@ def test_any_split_of_any_stream_gives_the_same_bytes(source: Dialect, client: D
     cases = [case for case in STREAMS if case.dialect is source]
     assert cases
     for case in cases:
-        whole = translated(case, client, [case.given])
-        for pieces in (
-            [bytes([one]) for one in case.given],
-            *(cut_at_random(case.given, rng) for _ in "abc"),
-        ):
-            assert translated(case, client, pieces) == whole, case.name
+        given = case.given
+        whole = golden.fed(case, client, [given])
+        for pieces in ([bytes([one]) for one in given], *(cut_at_random(given, rng) for _ in "abc")):
+            assert golden.fed(case, client, pieces) == whole, case.name
 
 
 @pytest.mark.parametrize(("source", "client"), PAIRS)
 def test_a_stream_says_the_same_added_up_before_or_after(source: Dialect, client: Dialect) -> None:
     for case in (case for case in STREAMS if case.dialect is source):
-        text, failure = translated(case, client, [case.given])
+        stream = pair.Translation(asked_by(client), upstream(source)).stream()
+        text = stream.feed(case.given) + stream.finish()
+        failure = stream.failure
         before = pair.Translation(asked_by(client), upstream(source)).collector()
         before.feed(case.given)
         if failure is not None:
