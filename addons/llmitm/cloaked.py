@@ -20,7 +20,7 @@ from llmitm.config.cloak import Cloak as Table
 from llmitm.config.providers import ProviderOptions
 from llmitm.config.schema import Config
 from llmitm.errors import Refused, UpstreamFailed
-from llmitm.exchange import Attempt, Headers, HeldBody, ResponseHead, UpstreamRequest
+from llmitm.exchange import Attempt, Dialect, Headers, HeldBody, ResponseHead, UpstreamRequest
 from llmitm.route.calls import Call
 from llmitm.shape.cloak.cloak import Cloak, Uncloak, is_near
 from llmitm.shape.cloak.marks import Vocabulary
@@ -226,8 +226,10 @@ class Cloaking:
         """
         made = body
         if body == b"" and sending.method != "HEAD":
-            self._uncloak = self.ready.cloak.later(attempt.dialect, self.auth_key)
-            self._is_of_lines = sending.url.partition("?")[0].endswith("/results")
+            path = sending.url.partition("?")[0]
+            dialect = Dialect.OPENAI_RESPONSES if "/responses/" in path else attempt.dialect
+            self._uncloak = self.ready.cloak.later(dialect, self.auth_key)
+            self._is_of_lines = path.endswith("/results")
         if sending.method not in ("GET", "HEAD"):
             made = self._masked(sending, attempt, body)
         if made is sending.body.held and not self.ready.headers:

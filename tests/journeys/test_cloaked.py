@@ -10,6 +10,7 @@ import pytest
 from llmitm.config.load import load
 from llmitm.exchange import Attempt, ClientRequest, HeldBody, ResponseHead, Unwatched, UpstreamRequest
 from llmitm.journey import carry
+from llmitm.shape.cloak.marks import MARK
 from llmitm.world import World, build
 
 CONFIG = """
@@ -20,7 +21,6 @@ kind = "gateway"
 provider = "openai"
 [providers.openai]
 base_url = "http://127.0.0.1:9/v1"
-wire_api = "responses"
 api_keys = ["sk-one"]
 models = ["gpt-*"]
 cloak = {sensitive_words = ["Acme"], secret = "sixteen-letters-or-more"}
@@ -193,3 +193,22 @@ async def test_bytes_and_parts_pass_as_they_are(world: World, echo: Echo) -> Non
     for echo.status, echo.kind in ((200, b"image/png"), (206, JSON)):
         head, came = await ask(world, "GET", "/all/v1/files/file-1/content")
         assert (came, head.header(b"content-length")) == (echo.sent, b"%d" % len(came))
+
+
+@pytest.mark.parametrize("endpoint", ["all", "direct"])
+async def test_a_response_that_is_followed_later_has_its_words_again(
+    world: World, echo: Echo, endpoint: str
+) -> None:
+    await ask(world, "POST", "/all/v1/responses", b'{"model":"gpt-a","input":"Acme"}')
+    mark = MARK.findall(echo.sent)[0].decode()
+    events = [
+        {"type": "response.output_text.delta", "item_id": "m", "content_index": 0, "delta": one}
+        for one in (f"of {mark[:7]}", f"{mark[7:]}.")
+    ]
+    events.append({"type": "response.completed", "response": {"output": [{"text": f"of {mark}."}]}})
+    echo.sent = b"".join(b"data: %b\n\n" % orjson.dumps(one) for one in events)
+    echo.kind = b"text/event-stream"
+    _, came = await ask(world, "GET", f"/{endpoint}/v1/responses/resp_1?stream=true&starting_after=2")
+    read = [orjson.loads(one.removeprefix(b"data: ")) for one in came.split(b"\n\n") if one]
+    assert "".join(one["delta"] for one in read[:2]) == "of Acme."
+    assert read[2] == {"type": "response.completed", "response": {"output": [{"text": "of Acme."}]}}
