@@ -7,7 +7,6 @@ pieces is taken in portions, with a pause between two. Either way what is done m
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,6 @@ _AT_ONCE: Final = 2
 _TURN_S: Final = 0.001
 """How long such work may go on while the event loop waits for its turn. The interpreter's own 5 ms are due
 several times in each request."""
-_LINE_END: Final = re.compile(rb"[\r\n]")
 _pool: Final = ThreadPoolExecutor(
     _AT_ONCE, thread_name_prefix="aside", initializer=sys.setswitchinterval, initargs=(_TURN_S,)
 )
@@ -46,12 +44,18 @@ def portions(piece: bytes) -> Iterator[bytes]:
         if end <= at + 1:
             end = piece.rfind(b"\n", at, most) + 1
         if end <= at:
-            found = _LINE_END.search(piece, most)
-            end = most if b"\r" in piece[at:most] else found.end() if found else len(piece)
+            end = most if b"\r" in piece[at:most] else _line_end(piece, most)
         yield piece[at:end]
         at = end
     if at < len(piece):
         yield piece[at:]
+
+
+def _line_end(piece: bytes, start: int) -> int:
+    """Behind the first line's end from there on; the piece's end where there is none."""
+    lf = piece.find(b"\n", start)
+    cr = piece.find(b"\r", start, lf if lf >= 0 else len(piece))
+    return (cr if cr >= 0 else lf) + 1 or len(piece)
 
 
 async def in_portions(piece: bytes) -> AsyncIterator[bytes]:

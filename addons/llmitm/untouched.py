@@ -84,13 +84,13 @@ class Untouched:
             if self.learn_id is not None and self._beside is not None and self._beside.reply_id:
                 await self.learn_id(self._beside.reply_id)
             yield head
-            if shown := self._shown(held):
+            if shown := await self._shown(held):
                 yield shown
             if head.whole is None:
                 async for piece in steps:
                     assert isinstance(piece, bytes)
                     try:
-                        yield self._shown(piece)
+                        yield await self._shown(piece)
                     finally:  # also where the client leaves with it
                         await self._read(piece)
                 if self.without is not None and (shown := self.without.finish()):
@@ -133,7 +133,7 @@ class Untouched:
             raise _cut()
         whole = bytes(held)
         if self.without is not None:
-            whole = self.without.feed(whole) + self.without.finish()
+            whole = await self._shown(whole) + self.without.finish()
         return replace(head, whole=whole), b""
 
     def _reader(self, head: ResponseHead) -> Beside | None:
@@ -149,8 +149,10 @@ class Untouched:
             return None
         return self.reader(self.dialect, is_events=is_stream)
 
-    def _shown(self, piece: bytes) -> bytes:
-        return piece if self.without is None else self.without.feed(piece)
+    async def _shown(self, piece: bytes) -> bytes:
+        if (without := self.without) is None:
+            return piece
+        return b"".join([without.feed(portion) async for portion in in_portions(piece)])
 
     async def _read(self, piece: bytes) -> None:
         beside = self._beside

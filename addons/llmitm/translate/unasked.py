@@ -15,6 +15,8 @@ from llmitm.translate import peek
 _SEAM: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _SEAM_BYTES: Final = 3
 """Of a seam, so many may have come before its last one."""
+_MOST_BYTES: Final = 65_536
+"""Counts take less."""
 _ASKED: Final = b'{"include_usage":true}'
 
 
@@ -39,19 +41,23 @@ def asking(body: bytes) -> bytes | None:
 class Without:
     """Takes the chunk out of a stream, however that is cut into pieces."""
 
-    __slots__ = ("_held", "_held_end")
+    __slots__ = ("_end", "_held", "_is_long", "_size_bytes")
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
-        self._held_end = b""
+        self._size_bytes = 0
+        self._end = b""
         """What may be the beginning of a seam."""
+        self._is_long = False
+        """The event that is under way is too long to be that chunk, and goes on as it comes."""
 
     def feed(self, piece: bytes) -> bytes:
         """What of the stream may go on: whole events."""
-        end = self._held_end + piece
+        end = self._end + piece
+        self._end = end[-_SEAM_BYTES:]
         self._held.append(piece)
-        self._held_end = end[-_SEAM_BYTES:]
-        if _SEAM.search(end) is None:
+        self._size_bytes += len(piece)
+        if _SEAM.search(end) is None and self._size_bytes <= _MOST_BYTES:
             return b""
         whole = b"".join(self._held)
         at = 0
@@ -59,10 +65,15 @@ class Without:
         for seam in _SEAM.finditer(whole):
             event = whole[at : seam.end()]
             at = seam.end()
-            if not _is_usage(event):
+            if self._is_long or not _is_usage(event):
                 kept.append(event)
-        self._held = [whole[at:]]
-        self._held_end = whole[at:][-_SEAM_BYTES:]
+            self._is_long = False
+        left = whole[at:]
+        if self._is_long or len(left) > _MOST_BYTES:
+            self._is_long = True
+            kept.append(left[:-_SEAM_BYTES])
+            left = left[-_SEAM_BYTES:]
+        self._held, self._size_bytes, self._end = [left], len(left), left[-_SEAM_BYTES:]
         return b"".join(kept)
 
     def finish(self) -> bytes:
