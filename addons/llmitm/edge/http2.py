@@ -29,6 +29,21 @@ WINDOW_BYTES: Final = 1_048_576
 CONNECTION_WINDOW_BYTES: Final = 16_777_216
 STREAM_LIMIT: Final = 200
 UNSENT_LIMIT_BYTES: Final = 1_048_576
+CONNECTION_UNSENT_LIMIT_BYTES: Final = 16_777_216
+"""Of all streams: once there is so much, each waits from `LITTLE_BYTES` on."""
+LITTLE_BYTES: Final = 65_536
+IDLE_FRAMES: Final = 1_000
+"""How many frames that carry nothing on a client may send at once, and how many a second from then on."""
+IDLE_FRAMES_PER_S: Final = 400
+_RESET_FRAMES: Final = 4
+"""For how many of them a stream counts that is taken back: a whole exchange was begun for it."""
+_IDLE: Final = (
+    h2.events.RemoteSettingsChanged,
+    h2.events.PingReceived,
+    h2.events.PingAckReceived,
+    h2.events.PriorityUpdated,
+    h2.events.UnknownFrameReceived,
+)
 
 
 @dataclass
@@ -53,6 +68,8 @@ class GatewayHttp2Server(Http2Server):
         self._pages = pages
         self._is_streamed = is_streamed
         self._room: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._idle_frames = 0.0
+        self._idle_since_s = 0.0
         self._owed: defaultdict[int, int] = defaultdict(int)
         """Bytes of streamed uploads that came and were not acknowledged yet."""
         settings = self.h2_conn.local_settings
@@ -86,6 +103,11 @@ class GatewayHttp2Server(Http2Server):
         self._wake()
 
     def handle_h2_event(self, event: h2.events.Event) -> CommandGenerator[bool]:
+        if self._is_flood(_idle_frames(event)):
+            yield from self.protocol_error(
+                "too many frames that carry nothing", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+            )
+            return True
         if (
             isinstance(event, h2.events.DataReceived)
             and self.streams.get(event.stream_id) is StreamState.HEADERS_RECEIVED
@@ -101,14 +123,30 @@ class GatewayHttp2Server(Http2Server):
             return False
         return (yield from super().handle_h2_event(event))
 
+    def _is_flood(self, idle_frames: int) -> bool:
+        if not idle_frames:
+            return False
+        now_s = asyncio.get_running_loop().time()
+        self._idle_frames -= min(self._idle_frames, (now_s - self._idle_since_s) * IDLE_FRAMES_PER_S)
+        self._idle_since_s = now_s
+        self._idle_frames += idle_frames
+        return self._idle_frames > IDLE_FRAMES
+
     async def room(self, stream_id: int) -> None:
         """Waits while more than a bound of this stream's answer is unsent."""
-        while sum(len(item.data) for item in self.h2_conn.stream_buffers.get(stream_id, ())) > (
-            UNSENT_LIMIT_BYTES
-        ):
+        while self._is_full(stream_id):
             signal = self._room[stream_id]
             signal.clear()
             await signal.wait()
+
+    def _is_full(self, stream_id: int) -> bool:
+        unsent_bytes = self._unsent_bytes(stream_id)
+        if unsent_bytes <= LITTLE_BYTES or unsent_bytes > UNSENT_LIMIT_BYTES:
+            return unsent_bytes > UNSENT_LIMIT_BYTES
+        return sum(map(self._unsent_bytes, self.h2_conn.stream_buffers)) > CONNECTION_UNSENT_LIMIT_BYTES
+
+    def _unsent_bytes(self, stream_id: int) -> int:
+        return sum(len(item.data) for item in self.h2_conn.stream_buffers.get(stream_id, ()))
 
     def forget(self, stream_id: int) -> None:
         """The stream's journey is over: what it did not take counts as taken, for the other streams' sake."""
@@ -137,3 +175,13 @@ class GatewayHttp2Server(Http2Server):
         self.h2_conn.send_headers(event.stream_id, [(b":status", b"%d" % status), *head.headers])
         self.h2_conn.send_data(event.stream_id, head.whole or b"", end_stream=True)
         yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+
+
+def _idle_frames(event: h2.events.Event) -> int:
+    match event:
+        case h2.events.StreamReset():
+            return _RESET_FRAMES
+        case h2.events.DataReceived():
+            return int(not event.data and event.stream_ended is None)
+        case _:
+            return int(isinstance(event, _IDLE))
