@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from llmitm import mapped
+from llmitm.aside import aside, in_portions
 from llmitm.exchange import Attempt, Dialect, ResponseHead
 from llmitm.record.entry import Entry
 from llmitm.route import calls
@@ -53,7 +54,7 @@ async def _glanced(steps: Steps, kept: Entry, attempt: Attempt, dialect: Dialect
                     try:
                         yield step
                     finally:  # also where the client leaves with it
-                        if glance is not None and not _fed(glance, step):
+                        if glance is not None and not await _fed(glance, step):
                             glance = None
                     if refused is not None and len(said) < ERROR_BYTES:
                         said += step
@@ -61,7 +62,7 @@ async def _glanced(steps: Steps, kept: Entry, attempt: Attempt, dialect: Dialect
                 if step.status == 200 and not (is_read and is_events(step)):
                     encoding = step.header(b"content-encoding")
                     glance = Glance(dialect, is_events=is_events(step), encoding=encoding)
-                    if not _fed(glance, step.whole or b""):
+                    if not await _fed(glance, step.whole or b""):
                         glance = None
                 elif step.status >= 400:
                     refused, said = step, step.whole or b""
@@ -72,16 +73,20 @@ async def _glanced(steps: Steps, kept: Entry, attempt: Attempt, dialect: Dialect
             _note_refusal(refused, said, kept, attempt)
         if glance is not None:
             try:
-                glance.finish(is_whole=is_whole)
+                if is_whole:
+                    await aside(glance.left_bytes, glance.finish)
+                else:
+                    glance.finish(is_whole=False)
             except Exception:
                 log.exception("exchange %s: its tokens could not be counted", kept.id)
             _note(glance, kept, attempt)
 
 
-def _fed(glance: Glance, piece: bytes) -> bool:
+async def _fed(glance: Glance, piece: bytes) -> bool:
     """Whether it goes on. Counting fails open: the answer is the client's, whatever it is."""
     try:
-        glance.feed(piece)
+        async for portion in in_portions(piece):
+            glance.feed(portion)
     except Exception:
         log.exception("an answer's tokens could not be counted")
         return False

@@ -69,6 +69,11 @@ class Glance:
         except LookupError:
             self._is_blind = True
 
+    @property
+    def left_bytes(self) -> int:
+        """How much is read at the end."""
+        return len(self._held)
+
     def feed(self, piece: bytes) -> None:
         if self._is_blind or not piece:
             return
@@ -84,9 +89,10 @@ class Glance:
             self._give_up()
 
     def _take(self, portion: bytes) -> None:
+        seen_bytes = len(self._held)
         self._held += portion
         if self._is_events:
-            self._look()
+            self._look(max(0, seen_bytes - 2))
         self._is_blind = len(self._held) > WHOLE_LIMIT_BYTES
 
     def _give_up(self) -> None:
@@ -98,7 +104,7 @@ class Glance:
         """No more comes. Where the answer broke off, what was counted is not all."""
         if self._is_events:
             self._held += b"\n\n"
-            self._look()
+            self._look(0)
             self._finish_events(is_whole=is_whole and not self._is_blind)
         elif is_whole and self._held and not self._is_blind:
             self._read_whole()
@@ -114,9 +120,10 @@ class Glance:
             beside.broken_off()
         self.usage, self.answered, self.failure = beside.usage, beside.answered, told
 
-    def _look(self) -> None:
+    def _look(self, start: int) -> None:
+        """At events that end behind `start`: no others do."""
         held = self._held
-        end = max(held.rfind(b"\n\n") + 2, held.rfind(b"\n\r\n") + 3)
+        end = max(held.rfind(b"\n\n", start) + 2, held.rfind(b"\n\r\n", start) + 3)
         if end < 3:
             return
         come, self._held = bytes(held[:end]), held[end:]
