@@ -19,9 +19,11 @@ from llmitm.exchange import ClientRequest, Dialect, HeldBody, Noted, Unwatched, 
 from llmitm.record.ledger.spent import Sum, Untold
 from llmitm.route.plan import Asked
 from llmitm.spending import Spending
+from llmitm.state.shared import SharedStore
 from llmitm.world import World, build
 from support.clocks import HandClock
 from support.ledgers import entry_of, noted_of
+from support.stores import Away
 
 CONFIG: dict[str, Any] = {
     "model_prices": {
@@ -355,6 +357,66 @@ async def test_what_was_spent_while_a_budget_was_not_set_counts_when_it_is_again
         "usd key:a daily": NANO // 4 + before.whole.usd_nano,
         "usd key:a total": NANO // 4 + before.whole.usd_nano,
     }
+
+
+# -- where counters outlive the process
+
+
+def sharing(way: Away, ledger: Ledger) -> Spending:
+    """A gateway that starts on a store which others share."""
+    world = world_of(budget={"tokens": 1000}, auth_keys=KEYS)
+    store = SharedStore(way, world.clock, name="there")
+    made = Spending(world.config, world.clock, store, world.prices, world.price)
+    made.read, made.outliving = ledger.read, store
+    return made
+
+
+async def started(*gateways: Spending) -> list[int]:
+    """When all have read: tokens of all, dollars of a key in its day, and for good."""
+    for one in gateways:
+        one.start()
+    while not all(one._opening is None or one._opening.done() for one in gateways):
+        await asyncio.sleep(0)
+    return [value for _, value in await gateways[0].standing()]
+
+
+async def test_a_shared_store_that_lost_what_was_spent_is_told_by_the_ledger_once() -> None:
+    way = Away(HandClock())
+    ledgers = [Ledger(*SUMS) for _ in range(3)]
+    told = [13, NANO // 4, NANO // 4]
+    assert await started(*(sharing(way, one) for one in ledgers)) == told
+    assert await started(sharing(way, Ledger(*SUMS))) == told
+    more = Sum(auth_key="a", tokens=0, usd_nano=NANO)
+    assert await started(sharing(way, Ledger(*SUMS, more))) == [13, NANO * 5 // 4, NANO * 5 // 4]
+    assert await started(sharing(way, Ledger(*SUMS))) == [13, NANO * 5 // 4, NANO * 5 // 4]
+
+
+async def test_nobody_waits_for_the_ledger_where_a_shared_store_counts() -> None:
+    ledger = Ledger(*SUMS, failing=2)
+    ledger.may.clear()
+    made = sharing(Away(HandClock()), ledger)
+    trip = trip_of(world_of(budget={"tokens": 1000}, auth_keys=KEYS), key="a")
+    assert await made.charge(trip, ("dear",), BODY, 50) is not None and made.is_known
+    ledger.may.set()
+    assert await started(made) == [13, NANO // 4, NANO // 4]
+
+
+async def test_a_shared_store_that_is_away_is_told_when_it_is_back() -> None:
+    """What it held counts then, and is not added to."""
+    clock = HandClock()
+    way = Away(clock)
+    assert (await started(sharing(way, Ledger(*SUMS))))[0] == 13
+    way.is_away = True
+    late = sharing(way, Ledger(*SUMS, Sum(auth_key="b", tokens=1, usd_nano=0)))
+    late.start()
+    store = late.outliving
+    assert isinstance(store, SharedStore)
+    for _ in range(99):
+        await asyncio.sleep(0)
+    assert store.is_local and late._opening is not None and not late._opening.done()
+    way.is_away = False
+    await store.try_again()
+    assert (await started(late))[0] == 14
 
 
 def test_the_guess_is_that_of_the_limits() -> None:

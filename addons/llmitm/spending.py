@@ -3,8 +3,10 @@
     charge = await spending.charge(trip, models, body, most)     # before; None where no budget applies
     ticket.spend(spending.spent(entry, charge))                  # after; all attempts of the exchange
 
-Where counters begin anew with the process, what was spent is read from the ledger at the start. Until that
-has been done, exchanges under a budget wait a while and are then refused: nobody knows what they may spend.
+What was spent is read from the ledger at the start. Where counters begin anew with the process, exchanges
+under a budget wait a while until that has been done and are then refused: nobody knows what they may spend.
+Where counters outlive it, nobody waits: what they stand at holds, and is raised where it is less, since their
+store has lost it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from llmitm.accept import budgets
 from llmitm.accept.budgets import Budget, Charge, Spent
@@ -26,7 +28,7 @@ from llmitm.record.cost import Cost
 from llmitm.record.entry import WORKED_FOR, Entry
 from llmitm.record.prices import Prices
 from llmitm.route import calls, plan
-from llmitm.state.store import Step, Store
+from llmitm.state.store import Store, StoreUnavailable
 from llmitm.translate import peek
 
 if TYPE_CHECKING:
@@ -39,8 +41,19 @@ WAIT_S: Final = 10.0
 """So long an exchange waits for what was spent before the start."""
 RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses before a ledger that cannot be read is asked again; the last one over and over."""
+_TRIES: Final = 3
+_TOGETHER: Final = 500
+"""Budgets that are looked at in one batch."""
 MOST_WARNED: Final = 200
 """Models without a price that are named in the log: their names come from clients."""
+
+
+class Outliving(Protocol):
+    """A store whose counters outlive the process."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether they are the process's own for now."""
 
 
 type Read = Callable[[float, float], Awaitable[tuple[Sequence[Sum], Sequence[Untold]]]]
@@ -66,7 +79,9 @@ class Spending:
         self._price = price
         self._guessed = guessed
         self.read: Read | None = None
-        """None: counters outlive the process by themselves, or nothing is kept."""
+        """None: nothing is kept."""
+        self.outliving: Outliving | None = None
+        """None: counters begin anew with the process."""
         self._has_started = False
         self.wait_s = WAIT_S
         self._opened: set[str] = set()
@@ -196,7 +211,7 @@ class Spending:
     @property
     def is_known(self) -> bool:
         """False until what was spent before the start has been read."""
-        return self.read is None or not self._unopened()
+        return self.read is None or self.outliving is not None or not self._unopened()
 
     def _unopened(self) -> list[Budget]:
         return [one for one in self._budgets.every() if _name(one) not in self._opened]
@@ -205,7 +220,7 @@ class Spending:
         """Raises Refused where it is not known in time what was spent before."""
         if not self._has_started:
             self.start()
-        if self._opening is None or self._opening.done():
+        if self._opening is None or self._opening.done() or self.outliving is not None:
             return
         try:
             async with asyncio.timeout(self.wait_s):
@@ -225,11 +240,12 @@ class Spending:
                 await self._add(wanted, read)
             except Exception as error:
                 if failures == 0:
+                    refused = "" if self.outliving else "; requests under a budget are refused until it can"
                     log.error(
-                        "what was spent of budgets cannot be read from the ledger: %s: %s; requests under a "
-                        "budget are refused until it can",
+                        "what was spent of budgets cannot be read from the ledger: %s: %s%s",
                         type(error).__name__,
                         error,
+                        refused,
                     )
                 await self._clock.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
@@ -243,17 +259,27 @@ class Spending:
             if untold:
                 await asyncio.to_thread(self._prices.warm)
             found[since_s] = [*told, *(self._guess(one, now_s) for one in untold)]
-        counted = (await self._store.apply([one.add(0, now_s) for one in wanted])).values
-        steps: list[Step] = []
-        for budget, here in zip(wanted, counted, strict=True):
+        raised = 0
+        for budget, here in await self._counted(wanted, now_s):
             mine = [one for one in found[begins_s[budget]] if budget.holds(one.auth_key)]
             by = sum(one.tokens if budget.unit == "tokens" else one.usd_nano for one in mine)
             if by > here:  # of budgets that were set before, a part is counted
-                steps.append(budget.add(by - here, now_s))
-        if steps:
-            await self._store.apply(steps)
+                raised += await self._raise(budget, by, now_s)
         self._opened.update(map(_name, wanted))
-        log.info("budgets: %d read from the ledger, %d of them used already", len(wanted), len(steps))
+        log.info("budgets: %d read from the ledger, %d of them used already", len(wanted), raised)
+
+    async def _raise(self, budget: Budget, most: int, now_s: float) -> bool:
+        """To what was spent. Several processes may do so at once: the first one counts."""
+        for _ in range(_TRIES):
+            here = (await self._store.apply([budget.add(0, now_s)])).values[0]
+            if self.outliving is not None and self.outliving.is_local:
+                raise StoreUnavailable("the store is away")
+            if here >= most:
+                return False
+            step = replace(budget.add(most - here, now_s), limit=most)
+            if (await self._store.apply([step])).refused is None:
+                return True
+        return False
 
     def _guess(self, one: Untold, now_s: float) -> Sum:
         from llmitm.record.ledger.spent import Sum  # costs memory where there is no ledger
@@ -273,9 +299,16 @@ class Spending:
         every = self._budgets.every()[:most]
         if not every:
             return []
-        now_s = self._clock.now_s()
-        outcome = await self._store.apply([one.add(0, now_s) for one in every])
-        return list(zip(every, outcome.values, strict=True))
+        return await self._counted(every, self._clock.now_s())
+
+    async def _counted(self, wanted: Sequence[Budget], now_s: float) -> list[tuple[Budget, int]]:
+        """A few at a time: others ask the store too."""
+        found: list[tuple[Budget, int]] = []
+        for at in range(0, len(wanted), _TOGETHER):
+            some = wanted[at : at + _TOGETHER]
+            outcome = await self._store.apply([one.add(0, now_s) for one in some])
+            found += zip(some, outcome.values, strict=True)
+        return found
 
     async def close(self) -> None:
         if self._opening is not None:

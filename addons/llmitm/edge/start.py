@@ -100,10 +100,11 @@ def _keep_ledger(made: world.World, folder: Path) -> None:
     made.sinks = (*made.sinks, books)
     made.followers.append(books.follow)
     made.metrics.watch_queue("ledger", lambda: books.waiting + books.spilled, lambda: books.lost)
-    if made.spending is not None and not made.is_shared:
+    if made.spending is not None:
 
         async def read(since_s: float, until_s: float) -> tuple[Sequence[Sum], Sequence[Untold]]:
             await books.flush()
             return await spent(place, since_s, until_s)
 
         made.spending.read = read
+        made.spending.outliving = made.presence
