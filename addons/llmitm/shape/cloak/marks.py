@@ -22,10 +22,11 @@ BEGINNING: Final = b"zmask_"
 _LETTERS: Final = 10
 PATTERN: Final = "zmask_[a-y2-8]{10}"
 """Without a z after its first letter: whatever stands before a mark, the two are no other mark."""
-MARK: Final = re.compile(rb"[zZ](?:mask_[a-y2-8]{10}|MASK_[A-Y2-8]{10})")
+MARK: Final = re.compile(rb"[zZ]mask_[a-y2-8]{10}|ZMASK_[A-Y2-8]{10}")
 """In small letters, as we make it, with a capital letter first, or in capitals."""
 MARK_BYTES: Final = len(BEGINNING) + _LETTERS
-PARTIAL: Final = r"[zZ](?:m(?:a(?:s(?:k(?:_[a-y2-8]{0,9})?)?)?)?|M(?:A(?:S(?:K(?:_[A-Y2-8]{0,9})?)?)?)?)?"
+_SMALL: Final = r"m(?:a(?:s(?:k(?:_[a-y2-8]{0,9})?)?)?)?"
+PARTIALS: Final = (rf"z(?:{_SMALL})?", rf"Z(?:{_SMALL}|{_SMALL.upper()})?")
 """A mark that is not complete, at the end of what has come."""
 MOST_WORDS: Final = 20_000
 MOST_SEALED: Final = 2_000

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmitm.shape.cloak.escapes import escaped
-from llmitm.shape.cloak.marks import MARK, MARK_BYTES, PARTIAL, Vocabulary, in_case_of, may_hold
+from llmitm.shape.cloak.marks import MARK, MARK_BYTES, PARTIALS, Vocabulary, in_case_of, may_hold
 from llmitm.shape.spans import opening
 
-_PARTIAL_AT_END: Final = re.compile(PARTIAL.encode() + rb"\Z")
+_PARTIAL_AT_END: Final = re.compile(f"(?:{'|'.join(PARTIALS)})\\Z".encode())
 _MEMBER: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)"[ \t\n\r]*+:[ \t\n\r]*+\Z')
 _NAME_BYTES: Final = 64
 _ARGUMENTS: Final = frozenset({b"arguments", b"partial_json"})

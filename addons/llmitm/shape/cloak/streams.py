@@ -19,15 +19,15 @@ import orjson
 from llmitm.exchange import Dialect
 from llmitm.shape.cloak.deltas import READERS, Channel, Closed, Delta
 from llmitm.shape.cloak.escapes import escaped
-from llmitm.shape.cloak.marks import MARK, PARTIAL, may_hold
+from llmitm.shape.cloak.marks import MARK, PARTIALS, may_hold
 from llmitm.shape.cloak.restoring import Restorer
 from llmitm.shape.cloak.thoughts import Thoughts
 from llmitm.shape.spans import locate
 
 _SEAM: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
-_SUSPECT: Final = re.compile(PARTIAL.encode() + rb'"')
-"""The end of a string that may be the beginning of a mark."""
-_PARTIAL: Final = re.compile(PARTIAL.encode() + rb"\Z")
+_SUSPECTS: Final = tuple(re.compile(f'{one}"'.encode()) for one in PARTIALS)
+"""The ends of strings that may be beginnings of marks: one expression for both is ten times as slow."""
+_PARTIAL: Final = re.compile(f"(?:{'|'.join(PARTIALS)})\\Z".encode())
 _DATA: Final = re.compile(rb"^data:[ ]?([^\r\n]*)", re.MULTILINE)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
 _MOST_BYTES: Final = 33_554_432
@@ -72,6 +72,10 @@ class _Event:
         return b"".join((*parts, restorer.json(self.raw[copied_to:])))
 
 
+def _is_suspect(raw: bytes) -> bool:
+    return any([one.search(raw) is not None for one in _SUSPECTS])
+
+
 def _place(data: bytes, delta: Delta) -> tuple[int, int]:
     """From where to where the text of a delta stands."""
     if b"\\" not in data:  # so it is spelled as it is
@@ -101,7 +105,7 @@ class Stream:
         whole = self._buffer + piece if self._buffer else piece
         if not self._waiting and whole.endswith((b"\n\n", b"\r\n\r\n")):
             is_clear = b"z" not in whole and b"Z" not in whole  # most are
-            if (is_clear or not (may_hold(whole) or _SUSPECT.search(whole))) and not self._is_thought(whole):
+            if (is_clear or not (may_hold(whole) or _is_suspect(whole))) and not self._is_thought(whole):
                 self._buffer = b""
                 return whole
         out: list[bytes] = []
@@ -140,7 +144,7 @@ class Stream:
     def _take(self, raw: bytes, out: list[bytes]) -> None:
         """One event."""
         is_thought = self._is_thought(raw)
-        if not self._open and not is_thought and _SUSPECT.search(raw) is None:
+        if not self._open and not is_thought and not _is_suspect(raw):
             out.append(self._restorer.json(raw))
             return
         event = self._event(raw)
