@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import sqlite3
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -199,3 +200,37 @@ def test_whether_anything_is_missing(config: Path, capsys: pytest.CaptureFixture
     write(config, (entry_of(7, id="another"),))
     assert ledger.check(config) == 1
     assert "!!" in capsys.readouterr().out
+
+
+STRANGE: dict[str, tuple[bytes | str, str]] = {
+    "nothing": (b"", "there are no tables in it"),
+    "no database": (b"hello" * 1_000, "damaged, or no database"),
+    "an older one": ("CREATE TABLE exchanges (id TEXT)", "an older version's"),
+}
+
+
+@pytest.mark.parametrize(("made", "said"), STRANGE.values(), ids=STRANGE)
+def test_what_is_no_ledger_is_told_in_plain_words(
+    config: Path, made: bytes | str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config.parent / "llmitm.db"
+    if isinstance(made, bytes):
+        path.write_bytes(made)
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute(made)
+        connection.close()
+    assert asked(config) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("version", "said"), [("0001", "an older one"), ("0099", "of a newer version")])
+def test_another_schema_is_named(
+    config: Path, version: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(config)
+    with sqlite3.connect(config.parent / "llmitm.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    connection.close()
+    assert ledger.check(config) == 1
+    assert f"schema {version}, {said}" in capsys.readouterr().out

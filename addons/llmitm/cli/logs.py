@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -85,7 +86,19 @@ def unreadable(place: Place, error: Exception) -> str:
     if isinstance(error, NoLedger):
         return str(error)
     said = str(getattr(error, "orig", None) or error).partition("\n")[0]
-    return f"the ledger {place.name} cannot be read: {said or type(error).__name__}"
+    why = next((why for pattern, why in _WHY if re.search(pattern, said)), None)
+    return f"the ledger {place.name} cannot be read: {why or said or type(error).__name__}"
+
+
+_WHY: Final = (
+    (r"no such table|relation .* does not exist", "there are no tables in it; a gateway makes them"),
+    (
+        r"no such column|column .* does not exist",
+        "it is an older version's; the next start of a gateway brings it up to date",
+    ),
+    (r"file is not a database|disk image is malformed", "the file is damaged, or no database"),
+)
+"""What databases say that means nothing to who asks."""
 
 
 def place_of(config: Path | None) -> Place:

@@ -66,7 +66,12 @@ async def verify(place: Place) -> AsyncIterator[Finding]:
 async def _schema(connection: AsyncConnection) -> Finding:
     version = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
     exchanges = (await connection.execute(select(func.count()).select_from(EXCHANGES))).scalar()
-    return Finding(version != HEAD, f"{exchanges} exchanges, schema {version}")
+    age = ""
+    if version is None or version < HEAD:
+        age = ", an older one: the next start of a gateway brings it up to date"
+    elif version > HEAD:
+        age = f", of a newer version of llmitm: this one knows {HEAD}"
+    return Finding(version != HEAD, f"{exchanges} exchanges, schema {version}{age}")
 
 
 async def _integrity(connection: AsyncConnection) -> Finding:
