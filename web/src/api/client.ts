@@ -36,10 +36,12 @@ interface Options {
 
 const BASE = "/api/dashboard/";
 
-/** Told when a session is over and cannot be renewed. */
-let signedOut: () => void = () => undefined;
-export function onSignedOut(listener: () => void): void {
-  signedOut = listener;
+/** Told when a session is over and cannot be renewed: true once somebody has signed in again. */
+type SignedOut = () => Promise<boolean>;
+const toNobody: SignedOut = () => Promise.resolve(false);
+let signedOut = toNobody;
+export function onSignedOut(listener: SignedOut | null): void {
+  signedOut = listener ?? toNobody;
 }
 
 export function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
@@ -56,7 +58,7 @@ export function remove<T>(path: string, options: Options = {}): Promise<T> {
 }
 
 /** What makes a session or ends one: a refusal of these is an answer. */
-const DOORS: ReadonlySet<string> = new Set(["auth/login", "auth/refresh", "auth/first"]);
+const DOORS: ReadonlySet<string> = new Set(["auth/login", "auth/refresh", "auth/first", "auth/logout"]);
 
 /** `path` is below `/api/dashboard/`, or whole; its variable parts are the caller's to encode (`part`). */
 export async function call<T>(method: Method, path: string, options: Options = {}): Promise<T> {
@@ -65,17 +67,13 @@ export async function call<T>(method: Method, path: string, options: Options = {
   throw await asError(response);
 }
 
-/** The answer, whatever it says. Where the session is over it is renewed once, and the question asked again. */
+/** The answer, whatever it says. Where the session is over it is renewed once, or waited for until somebody has
+ * signed in again, and the question asked again. */
 export async function send(method: Method, path: string, options: Options = {}): Promise<Response> {
   const response = await sendOnce(method, path, options);
   if (!isOver(response) || DOORS.has(path)) return response;
-  if (!(await renew())) {
-    signedOut();
-    return response;
-  }
-  const again = await sendOnce(method, path, options);
-  if (isOver(again)) signedOut();
-  return again;
+  if (!(await renew()) && !(await signedOut())) return response;
+  return sendOnce(method, path, options);
 }
 
 /** A 401 of our own, not one that a provider gave. */

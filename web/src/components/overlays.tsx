@@ -19,9 +19,12 @@ interface DialogProps {
   children?: ReactNode;
 }
 
+/** Whether a native dialog lies over all: what is done there closes nothing below it. */
+const isCovered = () => document.querySelector("dialog[open]") !== null;
+
 export function Dialog({ isOpen, onClose, title, about, wide, actions, children }: DialogProps) {
   return (
-    <BaseDialog.Root open={isOpen} onOpenChange={(open) => !open && onClose()}>
+    <BaseDialog.Root open={isOpen} onOpenChange={(open) => !open && !isCovered() && onClose()}>
       <BaseDialog.Portal>
         <BaseDialog.Backdrop className="backdrop" />
         <BaseDialog.Popup className={wide ? "dialog wide" : "dialog"}>

@@ -14,13 +14,16 @@ export function Nowhere() {
   );
 }
 
+/** Whether a part of the page is not there any more. */
+const isRenewed = (error: unknown) => error instanceof TypeError && /dynamically imported|module script/i.test(error.message);
+
 /** A page that failed. The rest goes on. */
 export function Broken() {
   const error = useRouteError();
   return (
     <Page title="This page failed">
       <Empty title="This page failed" actions={<Button onClick={() => location.reload()}>Load it anew</Button>}>
-        {error instanceof Error ? error.message : "It did not say why."}
+        {isRenewed(error) ? "The gateway was renewed since this page was opened." : error instanceof Error ? error.message : "It did not say why."}
       </Empty>
     </Page>
   );

@@ -4,29 +4,32 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 
 import { get } from "../../api/client";
+import { useLink } from "../../api/live";
 import { keys } from "../../api/queries";
 import type { CredentialState, Metrics } from "../../api/types";
 import { useMetrics } from "../../api/use";
 import { Chart, Code, Empty, Failure, Note, Panel, Stat, Stats, Table, Waiting } from "../../components";
 import type { Column, Tone } from "../../components";
-import { bytes, count, duration, many, money, share, short, span, words } from "../../format";
+import { bytes, count, duration, many, money, share, short, span, time, words, ZONE } from "../../format";
 import { Page } from "../../layout/page";
 import { Standing } from "../../parts/Standing";
 
 export default function Overview() {
-  const { data, error, refetch } = useMetrics();
+  const { data, error, refetch, dataUpdatedAt } = useMetrics();
+  const isHeard = useLink() !== "lost" && !error;
   return (
     <Page title="Overview" about="The last five minutes, told every second.">
-      {error && !data ? <Failure error={error} again={() => void refetch()} /> : data ? <Told metrics={data} /> : <Waiting lines={6} />}
+      {error && !data ? <Failure error={error} again={() => void refetch()} /> : data ? <Told metrics={data} until_ms={isHeard ? null : dataUpdatedAt} /> : <Waiting lines={6} />}
     </Page>
   );
 }
 
-function Told({ metrics }: { metrics: Metrics }) {
+/** `until_ms`: when the gateway was last heard; null: it is. */
+function Told({ metrics, until_ms }: { metrics: Metrics; until_ms: number | null }) {
   return (
     <>
       {metrics.is_draining && <Note tone="warn">The gateway is stopping: it ends what is under way and takes nothing new.</Note>}
-      <Verdict of={metrics} />
+      {until_ms === null ? <Verdict of={metrics} /> : <Silence since_ms={until_ms} />}
       <Numbers of={metrics} />
       {metrics.total_requests === 0 ? <First /> : <Curves of={metrics} />}
       <div className="grid">
@@ -40,6 +43,14 @@ function Told({ metrics }: { metrics: Metrics }) {
         </div>
       )}
     </>
+  );
+}
+
+function Silence({ since_ms }: { since_ms: number }) {
+  return (
+    <p className="verdict" data-tone="bad" role="alert">
+      <i className="dot" data-tone="bad" /> <b>No answer:</b> the gateway is not heard. What stands here is how it was at {time(new Date(since_ms).toISOString())} ({ZONE}).
+    </p>
   );
 }
 
@@ -98,8 +109,8 @@ function Numbers({ of }: { of: Metrics }) {
 }
 
 function Curves({ of }: { of: Metrics }) {
-  const history = of.history;
-  if (!history?.length) return null;
+  // what is pushed has none, and may come first: the charts keep their place meanwhile
+  const history = of.history ?? [];
   const now_s = Math.round(Date.now() / 1000);
   const at = history.map((one) => now_s - one.seconds_ago);
   // points are five seconds apart
