@@ -130,6 +130,7 @@ class Failure(StrEnum):
     KILLED = "killed"
 
 
+# what breaks in the middle of a stream has no status: agents know by such words that they may try again
 _SENTENCES = {
     Failure.REFUSED: "The provider refused the connection.",
     Failure.DNS: "The provider's host name could not be resolved.",
@@ -137,10 +138,10 @@ _SENTENCES = {
     Failure.PROXY: "The outbound proxy did not let the request through.",
     Failure.CONNECT_TIMEOUT: "The provider did not accept the connection in time.",
     Failure.FIRST_BYTE_TIMEOUT: "The provider did not begin to answer in time.",
-    Failure.IDLE_TIMEOUT: "The provider fell silent in the middle of its answer.",
+    Failure.IDLE_TIMEOUT: "The provider fell silent in the middle of its answer; try your request again.",
     Failure.EXCHANGE_TIMEOUT: "The exchange took longer than it may.",
-    Failure.RESET: "The provider closed the connection.",
-    Failure.TRUNCATED: "The provider's answer ended before it was complete.",
+    Failure.RESET: "Connection lost: the provider closed it.",
+    Failure.TRUNCATED: "The provider's answer ended before it was complete; try your request again.",
     Failure.MALFORMED: "The provider's answer is not valid HTTP.",
     Failure.KILLED: "The request was stopped by an operator.",
 }

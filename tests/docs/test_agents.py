@@ -21,8 +21,9 @@ PAGE_OF = {
     "opencode-openai": "opencode",
     "opencode-anthropic": "opencode",
     "opencode-google": "opencode",
+    "opencode-in-trouble": "opencode",
 }
-NOT_SHOWN = frozenset({"opencode-openai", "opencode-anthropic", "opencode-google", "codex-in-code"})
+NOT_SHOWN = frozenset(PAGE_OF) - {"aider-anthropic"}
 """They differ from the one that is shown in what the page tells in words."""
 KEYS = {f"{name}_API_KEY": "sk-none" for name in ("ANTHROPIC", "OPENAI", "GEMINI")}
 

@@ -100,6 +100,8 @@ class Agent:
     """From standard input."""
     model: str | None = None
     """That it asks for, whoever answers; None: the upstream's."""
+    faults: Sequence[str | None] = ()
+    """What the provider does wrong, one a request."""
 
 
 def _calls(write: Json, read: Json) -> list[Any]:
@@ -169,6 +171,13 @@ def _opencode(turn: Turn) -> list[Any]:
     )
 
 
+def _opencode_in_trouble(turn: Turn) -> list[Any]:
+    """Eight turns; what is done twice does no harm, since some are asked for again."""
+    look = {"call": "read", "arguments": {"filePath": str(turn.file)}}
+    write, *_ = _opencode(turn)
+    return [write, *[look] * 6, {"say": DONE}]
+
+
 def _opencode_config(turn: Turn, package: str, path: str) -> dict[str, str]:
     provider = {
         "npm": f"@ai-sdk/{package}",
@@ -179,13 +188,22 @@ def _opencode_config(turn: Turn, package: str, path: str) -> dict[str, str]:
     return {".config/opencode/opencode.json": json.dumps({"provider": {"llmitm": provider}})}
 
 
-def _opencode_with(name: str, native: str, package: str, path: str = "/v1") -> Agent:
+def _opencode_with(
+    name: str,
+    native: str,
+    package: str,
+    path: str = "/v1",
+    *,
+    script: Callable[[Turn], list[Any]] = _opencode,
+    faults: Sequence[str | None] = (),
+) -> Agent:
     return Agent(
         name=name,
         program="opencode",
         native=native,
         command=lambda turn: ["run", "-m", f"llmitm/{turn.model}", "--auto"],
-        script=_opencode,
+        script=script,
+        faults=faults,
         files=lambda turn: _opencode_config(turn, package, path),
         reads_prompt=True,  # it puts quotes about arguments
     )
@@ -259,6 +277,11 @@ AGENTS: Final[Mapping[str, Agent]] = {
         _opencode_with("opencode-openai", "responses", "openai"),
         _opencode_with("opencode-anthropic", "anthropic", "anthropic"),
         _opencode_with("opencode-google", "gemini", "google", "/v1beta"),
+        _opencode_with(
+            *("opencode-in-trouble", "anthropic", "anthropic"),
+            script=_opencode_in_trouble,
+            faults=[*[None] * 2, "status:529", None, "status:429;retry-after=1", None, "truncate:3"],
+        ),
     )
 }
 
@@ -295,6 +318,7 @@ async def turn(agent: Agent, name: str, program: str, folder: Path) -> Outcome:
         path.mkdir(parents=True)
     outcome = Outcome(agent=agent.name, upstream=name)
     async with Provider() as provider:
+        provider.script(agent.faults)
         model = agent.model or upstream.model
         gateway = Gateway(upstream.config(provider.url, model), folder, host="serve")
         try:

@@ -64,7 +64,7 @@ def truncated() -> Failed:
             status=502,
             kind="bad_gateway",
             code=TRUNCATED,
-            message="The provider's stream ended before its answer was complete.",
+            message="The provider's stream ended before its answer was complete; try your request again.",
         )
     )
 
