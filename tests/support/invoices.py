@@ -124,7 +124,7 @@ def invoices(name: str) -> Iterator[Invoice]:
                 host=told_of.pop("host", None),
                 is_batch=told_of.pop("batch", None) is not None,
                 at_s=at.timestamp(),
-                usage=usage_of(api, told_of),
+                usage=usage_of(api, told_of, model),
                 sum=formula,
                 usd_nano=Decimal(amount) * 1000,
             )
@@ -139,7 +139,7 @@ def worked_out(formula: str) -> Decimal:
     return value
 
 
-def usage_of(api: str, told: Mapping[str, str]) -> Usage:
+def usage_of(api: str, told: Mapping[str, str], model: str = "m") -> Usage:
     """What the gateway reads of a whole answer that tells these."""
     body: dict[str, Any] = {"model": "m", "id": "i"}
     for word, value in told.items():
@@ -147,6 +147,7 @@ def usage_of(api: str, told: Mapping[str, str]) -> Usage:
     found: Any
     match api:
         case "chat":
+            body["model"] = model
             body["choices"] = [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]
             if "byok" in told:
                 body["usage"]["is_byok"] = True

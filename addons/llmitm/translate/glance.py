@@ -185,7 +185,7 @@ def _failure_in(told: dict[str, Any], dialect: Dialect) -> Failure | None:
 def _of_chat(told: dict[str, Any]) -> Usage | None:
     groq = told.get("x_groq")
     counts = told.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
-    return chat.read_usage(counts, told.get("service_tier"))
+    return chat.read_usage(counts, told.get("service_tier"), told.get("model"))
 
 
 _READ: Final[Mapping[Dialect, Callable[[dict[str, Any]], Usage | None]]] = {

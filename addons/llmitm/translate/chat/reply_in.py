@@ -67,7 +67,7 @@ def read_reply(body: bytes) -> Reply:
         model=text_if(told.get("model")),
         created=seconds_if(told.get("created")),
         choices=tuple(choices),
-        usage=read_usage(told.get("usage"), told.get("service_tier")) or _groq_usage(told),
+        usage=read_usage(told.get("usage"), told.get("service_tier"), told.get("model")) or _groq_usage(told),
         service_tier=text_if(told.get("service_tier")),
     )
 

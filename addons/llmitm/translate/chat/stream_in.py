@@ -109,7 +109,7 @@ class StreamReader:
         counts = chunk.get("usage")
         if counts is None and isinstance(chunk.get("x_groq"), dict):
             counts = chunk["x_groq"].get("usage")
-        if counts is not None and (usage := read_usage(counts, self._tier)) is not None:
+        if counts is not None and (usage := read_usage(counts, self._tier, chunk.get("model"))) is not None:
             self._usage = stream.merged(self._usage, usage)
             out.append(UsageSeen(self._usage))
 

@@ -12,11 +12,11 @@ TOOLS: Final = ("web_search_requests", "web_fetch_requests")
 """What OpenRouter counts of the tools that it runs."""
 
 
-def read_usage(counts: Any, tier: Any = None) -> Usage | None:
-    """None where there are none; `tier` is what stands beside them.
+def read_usage(counts: Any, tier: Any = None, model: Any = None) -> Usage | None:
+    """None where there are none; `tier` and `model` are what stands beside them.
 
-    Two repairs, both on what the numbers themselves say: hosts that count reasoning beside the output, and
-    hosts that count the cache beside the input.
+    Repairs are made on what the numbers themselves say: of hosts that count reasoning beside the output, and
+    of hosts that count the cache beside the input. Gemini's own host says only in the total what was thought.
     """
     if not isinstance(counts, dict):
         return None
@@ -28,6 +28,9 @@ def read_usage(counts: Any, tier: Any = None) -> Usage | None:
     total = count_in(counts, "total_tokens")
     if reasoning and into is not None and out is not None and total == into + out + reasoning:
         out += reasoning
+    elif reasoning is None and into is not None and out is not None and total is not None:
+        if total > into + out and isinstance(model, str) and "gemini" in model.lower():
+            reasoning, out = total - into - out, total - into
     cached = count_in(read, "cached_tokens")
     if cached is None:
         cached = count_in(counts, "prompt_cache_hit_tokens")
