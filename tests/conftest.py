@@ -15,6 +15,11 @@ settings.register_profile("thorough", _ANY_SPEED, max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are processors: half of the time is spent waiting for gateways."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What is read to find the tests stays to the end: looking through it for garbage, again and again,
