@@ -16,7 +16,9 @@ from llmitm.exchange import Noted, Unwatched, Usage
 from llmitm.journey import carry
 from llmitm.measured import wants_json
 from llmitm.record.entry import Entry
+from llmitm.record.ledger.reading import Wanted, reading, sums
 from llmitm.world import World
+from support.ledgers import keep, place_of
 from support.metering import (
     CONFIG,
     KEYS,
@@ -141,6 +143,36 @@ async def test_cost_is_what_the_tokens_cost(provider: Provider, tmp_path: Path) 
     assert summed(text, "llmitm_unpriced_attempts_total", "reason") == {"no_price": 1}
     assert snapshot["total_cost_usd"] == pytest.approx(usd)
     assert snapshot["cost_by_model"] == {"gpt-known": pytest.approx(usd)}
+
+
+async def test_sums_are_those_of_the_ledger(provider: Provider, tmp_path: Path) -> None:
+    prices = "[model_prices.gpt-known]\ninput = 3\noutput = 15\n[routing]\nhedge_after_ms = 50\n"
+    world = world_of(provider.url, tmp_path, CONFIG + prices)
+    entries: list[Entry] = []
+    world.sinks = (entries.append, world.metrics)
+    await every_outcome(world, provider)
+    for model, faults in (("gpt-known", ["slow:300", None]), ("gpt-other", [])):
+        provider.script(faults)
+        for target in (CHAT, "/all/v1/messages", "/all/v1/responses"):
+            body = {**chat(model), "max_tokens": 50, "input": "one two three"}
+            await answer(world, asked(target, body))
+    text, snapshot = await text_of(world), await snapshot_of(world)
+    await world.close()
+    for number, entry in enumerate(entries, 1):
+        entry.id, entry.number = f"id-{number}", number
+    await keep(place_of(tmp_path), entries)
+    async with reading(place_of(tmp_path)) as connection:
+        (total,) = await sums(connection, Wanted(), ())
+        outcomes = await sums(connection, Wanted(), ("outcome",))
+    counted = summed(text, "llmitm_requests_total", "outcome")
+    assert counted == {one["outcome"]: one["requests"] for one in outcomes}
+    assert summed(text, "llmitm_attempts_total") == {"": total["attempts"]}
+    assert summed(text, "llmitm_tokens_total") == {"": total["input_tokens"] + total["output_tokens"]}
+    assert round(summed(text, "llmitm_cost_usd_total")[""] * 1e9) == total["cost_usd_nano"]
+    assert summed(text, "llmitm_unpriced_attempts_total", "reason")["no_price"] == total["unpriced"]
+    names = ("total_requests", "total_attempts", "total_input_tokens", "total_output_tokens")
+    rows = ("requests", "attempts", "input_tokens", "output_tokens")
+    assert [snapshot[name] for name in names] == [total[name] for name in rows]
 
 
 async def test_what_translation_lost(world: World) -> None:
