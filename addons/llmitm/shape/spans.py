@@ -75,13 +75,15 @@ def is_valid(text: bytes) -> bool:
     return True
 
 
-def opening(text: bytes, at: int) -> int:
-    """Where the string that has `at` within it opens."""
-    while (at := text.rfind(b'"', 0, at)) > 0 and text[at - 1] == 0x5C:
-        backslashes = at - len(text[:at].rstrip(b"\\"))
-        if backslashes % 2 == 0:
+def opening(text: bytes, at: int, least: int = 0) -> int:
+    """Where the string that has `at` within it opens, which is not before `least`."""
+    while (at := text.rfind(b'"', least, at)) > least:
+        before = at - 1
+        while before >= least and text[before] == 0x5C:
+            before -= 1
+        if (at - before) % 2:
             break
-    return max(at, 0)
+    return max(at, least)
 
 
 def members(text: bytes, start: int, end: int) -> list[Member]:

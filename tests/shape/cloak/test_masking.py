@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import time
 from typing import Any
 
 import orjson
@@ -412,3 +413,13 @@ def test_answers_that_may_tell_of_places_are_known(
     made = masked(b'{%b,"content":"Acme %b"}' % (asked, text.encode()), Words(words), Vocabulary(b"k"), {})
     assert made.has_positions is expected
     assert not masked(b"{%b}" % asked, Words(["Acme"]), Vocabulary(b"k"), {}).has_positions  # nothing masked
+
+
+@pytest.mark.parametrize("name", ["content", "arguments", "else"])
+@pytest.mark.parametrize("text", ["Acme ", 'Acme "', "Acme \\", '"Acme": "', 'Acme "Acme\\n'])
+def test_words_of_one_long_text_take_time_in_proportion(name: str, text: str) -> None:
+    body = orjson.dumps({"messages": [{name: text * 20_000}]})
+    began_s = time.process_time()
+    out, _ = mask(body)
+    assert time.process_time() - began_s < 3
+    assert b"Acme" not in out

@@ -124,34 +124,60 @@ def _put_at_once(
     colon and a quote is that of a member, and the quote opens its value.
     """
     left: list[tuple[int, int]] = []
+    string = _String(body, 0, is_nested=is_nested)
     for span in exact:
         start, end = span
-        quote = opening(body, start)
-        is_content_there = body.endswith(_TEXTS, 0, quote) or _is_surely_content(body, quote, start, end)
-        if is_content_there and is_nested:
-            closing = _REST.match(body, quote + 1)
-            is_content_there = closing is not None and b"\\\\" not in closing[0]
-        if is_content_there:
-            word = body[start:end]
-            mark = vocabulary.mark(word)
-            used[mark] = word
-            edits.append((start, end, mark))
+        if start >= string.end:
+            string = _String(body, opening(body, start, string.end), is_nested=is_nested)
+        if string.is_content(start, end):
+            edits.append((start, end, _mark(body[start:end], vocabulary, used)))
         else:
             left.append(span)
     return left
 
 
-def _is_surely_content(body: bytes, quote: int, start: int, end: int) -> bool:
-    """Whether a word is content, whatever is around the string that opens there and holds it."""
+class _String:
+    """A string of a JSON text, asked in order whether the words in it are content. Many may stand in one."""
+
+    __slots__ = ("_at", "_body", "_closing", "_is_content", "_is_json", "_quotes", "end")
+
+    def __init__(self, body: bytes, quote: int, *, is_nested: bool) -> None:
+        """`quote`: where it opens. `is_nested`: backslashes are escaped somewhere."""
+        self._body = body
+        rest = _REST.match(body, quote + 1)
+        self.end = rest.end() if rest else quote + 1
+        """Of its closing quote."""
+        name = _name_before(body, quote)
+        self._is_json = name == b"arguments"
+        self._is_content = name is not None and is_always_content(name.decode())
+        if body.endswith(_TEXTS, 0, quote):
+            self._is_json, self._is_content = False, True
+        if is_nested and body.find(b"\\\\", quote, self.end) >= 0:
+            self._is_json = self._is_content = False
+        self._at = quote
+        self._quotes = 0
+        """Escaped ones up to there."""
+        self._closing = -1
+        """The next of them; -1: not looked for yet."""
+
+    def is_content(self, start: int, end: int) -> bool:
+        """Whether a word is content, whatever is around the string that holds it."""
+        if not self._is_json:
+            return self._is_content
+        self._quotes += self._body.count(b'\\"', self._at, start)
+        self._at = start
+        if self._quotes % 2 == 0:
+            return False  # if that is JSON, it is no string
+        if self._closing < end:
+            found = self._body.find(b'\\"', end, self.end)
+            self._closing = found if found >= 0 else self.end
+        return self._closing == self.end or _COLON.match(self._body, self._closing + 2) is None
+
+
+def _name_before(body: bytes, quote: int) -> bytes | None:
+    """Of the member whose value opens there."""
     named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
-    if named is None:
-        return False
-    if named[1] != b"arguments":
-        return is_always_content(named[1].decode())
-    if body.count(b'\\"', quote, start) % 2 == 0:
-        return False  # if that is JSON, it is no string
-    closing = body.find(b'\\"', end)
-    return closing < 0 or _COLON.match(body, closing + 2) is None
+    return None if named is None else named[1]
 
 
 def masked_text(text: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
