@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from llmitm.state.memory import MemoryStore
-from llmitm.state.shared import AGAIN_S, SharedStore
+from llmitm.state.shared import AGAIN_S, SOON_S, STEADY_S, SharedStore
 from llmitm.state.store import Count, Lease, Mark, Step, Window
 from support.clocks import HandClock
 from support.stores import Away
@@ -88,6 +88,31 @@ async def test_it_is_asked_again_by_itself(store: SharedStore, shared: Away, clo
         await asyncio.sleep(0)
     assert not store.is_local
     assert await ask(store, Count(key="a")) == (1,)  # local counts are not carried over
+
+
+async def test_after_a_long_presence_it_is_asked_again_sooner_the_first_time(
+    store: SharedStore, shared: Away, clock: HandClock
+) -> None:
+    """Else one that is slow for a moment would not be asked for seconds; but not each time."""
+
+    async def asked_within(seconds: float) -> bool:
+        shared.asked = 0
+        clock.at_s += seconds
+        await store.apply([Count(key="a")])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return shared.asked > 0
+
+    for pause_s, wait_s in ((STEADY_S, SOON_S), (STEADY_S - 0.1, AGAIN_S), (STEADY_S, SOON_S)):
+        clock.at_s += pause_s
+        shared.is_away = True
+        await asyncio.gather(*(store.apply([Count(key="a")]) for _ in range(20)))
+        assert not await asked_within(wait_s - 0.01)
+        assert await asked_within(0.02)
+        assert not await asked_within(AGAIN_S - 0.01)
+        shared.is_away = False
+        assert await asked_within(0.02)
+        assert not store.is_local
 
 
 async def test_each_absence_is_told_once_and_its_end_too(

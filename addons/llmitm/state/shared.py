@@ -27,6 +27,10 @@ from llmitm.state.store import (
 
 AGAIN_S: Final = 2.0
 """Until a place that did not answer is asked again."""
+SOON_S: Final = 0.25
+"""The same the first time: most absences are a moment of a busy machine."""
+STEADY_S: Final = 10.0
+"""Only where it had answered for so long: one that comes and goes makes a few wait each time."""
 BEAT_S: Final = 5.0
 """How often a gateway tells that it is there."""
 LEASE_S: Final = 30.0
@@ -44,8 +48,8 @@ class SharedStore:
     """A `Store` that always answers, unless `while_away` says `refuse`.
 
     Where the shared store gives no outcome, the batch that waited for it is done locally, and so is all
-    that follows, at once. It is asked again in the background, `AGAIN_S` later: no caller waits for a store
-    that is known to be away.
+    that follows, at once. It is asked again in the background, `SOON_S` later and then every `AGAIN_S`: no
+    caller waits for a store that is known to be away.
 
     Locally, windows and places go on from what this process itself has of them, and limits are the part that
     `while_away` says. Marks that this process has seen stand, such as a key that was revoked, still do, and
@@ -78,6 +82,8 @@ class SharedStore:
         """Places that the shared store was not told of."""
         self._away_since_s: float | None = None
         self._again_s = 0.0
+        self._back_s = -STEADY_S
+        """When it last came back."""
         self._is_anew = False
         """Whether the shared store has lost what it was told, and has not been told again."""
         self._trial: asyncio.Task[None] | None = None
@@ -178,7 +184,10 @@ class SharedStore:
         now_s = self._clock.tick_s()
         is_anew = isinstance(error, StoreBegunAnew)
         self._is_anew |= is_anew
-        self._again_s = now_s + (0 if is_anew else AGAIN_S)
+        if is_anew:
+            self._again_s = now_s
+        elif not self.is_local:
+            self._again_s = now_s + (SOON_S if now_s - self._back_s >= STEADY_S else AGAIN_S)
         if self.is_local:
             return
         self._away_since_s = now_s
@@ -205,6 +214,7 @@ class SharedStore:
             told = await self._debts.pay(self._local, self._shared)
             await self._renew()
             since_s, self._away_since_s = self._away_since_s, None
+            self._back_s = self._clock.tick_s()
             told += await self._debts.pay(self._local, self._shared)  # of what came while it was told
         except StoreUnavailable as error:
             self._go_local(error)
