@@ -178,3 +178,19 @@ async def test_a_server_that_is_emptied_while_all_reach_it(two: Two) -> None:
     await two.other.beat()
     assert await two.there() == (41, 41)
     assert await two.passed(two.one) + await two.passed(two.other) == LIMIT - 41
+
+
+async def test_marks_that_were_seen_stand_again_where_they_were_lost(two: Two) -> None:
+    """A key that was revoked does not come back with a server that has lost its data."""
+    looks = [Mark(key="revoked"), Mark(key="rests"), Mark(key="revived")]
+    await two.other.apply([Mark(key="revoked", value=1), Mark(key="rests", value=2, ttl_s=30)])
+    await two.other.apply([Mark(key="revived", value=3)])
+    await two.one.apply(looks)
+    await two.one.apply([Mark(key="revived", is_over=True)])
+    two.server.flush()
+    two.clock.at_s += 10
+    await two.one.beat()
+    judge = redis_store(two.server, two.clock)
+    outcome = await judge.apply(looks)
+    assert (outcome.values, outcome.ends_s) == ((1, 2, 0), (None, pytest.approx(20), None))
+    await judge.close()

@@ -86,6 +86,11 @@ class MemoryStore:
         count = self._counts.kept.get(key)
         return 0 if count is None or count.is_empty(in_us(self._clock.tick_s())) else count.value
 
+    def marks(self) -> list[Mark]:
+        """All that stand, those without an end last."""
+        standing = sorted(self._marks.kept.items(), key=lambda item: item[1].until_us is None)
+        return [Mark(key=key, value=one.value) for key, one in standing]
+
     def seen_of(self, key: str, window_s: float) -> Seen | None:
         """A window as it was last noted, while that tells anything."""
         window = self._windows.kept.get((key, window_s))

@@ -56,7 +56,8 @@ class SharedStore:
     lasting counts go on from what was last seen of them; other counts begin empty. When the shared store is
     back it is told of the marks that were set or taken away meanwhile, of what was added to lasting counts
     and to windows, and of the places that are held, and no longer held. Where it came back empty, lasting
-    counts go on there from what was last seen of them, and windows from what each process has of them.
+    counts and marks go on there from what was last seen of them, and windows from what each process has of
+    them.
 
     There, a place lasts for `LEASE_S`: what this process still holds is renewed with each beat, off the path
     of requests, and what a process held that died is free by then.
@@ -232,6 +233,7 @@ class SharedStore:
             await self._shared.apply([_PROBE])
         if self._is_anew:
             self._debts.owe_windows(self._local.windows())
+            self._debts.owe_marks(self._local.marks())
             self._is_anew = False
 
     async def _restore_sums(self) -> None:
