@@ -51,6 +51,19 @@ def error(message: str, **fields: str) -> bytes:
     return orjson.dumps({"error": {"message": message, **fields}})
 
 
+async def test_a_key_that_only_cloudflare_sends_is_not_blamed_on_a_way_that_nobody_takes(
+    tmp_path: Path,
+) -> None:
+    gone = Answers({"HEAD https://api.openai.com:443/": UpstreamFailed(Failure.CONNECT_TIMEOUT)})
+    own = f"[providers.openai]\napi_keys = ['{KEY}']\n"
+    cloudflare = "[[gateways]]\naccount_id = 'a'\ngateway_id = 'g'\n"
+    (direct,) = await asked(tmp_path, own, gone)
+    assert direct.fix == "see reach"
+    (through,) = await asked(tmp_path, cloudflare + own, gone)
+    assert "https://api.openai.com:443" in through.text and "did not accept the connection" in through.text
+    assert "through Cloudflare" in (through.fix or "")
+
+
 MODELS = "GET https://api.openai.com/v1/models"
 FREE = "POST https://api.openai.com/v1/chat/completions"
 

@@ -1,5 +1,7 @@
 """`llmitm test`: real requests through the running path, and who truly answered.
 
+Through an endpoint of kind cloudflare, else through one that routes by model.
+
 Starts the gateway with the user's own configuration on a free port of loopback, sends chat completions
 through it, and reads gateway and key from the answer's debug headers, not from what was expected.
 """
@@ -19,7 +21,6 @@ from rich.table import Table
 
 from llmitm.config.load import load
 from llmitm.config.path import find
-from llmitm.config.providers import Provider
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError
 from llmitm.secret import Redactor
@@ -41,7 +42,10 @@ class Seen:
 
 
 def run(path: Path | None, what: str, name: str | None) -> int:
-    """Returns the exit status: 0 where all passed, 1 where one failed, 2 for a configuration error."""
+    """Where clients need a key, it is the first that the file holds, else LLMITM_KEY.
+
+    Returns the exit status: 0 where all passed, 1 where one failed, 2 where nothing could be asked.
+    """
     try:
         file = find(path, os.environ)
         config = load(file, env=os.environ, host="127.0.0.1", port=0)
@@ -59,6 +63,10 @@ async def _run(config: Config, file: Path, what: str, name: str | None) -> int:
     redact = Redactor()
     redact.learn(*config.secrets())
     key = next((one.key.reveal() for one in config.auth_keys or () if one.key and not one.disabled), None)
+    key = key or os.environ.get("LLMITM_KEY")
+    if config.auth_keys is not None and not key:
+        print("llmitm: clients need a key, and the file has hashes alone: set LLMITM_KEY", file=sys.stderr)
+        return 2
     seen: list[Seen] = []
     async with _Gateway(file) as url:
         headers = {"x-debug": "true"} | ({"x-llmitm-key": key} if key else {})
@@ -67,7 +75,7 @@ async def _run(config: Config, file: Path, what: str, name: str | None) -> int:
             base_url=url, timeout=TIMEOUT_S, trust_env=False, headers=headers, verify=_context(verify)
         ) as client:
             for model in asked:
-                seen.append(await _ask(client, _endpoint(config), model, redact))
+                seen.append(await _ask(client, _endpoint(config) or "", model, redact))
     _print(seen)
     return 0 if all(one.is_fine for one in seen) else 1
 
@@ -82,35 +90,36 @@ def _context(verify: Any) -> Any:
     return context
 
 
-def _endpoint(config: Config) -> str:
-    return next(name for name, one in config.endpoints.items() if one.kind == "cloudflare")
+def _endpoint(config: Config) -> str | None:
+    """One of kind cloudflare, else one that routes by model."""
+    kinds = {one.kind: name for name, one in reversed(list(config.endpoints.items()))}
+    return kinds.get("cloudflare") or kinds.get("gateway")
 
 
 def _requests(config: Config, what: str, name: str | None) -> list[str] | str:
     """The models to ask, one a request; or what is missing."""
-    if not any(one.kind == "cloudflare" for one in config.endpoints.values()):
-        return "the test needs an endpoint of kind cloudflare ([[gateways]] in the configuration)"
+    endpoint = _endpoint(config)
+    if endpoint is None or (what == "gateway" and not config.gateways):
+        needed = "[[gateways]]" if what == "gateway" else "[providers] or [[gateways]]"
+        return f"the test needs {needed} in the configuration"
+    is_named = config.endpoints[endpoint].kind == "cloudflare"
     tested = {
-        provider_name: provider
+        provider_name: model if is_named else f"{provider_name}/{model.removeprefix(f'{provider_name}/')}"
         for provider_name, provider in config.providers.items()
-        if provider.credentials and _model_of(provider)
+        if provider.credentials and (model := provider.test_model)
     }
     if what == "provider":
         if name not in config.providers:
             return f"there is no provider {name}; possible are {', '.join(config.providers) or 'none'}"
         if name not in tested:
             return f"provider {name} needs api_keys and a test_model"
-        return [_model_of(tested[name])] * len(tested[name].credentials)
+        return [tested[name]] * len(config.providers[name].credentials)
     if not tested:
         return "no provider has api_keys and a test_model"
     if what == "gateway":
         rounds = 2 * sum(gateway.weight for gateway in config.gateways)
-        return [_model_of(next(iter(tested.values())))] * rounds
-    return [_model_of(provider) for provider in tested.values()]
-
-
-def _model_of(provider: Provider) -> str:
-    return provider.test_model or ""
+        return [next(iter(tested.values()))] * rounds
+    return list(tested.values())
 
 
 async def _ask(client: httpx.AsyncClient, endpoint: str, model: str, redact: Redactor) -> Seen:

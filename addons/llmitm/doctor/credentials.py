@@ -15,7 +15,7 @@ from typing import Final
 from llmitm.config.providers import Credential
 from llmitm.config.schema import Config
 from llmitm.doctor.finding import Notes
-from llmitm.doctor.network import Network, Way, way_to
+from llmitm.doctor.network import Network, Way, way_to, ways
 from llmitm.doctor.patient import Patient
 from llmitm.errors import LlmitmError
 from llmitm.exchange import Dialect, HeldBody, UpstreamRequest
@@ -92,8 +92,12 @@ async def _one(
     if not network.is_asked(way):
         notes.ok("not asked (--offline)", subject=subject)
         return
-    if await network.reached(way) is not None:
-        notes.warning(f"could not be tried: {way.host} cannot be reached", "see reach", subject=subject)
+    if (why := await network.reached(way)) is not None:
+        if way in ways(config):
+            notes.warning(f"could not be tried: {way.host} cannot be reached", "see reach", subject=subject)
+        else:
+            fix = "only doctor asks there: requests go through Cloudflare; llmitm test sends some"
+            notes.warning(f"could not be tried: {way.name}: {why}", fix, subject=subject)
         return
     await _proved(patient, config, network, provider, credential, notes, subject, way)
 
