@@ -18,7 +18,7 @@ from llmitm.measured import wants_json
 from llmitm.record.entry import Entry
 from llmitm.record.ledger.reading import Wanted, reading, sums
 from llmitm.world import World
-from support.ledgers import keep, place_of
+from support.ledgers import entry_of, keep, noted_of, place_of
 from support.metering import (
     CONFIG,
     KEYS,
@@ -390,3 +390,10 @@ async def test_a_new_configuration_brings_its_names_and_forgets_no_count(
     world.follow(load(path, env={}))
     await answer(world, asked("/renamed/v1/chat/completions", chat()))
     assert summed(await text_of(world), "llmitm_requests_total", "endpoint") == {"all": 1, "renamed": 1}
+
+
+def test_the_pause_in_which_a_client_hears_that_its_answer_broke_off_is_nothing_that_was_added() -> None:
+    kept = entry_of(1, started_s=100.0, ended_s=101.0, attempts=[noted_of(started_s=100.1, ended_s=100.5)])
+    assert kept.own_s == pytest.approx(0.6)
+    kept.is_cut = True
+    assert kept.own_s == pytest.approx(0.1)

@@ -214,7 +214,8 @@ class Entry:
     @property
     def own_s(self) -> float | None:
         """What the gateway itself took before the first attempt and after the last one, apart from waiting
-        for the client's body; None before the end."""
+        for the client's body, and from the pause in which a client hears that its answer broke off; None
+        before the end."""
         if self.ended_s is None:
             return None
         begun_s = max(self.started_s, self.body_s or self.started_s)
@@ -222,7 +223,8 @@ class Entry:
             return self.ended_s - begun_s
         first_s = self.attempts[0].started_s
         last_s = max(one.ended_s or self.ended_s for one in self.attempts)
-        return max(0.0, first_s - begun_s) + max(0.0, self.ended_s - last_s)
+        after_s = 0.0 if self.is_cut else max(0.0, self.ended_s - last_s)
+        return max(0.0, first_s - begun_s) + after_s
 
 
 def _may_have_cost(noted: Noted) -> bool:

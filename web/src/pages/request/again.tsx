@@ -8,11 +8,14 @@ import { useMay } from "../../layout/session";
 import { TextArea } from "../../parts/controls";
 import { parsed } from "./reading";
 
+/** Of a WebSocket, which cannot be played again. */
+const SESSION = 101;
+
 /** Sends the request again through the gateway, as it was or as it is edited here; leads to the new one. */
 export function Again({ of }: { of: Exchange }) {
   const [isOpen, setOpen] = useState(false);
   const may = useMay("operator");
-  if (!may || of.state === "running") return null;
+  if (!may || of.state === "running" || of.status === SESSION) return null;
   return (
     <>
       <Button icon="again" onClick={() => setOpen(true)}>

@@ -177,7 +177,7 @@ interface ShownProps {
 function Shown({ body, view, isAnswer, label, isSame, missing }: ShownProps) {
   const events = useMemo(() => (body && isAnswer ? eventsOf(body) : null), [body, isAnswer]);
   if (missing) return <p className="quiet">It is not kept.</p>;
-  if (body === null) return <p className="quiet">It is no text.</p>;
+  if (body === null) return <p className="quiet">It is no text, or messages of a session, which are not kept: mitmweb shows them.</p>;
   if (body === "") return <p className="quiet">It is empty.</p>;
   const same = isSame && <p className="quiet">The same on both sides, byte for byte.</p>;
   if (view === "events" && events) return <>{same}<Events of={events} label={label} /></>;

@@ -167,7 +167,7 @@ function Numbers({ of }: { of: Exchange }) {
   const cached = of.cache_read_tokens && of.input_tokens ? of.cache_read_tokens / of.input_tokens : null;
   return (
     <Stats a_row={6}>
-      <Stat name="Took" value={duration(of.latency_ms)} aside={of.is_stream ? "streamed" : of.is_stream === false ? "in one piece" : ""} />
+      <Stat name="Took" value={duration(of.latency_ms)} aside={of.status === 101 ? "a live session" : of.is_stream ? "streamed" : of.is_stream === false ? "in one piece" : ""} />
       <Stat name="First piece" value={duration(of.first_byte_ms)} aside="for the client" />
       <Stat name="Added by the gateway" value={duration(of.own_ms)} aside={of.own_ms !== null && of.latency_ms ? `${share(of.own_ms / of.latency_ms)} of all` : ""} />
       <Stat name="Attempts" value={count(of.attempts)} tone={of.attempts > 1 ? "warn" : undefined} aside={of.provider ?? "nobody was asked"} />
