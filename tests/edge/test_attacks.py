@@ -23,6 +23,8 @@ CONFIG = f"""
 port = 0
 body_limit_mb = 1
 cors_origins = ["{MINE}"]
+[timeouts]
+idle_s = 0.5
 [endpoints.dev]
 target_base = "{{url}}"
 [endpoints.own]
@@ -232,6 +234,32 @@ def test_a_length_that_nothing_has_is_refused_and_written_down(gateway: Gateway,
         with socket.create_connection(("127.0.0.1", gateway.port), timeout=LATE_S) as connection:
             connection.sendall(head)
             assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
+    assert provider.new == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "length"),
+    [
+        (b"/all/v1/messages", b"Content-Length: 1000000"),
+        (b"/all/v1/messages", b"Transfer-Encoding: chunked"),
+        (b"/own/v1/messages", b"Content-Length: 1000000"),
+        (b"/dev/v1/messages", b"Content-Length: 5000000"),
+    ],
+)
+def test_a_body_that_stops_on_its_way_is_told_408(gateway: Gateway, path: bytes, length: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=LATE_S) as connection:
+        connection.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + KEYS + length + b"\r\n\r\n")
+        connection.sendall(b"5\r\n{    \r\n")
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 408 ") and b'"type":"error"' in answer
+
+
+def test_a_stranger_is_refused_before_the_body(gateway: Gateway, provider: Backstage) -> None:
+    provider.forget()
+    head = b"POST /all/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=LATE_S) as connection:
+        connection.sendall(head + b" " * 300_000)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
     assert provider.new == 0
 
 

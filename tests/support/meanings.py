@@ -215,8 +215,9 @@ MEANINGS: Final[Mapping[type[Table], Mapping[str, str]]] = {
     Timeouts: {
         "connect_s": "For a connection to an upstream, TLS and all.",
         "first_byte_s": "For the first byte of an answer.",
-        "idle_s": "Between two pieces of an answer.",
-        "exchange_s": "For a whole request, with all its attempts.",
+        "idle_s": "Between two pieces of an answer (504), and of a request's body that is waited for (408).",
+        "exchange_s": "For a whole request, with all its attempts; and for its body, where that must be "
+        "there before any.",
         "session_s": "For an open WebSocket, which none of the others ends; 0: as long as both sides like.",
         "header_s": "For the head of a client's request to have come: from when the connection was opened, "
         "and, for each further request on it, from its first byte. Else the connection ends, with 408 "

@@ -37,6 +37,7 @@ from llmitm.edge.heads import HeadTimer
 from llmitm.edge.layer import GatewayLayer
 from llmitm.edge.legs import Legs, Tee, make_killable
 from llmitm.edge.tls import Certificate
+from llmitm.edge.upload import Patience
 from llmitm.errors import ConfigError
 from llmitm.exchange import ClientRequest, ResponseHead, Unwatched
 from llmitm.secret import Redactor
@@ -49,7 +50,10 @@ log = logging.getLogger("llmitm")
 
 DEAD_TARGET: Final = "http://127.0.0.1:9"
 HOLD_BYTES: Final = 1_048_576
-"""Announced bodies up to this size are held by mitmproxy, so that its own hooks see them whole."""
+"""Announced bodies up to this size are held by mitmproxy where somebody may touch them, so that its own
+hooks see them whole."""
+PROMPT_BYTES: Final = 65_536
+"""The same where nobody does: it may be a stranger's, whose key is not looked at before it is whole."""
 SETTLE_S: Final = 10.0
 """What a service manager grants beyond that, until all records are written."""
 VAULTS: Final = 2000
@@ -61,6 +65,15 @@ FORBIDDEN: Final = {
     "validate_inbound_headers": True,
 }
 """Options of mitmproxy that would break a rule of ours, with the only value they may have."""
+_TOUCHING: Final = (
+    "server_replay",
+    "intercept",
+    "map_local",
+    "map_remote",
+    "modify_body",
+    "modify_headers",
+    "client_replay",
+)
 _UNWATCHED: Final = Unwatched()
 _FORWARDED: Final = b"x-forwarded-for"
 
@@ -79,7 +92,7 @@ class Door:
         server = world.config.server
         self._mode: ProxyMode = ReverseMode.parse(f"reverse:{DEAD_TARGET}@{server.host}:{server.port}")
         self._is_running = False
-        self._is_seen = True
+        self._is_seen = self._is_touched = True
         self._vaults: OrderedDict[str, masks.Vault] = OrderedDict()
         self._tees: dict[str, tuple[Tee, Tee]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -264,24 +277,25 @@ class Door:
         task.add_done_callback(self._tasks.discard)
 
     def configure(self, updated: set[str]) -> None:
+        self._is_touched = self._someone_touches()
         self._is_seen = self._someone_sees()
         if self._fast is not None:
             self._fast.configure()
 
+    def _someone_touches(self) -> bool:
+        """Whether anybody may want the client's body whole, to change it or to look at it on a page."""
+        addons, options = ctx.master.addons, ctx.options
+        if addons.get("view") is not None or len(getattr(options, "scripts", ())) > 1:
+            return True
+        return any(getattr(options, name, None) for name in _TOUCHING)
+
     def _someone_sees(self) -> bool:
         """Whether anybody looks at flows: only then are upstream legs made."""
         addons, options = ctx.master.addons, ctx.options
-        if addons.get("view") is not None:
-            return True
         if addons.get("dumper") is not None and getattr(options, "flow_detail", 0) > 0:
             return True
-        for name in ("save_stream_file", "hardump", "server_replay", "intercept", "map_local", "map_remote"):
-            if getattr(options, name, None):
-                return True
-        for name in ("modify_body", "modify_headers", "client_replay"):
-            if getattr(options, name, None):
-                return True
-        return len(getattr(options, "scripts", ())) > 1 or self.world.is_watched
+        saves = getattr(options, "save_stream_file", None) or getattr(options, "hardump", None)
+        return bool(saves) or self._is_touched or self.world.is_watched
 
     # -- who comes in
 
@@ -338,7 +352,8 @@ class Door:
         length = leg.request.headers.get("content-length", "")
         announced = int(length) if length.isdecimal() else None
         is_chunked = "transfer-encoding" in leg.request.headers
-        is_small = announced is not None and announced <= HOLD_BYTES
+        held_bytes = HOLD_BYTES if self._is_touched else PROMPT_BYTES
+        is_small = announced is not None and announced <= held_bytes
         has_body = announced or is_chunked or leg.request.is_http2
         if has_body and not is_small and not self.wants_request(leg):
             sent, _ = self._tees_of(leg)
@@ -475,6 +490,11 @@ class Door:
     @property
     def cors_origins(self) -> tuple[str, ...]:
         return self.world.config.server.cors_origins
+
+    @property
+    def patience(self) -> Patience:
+        times = self.world.config.timeouts
+        return Patience(idle_s=times.idle_s, whole_s=times.exchange_s)
 
     def redact(self, text: str) -> str:
         return self.world.redact(text)

@@ -9,6 +9,7 @@ from mitmproxy import http
 
 from llmitm.edge import masks
 from llmitm.edge.refusals import Pages
+from llmitm.edge.upload import Patience
 from llmitm.exchange import ClientRequest, ResponseHead
 from llmitm.secret import Redactor
 
@@ -19,6 +20,10 @@ class Host(Pages, Protocol):
     @property
     def redactor(self) -> Redactor | None:
         """What flows are masked with; None where nobody sees them."""
+
+    @property
+    def patience(self) -> Patience:
+        """How long is waited for bodies of requests."""
 
     def carry(
         self, request: ClientRequest, client_flow: http.HTTPFlow

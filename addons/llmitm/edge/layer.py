@@ -355,7 +355,7 @@ class JourneyConnection(HttpConnection):
             elif event.end_stream:
                 trip.start(Upload(0, b""))
             elif event.request.stream:
-                trip.start(Upload(_announced_length(event.request), None))
+                trip.start(Upload(_announced_length(event.request), None, layer.host.patience))
             else:
                 trip.upload = Upload(None, b"")
         elif isinstance(event, RequestData):

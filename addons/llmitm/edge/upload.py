@@ -5,21 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
 
-from llmitm.edge.http2 import Credit
-from llmitm.errors import too_large
+from llmitm.errors import Refused, too_large
 
 AHEAD_BYTES: Final = 262_144
 """How much of an upload waits here before the client is made to wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a client may say nothing while it is waited for, and how long a body may take that must be
+    there whole before anything is sent."""
+
+    idle_s: float
+    whole_s: float
+
+
 class Upload:
     """The body of a client's request: an `exchange.Body` that the layer feeds."""
 
-    def __init__(self, length: int | None, held: bytes | None, credit: Credit | None = None) -> None:
+    def __init__(self, length: int | None, held: bytes | None, patience: Patience | None = None) -> None:
+        """No `patience`: what comes is no body of a request, and may come whenever it likes."""
         self.held = held
         self.length = length
+        self._patience = patience
+        self._ends_s: float | None = None
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._ended = held is not None
@@ -77,12 +89,27 @@ class Upload:
             if self._ended:
                 return
             self._arrived.clear()
+            await self._more()
+
+    async def _more(self) -> None:
+        if self._patience is None:
             await self._arrived.wait()
+            return
+        left_s = self._patience.idle_s
+        if self._ends_s is not None:
+            left_s = min(left_s, self._ends_s - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(left_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            raise Refused(408, "request_timeout", "The request's body did not come in time.") from None
 
     async def whole(self, limit_bytes: int) -> bytes:
         if self.held is None:
             if self.length is not None and self.length > limit_bytes:
                 raise too_large(limit_bytes)
+            if self._patience is not None:
+                self._ends_s = asyncio.get_running_loop().time() + self._patience.whole_s
             collected = bytearray()
             async for piece in self.pieces():
                 collected += piece
