@@ -118,5 +118,5 @@ def _sayable(failure: Failure, attempt: Attempt) -> Failure:
     and nobody could strike it out."""
     if attempt.credential is not None or failure.code == TRUNCATED:
         return failure
-    word = failure.code or failure.type or failure.kind
-    return replace(failure, message=f"The provider told of an error: {failure.status} {word}.")
+    message = f"The provider told of an error: {failure.status} {failure.kind}."
+    return replace(failure, message=message, code=None)

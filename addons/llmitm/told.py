@@ -19,6 +19,8 @@ from llmitm.world import World
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
+_USUAL: Final = frozenset({b"", b"OK"})
+"""Reason phrases that hold nothing."""
 HEARD_S: Final = 0.25
 """After an error event: many clients throw away what they have not read when the connection is cut."""
 
@@ -52,6 +54,8 @@ class Told:
                 step = replace(step, headers=(*step.headers, named))
             if step.status >= 300 and self._is_injecting():
                 step = _without_secrets(step, self.world.redact)
+            elif step.reason not in _USUAL and self._is_injecting():
+                step = replace(step, reason=self.world.redact.of_bytes(step.reason))
             if not kept.is_quiet:
                 named = (EXCHANGE_ID, kept.id.encode())
                 step = replace(step, headers=(*step.headers, named))
@@ -142,7 +146,7 @@ def _without_secrets(head: ResponseHead, redact: Redactor) -> ResponseHead:
     whole = None if head.whole is None else redact.of_bytes(head.whole)
     if whole is not head.whole:
         headers = tuple(pair for pair in headers if pair[0].lower() != b"content-length")
-    return replace(head, headers=headers, whole=whole)
+    return replace(head, reason=redact.of_bytes(head.reason), headers=headers, whole=whole)
 
 
 def _header_value(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from llmitm.demo.provider import Provider
 from llmitm.exchange import Unwatched
 from llmitm.journey import carry
 from llmitm.record.entry import Entry, Outcome
-from support.metering import asked, chat, world_of
+from support.metering import answer, asked, chat, world_of
 
 CONFIG = """
 [endpoints.all]
@@ -104,3 +105,23 @@ async def test_what_came_with_the_last_piece_counts_although_the_client_leaves_w
     (entry,) = told
     assert entry.outcome is Outcome.CLIENT_GONE
     assert entry.usage.input_tokens and entry.usage.output_tokens
+
+
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize("target", ["/all", "/keyed"])
+async def test_a_reason_phrase_tells_no_key(tmp_path: Path, status: int, target: str) -> None:
+    async def answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}]}'
+        head = f"HTTP/1.1 {status} of sk-one-key\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        writer.close()
+
+    server = await asyncio.start_server(answer_all, "127.0.0.1", 0)
+    async with server:
+        world = world_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", tmp_path, CONFIG)
+        head, _ = await answer(
+            world, asked(f"{target}/v1/chat/completions", chat("gpt-demo"), key="sk-of-the-client")
+        )
+        await world.close()
+    assert (head.status, head.reason) == (status, b"of ***")

@@ -25,6 +25,8 @@ TIERS: dict[str, tuple[Any, str | None]] = {
     "a batch": ("batch", "batch"),
     "no word": (3, None),
     "a book": ("x" * 10_000, "x" * 32),
+    "a key": ("sk-12345", "unknown"),
+    "a tier of two words": ("data_zone-flex", "data_zone-flex"),
 }
 
 

@@ -369,7 +369,7 @@ class Legs:
         return http.Response(
             http_version=b"HTTP/1.1",
             status_code=head.status,
-            reason=head.reason,
+            reason=head.reason if redact is None else redact.of_bytes(head.reason),
             headers=http.Headers(fields),
             content=None,
             trailers=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
@@ -9,14 +10,18 @@ from llmitm.translate.reading import count_if
 
 STANDARD: Final = frozenset({"", "default", "standard", "auto", "on_demand", "standard_only"})
 """What tiers are called that cost what the price list says."""
+_WORD: Final = re.compile(r"[a-z][a-z_ -]*")
 _NANO: Final = Decimal(10**9)
 _MOST_USD: Final = 10**9
 
 
 def special_tier(word: Any) -> str | None:
-    """In small letters, no longer than a word; None for a standard one, or none."""
+    """In small letters, no longer than a word; None for a standard one, or none. What is no word of letters
+    is `unknown`: upstreams may say anything, keys too."""
     low = word[:32].lower() if isinstance(word, str) else ""
-    return None if low in STANDARD else low
+    if low in STANDARD:
+        return None
+    return low if _WORD.fullmatch(low) else "unknown"
 
 
 def reported_usd_nano(counts: dict[str, Any]) -> int | None:

@@ -15,6 +15,7 @@ from typing import Final
 from llmitm.exchange import Dialect, Noted, Usage
 from llmitm.record.entry import Entry, Outcome, outcome_of
 from llmitm.record.traces import naming
+from llmitm.record.traces.context import Trace
 
 type Value = str | bool | int | float | tuple[str, ...]
 type Attributes = dict[str, Value]
@@ -102,7 +103,7 @@ class Spans:
         moment = entry.at_s - entry.started_s
         route = naming.route(entry.path, entry.endpoint)
         method = entry.method if entry.method in naming.METHODS else "HTTP"
-        outcome = entry.outcome or outcome_of(entry)
+        outcome, state = entry.outcome or outcome_of(entry), self._state(trace)
         yield Span(
             name=method if route is None else f"{method} {route}",
             trace_id=trace.trace_id,
@@ -112,7 +113,7 @@ class Spans:
             began_s=entry.at_s,
             ended_s=moment + ended_s,
             attributes=self._of_exchange(entry, route, outcome),
-            state=trace.state.decode("latin-1"),
+            state=state,
             error=None if outcome in _FAULTLESS else self._why(entry, outcome),
             has_remote_parent=trace.parent_id is not None,
         )
@@ -130,11 +131,16 @@ class Spans:
                 began_s=moment + noted.started_s,
                 ended_s=moment + (ended_s if noted.ended_s is None else noted.ended_s),
                 attributes=self._of_attempt(entry, noted, doing, extras, is_last=noted is last),
-                state=trace.state.decode("latin-1"),
+                state=state,
                 error=None
                 if noted.ending in (ANSWERED, DROPPED)
                 else self._text(str(noted.ending or "unknown")),
             )
+
+    def _state(self, trace: Trace) -> str:
+        """As it came; none of it where it holds a secret."""
+        state = trace.state.decode("latin-1")
+        return state if not state or self._redact(state) == state else ""
 
     def _name(self, doing: str | None, noted: Noted, method: str) -> str:
         if doing is None:
@@ -189,7 +195,7 @@ class Spans:
             "gen_ai.request.model": self._text(noted.model),
             "gen_ai.response.model": self._text(noted.answered),
             "gen_ai.response.id": self._text(noted.reply_id),
-            "gen_ai.response.finish_reasons": noted.finishes or None,
+            "gen_ai.response.finish_reasons": tuple(self._text(one) or "" for one in noted.finishes) or None,
             "gen_ai.response.time_to_first_chunk": _first_s(entry, noted) if is_last else None,
             "openai.api.type": naming.API_TYPES.get(noted.dialect) if is_talk and noted.dialect else None,
             "server.address": self._text(noted.host),
