@@ -355,3 +355,12 @@ def test_a_long_prompt_costs_more_for_every_token(tokens: int) -> None:
     per_token = 4_000 if tokens > 1_000 else 2_000
     cost = priced(Usage(input_tokens=tokens, output_tokens=0), LONG, "v")
     assert cost.usd_nano == tokens * per_token
+
+
+def test_all_answers_of_a_batch_together_are_no_long_prompt() -> None:
+    usage = Usage(input_tokens=1001, output_tokens=10, tier="batch")
+    cost = priced(usage, LONG, "v")
+    assert cost.usd_nano == 1001 * 2_000 + 10 * 10_000
+    assert cost.lacks == ("what longer prompts of the batch cost more",), "some of them may have been long"
+    assert priced(replace(usage, input_tokens=1000), LONG, "v").is_whole
+    assert priced(replace(usage, tier=None), LONG, "v").usd_nano == 1001 * 4_000 + 10 * 20_000

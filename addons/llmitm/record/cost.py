@@ -19,6 +19,8 @@ _TOOLS: Final = {
     "file_search_requests": "file_search",
     "code_execution_requests": "code_execution",
 }
+SUM: Final = "batch"
+"""The tier that is told of sums alone: of all answers of a batch together."""
 _FREE: Final = frozenset({"web_fetch_requests"})
 """Hosted tools that cost the tokens of their results alone."""
 
@@ -83,6 +85,8 @@ def priced(
     if usage.input_tokens is None and usage.output_tokens is None:
         return Cost(usd_nano=None, version=version, model=model, why="no tokens were told")
     rates = prices.at(usage.input_tokens or 0)
+    if usage.tier == SUM and rates is not prices.at(0):  # no prompt of it need have been so long
+        rates, lacks = prices.at(0), (*lacks, "what longer prompts of the batch cost more")
     try:
         counts = [*_input(usage), *_output(usage, rates), *_calls(usage, rates, once)]
         if any(count < 0 for _, count in counts):
