@@ -13,6 +13,7 @@ from llmitm.errors import ClientGone, Limited, Refused
 from llmitm.exchange import ResponseHead, Usage
 from llmitm.missed import Missed
 from llmitm.routed import Trip
+from llmitm.spending import candidates, named
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
@@ -38,7 +39,7 @@ async def under_limits(
         exchange_id=trip.request.id,
         auth_key=kept.auth_key,
         dialect=trip.asked.dialect,
-        models=models,
+        models=_names(trip, models, body) if trip.config.rate_limit.models else (),
         body=body,
         max_output_tokens=max_output_tokens,
     )
@@ -78,6 +79,17 @@ async def under_limits(
                 ticket.settle(kept.usage)
             if charge is not None and spending is not None:
                 ticket.spend(spending.spent(kept, charge))
+
+
+def _names(trip: Trip, models: tuple[str, ...], body: bytes) -> tuple[str, ...]:
+    """All that the models are called that may be asked first, so that no alias gets round a limit."""
+    asked = models or named(trip, body)[0]
+    found = dict.fromkeys(asked)
+    for one in asked:
+        for provider, model in candidates(trip, (one,)):
+            found[model] = found[f"{provider}/{model}"] = None
+    found.update(dict.fromkeys([name.rpartition("/")[2] for name in found]))
+    return tuple(found)
 
 
 async def _going_on(ticket: limits.Ticket, trip: Trip) -> None:

@@ -361,7 +361,7 @@ class Trip:
 
 
 def is_allowed(model: str, endpoint: Endpoint, auth_key: str | None, config: Config) -> bool:
-    key = next((one for one in config.auth_keys or () if one.name == auth_key), None)
+    key = None if auth_key is None else config.auth_keys_by_name.get(auth_key)
     return all(
         not globs or any(fnmatchcase(model, glob) for glob in globs)
         for globs in (endpoint.allowed_models, key.allowed_models if key else ())

@@ -114,7 +114,7 @@ class Spending:
         await self._ready()
         now_s = self._clock.now_s()
         if not models:
-            models, most = _named(trip, body)
+            models, most = named(trip, body)
             max_output_tokens = most if max_output_tokens is None else max_output_tokens
         estimate = estimate_tokens(body, max_output_tokens)
         prompt = whole = 0
@@ -122,11 +122,11 @@ class Spending:
             if not self._has_prices:
                 await asyncio.to_thread(self._prices.warm)
                 self._has_prices = True
-            candidates = dict.fromkeys(_candidates(trip, models))
+            found = dict.fromkeys(candidates(trip, models))
             usage = Usage(input_tokens=estimate.prompt, output_tokens=estimate.answer)
-            prompt = whole = self._dearest(candidates, usage, now_s)
+            prompt = whole = self._dearest(found, usage, now_s)
             if any(one.most < whole for one in mine if one.unit == "usd"):  # else nobody asks
-                prompt = self._dearest(candidates, replace(usage, output_tokens=0), now_s)
+                prompt = self._dearest(found, replace(usage, output_tokens=0), now_s)
         return Charge(
             budgets=mine,
             at_s=now_s,
@@ -321,7 +321,7 @@ def _name(budget: Budget) -> str:
     return f"{budget.unit}:{budget.name}:{budget.period}:{budget.timezone}"
 
 
-def _named(trip: Trip, body: bytes) -> tuple[Sequence[str], int | None]:
+def named(trip: Trip, body: bytes) -> tuple[Sequence[str], int | None]:
     """The model that a request names, and how many tokens it allows, where nobody had to know them."""
     call = calls.find(trip.asked.rest)
     seen = peek.peek(body) if body else None
@@ -329,7 +329,7 @@ def _named(trip: Trip, body: bytes) -> tuple[Sequence[str], int | None]:
     return (named,) if named is not None else (), seen.max_output_tokens if seen is not None else None
 
 
-def _candidates(trip: Trip, models: Sequence[str]) -> Iterator[tuple[str, str]]:
+def candidates(trip: Trip, models: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Providers that may be asked first, each with its name of the model; none where nobody serves it."""
     match trip.endpoint.kind:
         case "gateway":

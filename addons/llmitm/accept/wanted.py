@@ -84,8 +84,9 @@ def wanted(asked: Asked, config: Config) -> Wanted:
     limits = rules.of_all
     if asked.auth_key is not None:
         limits += rules.of_key(asked.auth_key)
+    names = [model.lower() for model in asked.models]  # upstreams may not mind the case
     for glob, own in rules.of_models:
-        if any(fnmatchcase(model, glob) for model in asked.models):
+        if any(fnmatchcase(name, glob.lower()) for name in names):
             limits += own
     if not limits:
         return _FREE
