@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 
 import orjson
 
+from llmitm.aside import in_portions
 from llmitm.deltas import Array, Events, Going, Seen, Shown
 from llmitm.errors import Refused, UpstreamFailed
 from llmitm.exchange import Headers, ResponseHead
@@ -54,7 +55,7 @@ async def answered(hooked: Hooked, steps: Steps) -> Steps:
         head, has_begun = _unframed(head), False
         try:
             async for piece in pieces:
-                if not (told := await going.feed(piece)):
+                if not (told := await going.read(piece)):
                     continue
                 if not has_begun:  # so that what is refused at once has a status
                     yield head
@@ -149,9 +150,12 @@ class _Stream:
         going: Going = Array(shown) if way == "array" else Events(shown)
         return cls(hooked, seen, going.feed, going.finish)
 
+    async def read(self, piece: bytes) -> bytes:
+        return b"".join([await self.feed(portion) async for portion in in_portions(piece)])
+
     async def at_once(self, head: ResponseHead, pieces: AsyncIterator[bytes]) -> ResponseHead:
         """Of a stream that is there whole already."""
-        out = [await self.feed(piece) async for piece in pieces]
+        out = [await self.read(piece) async for piece in pieces]
         out.append(await self.finish())
         await self.over(head, is_cut=False)
         headers = tuple(pair for pair in head.headers if pair[0].lower() != b"content-length")

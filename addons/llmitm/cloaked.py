@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+from llmitm.aside import aside, in_portions
 from llmitm.config.cloak import Cloak as Table
 from llmitm.config.providers import ProviderOptions
 from llmitm.config.schema import Config
@@ -310,7 +311,12 @@ class Cloaking:
                 async for piece in plain(head, steps):
                     if seen is not None and len(seen) <= _REPLY_BYTES:
                         seen += piece
-                    restored = reader.feed(piece) if piece else b""
+                    restored = b"".join(
+                        [
+                            await aside(reader.held_bytes, reader.feed, portion)
+                            async for portion in in_portions(piece)
+                        ]
+                    )
                     if restored or not piece:  # an empty one tells that nothing comes
                         yield restored
             except UpstreamFailed:
@@ -318,7 +324,8 @@ class Cloaking:
                     yield left
                 raise
             if seen is not None:
-                uncloak.reply(bytes(seen))  # before the client has it all, and may send it back
+                # before the client has it all, and may send it back
+                await aside(len(seen), uncloak.reply, bytes(seen))
             if left := reader.finish():
                 yield left
         finally:
@@ -358,8 +365,8 @@ async def _restored_whole(
     if not is_plain:
         body = b"".join([piece async for piece in plain(head, steps)])
     if not isinstance(reader, Stream):
-        uncloak.reply(body)
-    restored = reader.feed(body) + reader.finish()
+        await aside(len(body), uncloak.reply, body)
+    restored = await aside(len(body), lambda: reader.feed(body) + reader.finish())
     if is_plain and restored == body:
         return head
     return replace(head, headers=without_length(head), whole=restored)

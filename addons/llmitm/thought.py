@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
+from llmitm.aside import aside, in_portions
 from llmitm.cloaked import plain, without_length
 from llmitm.config.providers import ProviderOptions
 from llmitm.config.schema import Config
@@ -65,7 +66,7 @@ async def _stream(head: ResponseHead, steps: Steps) -> Steps:
     yield ResponseHead(status=head.status, headers=without_length(head), reason=head.reason)
     stream = think.Stream()
     async for piece in plain(head, steps):
-        made = stream.feed(piece) if piece else b""
+        made = b"".join([stream.feed(portion) async for portion in in_portions(piece)])
         if made or not piece:  # an empty one tells that nothing comes
             yield made
     if left := stream.finish():
@@ -83,7 +84,7 @@ async def _whole(head: ResponseHead, steps: Steps) -> Steps:
             async for rest in pieces:
                 yield rest
             return
-    made = think.reply(bytes(body))
+    made = await aside(len(body), think.reply, bytes(body))
     yield head if made == head.whole else replace(head, headers=without_length(head), whole=made)
 
 

@@ -96,6 +96,10 @@ class Pieces:
         self._is_whole = is_whole
         self._held = bytearray()
 
+    @property
+    def held_bytes(self) -> int:
+        return len(self._held)
+
     def feed(self, piece: bytes) -> bytes:
         if not self._held and not self._is_whole and not (b"z" in piece or b"Z" in piece):
             return piece

@@ -30,6 +30,8 @@ _SUSPECTS: Final = tuple(re.compile(f'{one}"'.encode()) for one in PARTIALS)
 _PARTIAL: Final = re.compile(f"(?:{'|'.join(PARTIALS)})\\Z".encode())
 _DATA: Final = re.compile(rb"^data:[ ]?([^\r\n]*)", re.MULTILINE)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
+_SEAM_BYTES: Final = 4
+"""Of a seam at most."""
 _MOST_BYTES: Final = 33_554_432
 """What has no end within so many bytes is no event, and passes as it is."""
 
@@ -89,36 +91,57 @@ def _place(data: bytes, delta: Delta) -> tuple[int, int]:
 class Stream:
     """Restores one stream."""
 
-    __slots__ = ("_buffer", "_open", "_read", "_restorer", "_thoughts", "_waiting")
+    __slots__ = ("_held", "_held_end", "_open", "_read", "_restorer", "_thoughts", "_waiting", "held_bytes")
 
     def __init__(self, dialect: Dialect, restorer: Restorer, thoughts: Thoughts | None = None) -> None:
         """`thoughts` are told of what is signed."""
         self._read = READERS[dialect]
         self._thoughts = thoughts if dialect is Dialect.ANTHROPIC_MESSAGES else None
         self._restorer = restorer
-        self._buffer = b""
+        self._held: list[bytes] = []
+        """Pieces of an event that has not come to its end."""
+        self.held_bytes = 0
+        self._held_end = b""
+        """What may be the beginning of a seam."""
         self._waiting: deque[_Event] = deque()
         self._open: dict[Channel, list[_Slot]] = {}
 
     def feed(self, piece: bytes) -> bytes:
         """What of the stream can go on: whole events."""
-        whole = self._buffer + piece if self._buffer else piece
+        if self._held and self.held_bytes <= _MOST_BYTES and not self._may_end(piece):
+            self._hold(piece)
+            return b""
+        whole = b"".join((*self._held, piece)) if self._held else piece
+        self._let_go()
         if not self._waiting and whole.endswith((b"\n\n", b"\r\n\r\n")):
             is_clear = b"z" not in whole and b"Z" not in whole  # most are
             if (is_clear or not (may_hold(whole) or _is_suspect(whole))) and not self._is_thought(whole):
-                self._buffer = b""
                 return whole
         out: list[bytes] = []
         at = 0
         for end in self._ends(whole):
             self._take(whole[at:end], out)
             at = end
-        self._buffer = whole[at:]
-        if len(self._buffer) > _MOST_BYTES:
+        left = whole[at:]
+        if len(left) > _MOST_BYTES:
             self._flush(out)
-            out.append(self._buffer)
-            self._buffer = b""
+            out.append(left)
+        elif left:
+            self._hold(left)
         return b"".join(out)
+
+    def _hold(self, piece: bytes) -> None:
+        self._held.append(piece)
+        self.held_bytes += len(piece)
+        self._held_end = (self._held_end + piece[-_SEAM_BYTES:])[-_SEAM_BYTES:]
+
+    def _let_go(self) -> None:
+        self._held.clear()
+        self.held_bytes, self._held_end = 0, b""
+
+    def _may_end(self, piece: bytes) -> bool:
+        """Whether the event that is held may have its end there."""
+        return _SEAM.search(self._held_end + piece) is not None
 
     def _ends(self, whole: bytes) -> Iterator[int]:
         """Where events end."""
@@ -130,9 +153,9 @@ class Stream:
     def finish(self) -> bytes:
         """What waits where the stream ends, or breaks off."""
         out: list[bytes] = []
-        if self._buffer:
-            self._take(self._buffer, out)
-            self._buffer = b""
+        if self._held:
+            self._take(b"".join(self._held), out)
+            self._let_go()
         self._flush(out)
         return b"".join(out)
 
@@ -217,6 +240,9 @@ class Elements(Stream):
     def __init__(self, dialect: Dialect, restorer: Restorer, thoughts: Thoughts | None = None) -> None:
         super().__init__(dialect, restorer, thoughts)
         self._at = self._depth = 0
+
+    def _may_end(self, piece: bytes) -> bool:
+        return b"}" in piece
 
     def _ends(self, whole: bytes) -> Iterator[int]:
         taken = 0
