@@ -288,7 +288,8 @@ async def check_passing(trip: Trip) -> None:
 
 def allowed_paths(trip: Trip) -> tuple[str, ...]:
     """Globs of paths that the endpoint or the client's key lets pass."""
-    key = next((one for one in trip.config.auth_keys or () if one.name == trip.kept.auth_key), None)
+    name = trip.kept.auth_key
+    key = None if name is None else trip.config.auth_keys_by_name.get(name)
     return (*trip.endpoint.allowed_paths, *(key.allowed_paths if key else ()))
 
 
