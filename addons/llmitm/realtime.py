@@ -6,6 +6,7 @@ answered with 101; from then on it is a `live.Session`, and nothing is tried any
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ type Steps = AsyncGenerator[ResponseHead | bytes]
 
 _NOT_SENT: Final = frozenset({b"sec-websocket-extensions", subprotocols.HEADER})
 """Messages are read on their way, so none is compressed; subprotocols may hold keys."""
+_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _NO_SESSIONS: Final = (404, 405, 501)
 _BY_POST: Final = "ask with POST /v1/responses, or name a provider that has them with ?provider=NAME."
 
@@ -116,8 +118,12 @@ def _check(trip: Trip) -> None:
             "WebSockets of version 13 are served: Sec-WebSocket-Version: 13.",
             headers=((b"sec-websocket-version", b"13"),),
         )
-    if not request.header(b"sec-websocket-key"):
-        raise Refused(400, "invalid_header", "The handshake has no Sec-WebSocket-Key.")
+    if not _KEY.fullmatch(request.header(b"sec-websocket-key") or b""):
+        raise Refused(400, "invalid_header", "The handshake has no valid Sec-WebSocket-Key.")
+    wanted = b",".join(value for name, value in request.headers if name.lower() == b"connection")
+    if b"upgrade" not in (one.strip().lower() for one in wanted.split(b",")):
+        # who stands in between may take it for a request like any other
+        raise Refused(400, "invalid_header", "The handshake has no Connection: Upgrade.")
     if trip.world.is_draining:
         raise Refused(503, "shutting_down", "The gateway is about to stop and opens no more sessions.")
     if not trip.endpoint.injects or trip.kept.auth_key is not None:

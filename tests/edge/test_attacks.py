@@ -237,6 +237,43 @@ def test_a_length_that_nothing_has_is_refused_and_written_down(gateway: Gateway,
     assert provider.new == 0
 
 
+SHAKE = {
+    b"Upgrade": b"websocket",
+    b"Connection": b"keep-alive, Upgrade",
+    b"Sec-WebSocket-Version": b"13",
+    b"Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==",
+    b"Authorization": f"Bearer {KEY}".encode(),
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({b"Authorization": None}, 401),
+        ({b"Authorization": b"Bearer sk-proxy-other"}, 401),
+        ({b"Authorization": b"Basic OnNrLXByb3h5LWxhcHRvcA=="}, 401),
+        ({b"Authorization": None, b"Cookie": f"key={KEY}".encode()}, 401),
+        ({b"Connection": b"close"}, 400),
+        ({b"Sec-WebSocket-Key": None}, 400),
+        ({b"Sec-WebSocket-Key": b"short"}, 400),
+        ({b"Sec-WebSocket-Version": b"8"}, 426),
+    ],
+)
+def test_handshakes_that_are_none_reach_nobody(
+    gateway: Gateway, provider: Backstage, changed: dict[bytes, bytes | None], status: int
+) -> None:
+    provider.forget()
+    head = b"GET /all/v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: x\r\n"
+    fields = [name + b": " + value for name, value in (SHAKE | changed).items() if value is not None]
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=LATE_S) as connection:
+        connection.sendall(head + b"\r\n".join(fields) + b"\r\n\r\n")
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    told = orjson.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
+    assert "***" not in told, "the filter of secrets reads what we say ourselves"
+    assert provider.new == 0
+
+
 @pytest.mark.parametrize(
     ("path", "length"),
     [

@@ -106,7 +106,7 @@ def admit(
         raise Refused(
             401,
             "missing_key",
-            "No key was sent; send one as Authorization: Bearer, or x-api-key.",
+            "No key was sent; send one in Authorization (Bearer) or in x-api-key.",
             headers=_NEVER_AGAIN,
         )
     if len(presented) > 1:
