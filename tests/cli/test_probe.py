@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from llmitm.cli import probe
 from llmitm.config.load import load
+from llmitm.secret import Redactor
 from support.backstage import Backstage
 
 CONFIG = """
@@ -49,6 +51,15 @@ def test_every_credential_of_a_provider_is_asked(
 def names(path: Path) -> set[str]:
     config = load(path, env={})
     return {one.name or "" for one in config.providers["openai"].credentials}
+
+
+async def test_the_reason_why_nobody_answered_is_told() -> None:
+    def distrusted(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("certificate has expired")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(distrusted), base_url="http://x") as client:
+        seen = await probe._ask(client, "default", "a/model", Redactor())
+    assert not seen.is_fine and "certificate has expired" in seen.text
 
 
 @pytest.mark.parametrize(

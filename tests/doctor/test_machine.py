@@ -106,6 +106,7 @@ async def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> No
     ("allowed", "level"),
     [
         ((256, 4096), Level.ERROR),
+        ((256, 256), Level.ERROR),
         ((1024, -1), Level.WARNING),
         ((65_536, 65_536), Level.OK),
         ((-1, -1), Level.OK),
@@ -117,6 +118,7 @@ async def test_how_many_files_may_be_open(tmp_path: Path, allowed: tuple[int, in
     (found,) = notes.found
     assert found.level is level
     assert level is Level.OK or "LimitNOFILE" in (found.fix or "")
+    assert ("ulimit" in (found.fix or "")) == (level is not Level.OK and allowed[0] != allowed[1])
 
 
 @pytest.mark.parametrize(

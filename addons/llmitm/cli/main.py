@@ -540,7 +540,8 @@ def ledger_verify(ctx: typer.Context, config: Config = None) -> None:
 
 
 @test_app.callback()
-def test_default(ctx: typer.Context) -> None:
+def test_default(ctx: typer.Context, config: Config = None) -> None:
+    ctx.find_root().params["config"] = _chosen(ctx, config)
     if ctx.invoked_subcommand is None:
         _probe(ctx, "all", None, None)
 

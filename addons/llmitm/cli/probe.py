@@ -137,7 +137,7 @@ async def _ask(client: httpx.AsyncClient, endpoint: str, model: str, redact: Red
         else:
             text = str(told.get("error", {}).get("message", told) if isinstance(told, dict) else told)
     except httpx.HTTPError as error:
-        text = f"no answer: {type(error).__name__}"
+        text = f"no answer: {str(error) or type(error).__name__}"
     except (ValueError, LookupError, TypeError):
         text = "the answer is no chat completion"
         status = None if status == 200 else status
@@ -162,7 +162,7 @@ def _print(seen: list[Seen]) -> None:
             one.asked,
             str(one.status or "-"),
             f"{account[:4]}.../{gateway}" if gateway else "-",
-            one.credential or "client's own",
+            one.credential or ("client's own" if one.status else "-"),
             one.text,
             style=None if one.is_fine else "red",
         )

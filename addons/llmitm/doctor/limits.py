@@ -32,8 +32,9 @@ async def limits(patient: Patient, notes: Notes, allowed: tuple[int, int] | None
         return
     streams = max(0, soft - 64) // 2
     told = f"{soft} files may be open: about {streams} streams at once"
-    more = "65536" if hard < 0 or hard >= 65_536 else str(hard)
-    fix = f"`ulimit -n {more}` before it is started; in a systemd unit LimitNOFILE=65536"
+    more = 65_536 if hard < 0 else min(hard, 65_536)
+    by_hand = f"`ulimit -n {more}` before it is started" if more > soft else "raise /etc/security/limits.conf"
+    fix = f"{by_hand}; in a systemd unit LimitNOFILE=65536"
     if soft < TOO_FEW:
         notes.error(told, fix)
     elif soft < FEW:
