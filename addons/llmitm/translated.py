@@ -309,7 +309,7 @@ class Back:
                 async for piece in pieces:
                     size_bytes += len(piece)
                     async for portion in in_portions(piece):
-                        await aside(collected.held_bytes, collected.feed, portion)
+                        await aside(collected.held_bytes + len(portion), collected.feed, portion)
                 body = await aside(size_bytes, collected.finish)
                 is_whole = True
             finally:
@@ -355,7 +355,7 @@ class Back:
             try:
                 async for piece in pieces:
                     async for portion in in_portions(piece):
-                        held += await aside(going.held_bytes, going.feed, portion)
+                        held += await aside(going.held_bytes + len(portion), going.feed, portion)
                     if going.has_begun:
                         yield held  # empty where there is nothing to say to what came
                         held = b""

@@ -160,7 +160,7 @@ class Untouched:
             return
         if self._inflate is None:
             async for portion in in_portions(piece):
-                await aside(beside.event_bytes, beside.feed, portion)
+                await aside(beside.event_bytes + len(portion), beside.feed, portion)
         elif not beside.is_blind:
             await self._read_unpacked(beside, self._inflate(piece))
 
@@ -170,7 +170,7 @@ class Untouched:
         try:
             for piece in unpacked:
                 async for portion in in_portions(piece):
-                    await aside(beside.event_bytes, beside.feed, portion)
+                    await aside(beside.event_bytes + len(portion), beside.feed, portion)
                 await asyncio.sleep(0)
                 size_bytes += len(piece)
                 if size_bytes > WHOLE_LIMIT_BYTES:  # no answer is packed so well

@@ -6,6 +6,7 @@ Every other byte passes. Providers put `"usage":null` into the other chunks then
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import orjson
@@ -57,14 +58,14 @@ class Without:
         self._end = end[-_SEAM_BYTES:]
         self._held.append(piece)
         self._size_bytes += len(piece)
-        if _SEAM.search(end) is None and self._size_bytes <= _MOST_BYTES:
+        if not any(_seams(end)) and self._size_bytes <= _MOST_BYTES:
             return b""
         whole = b"".join(self._held)
         at = 0
         kept: list[bytes] = []
-        for seam in _SEAM.finditer(whole):
-            event = whole[at : seam.end()]
-            at = seam.end()
+        for end_of_event in _seams(whole):
+            event = whole[at:end_of_event]
+            at = end_of_event
             if self._is_long or not _is_usage(event):
                 kept.append(event)
             self._is_long = False
@@ -81,6 +82,16 @@ class Without:
         left = b"".join(self._held)
         self._held.clear()
         return left
+
+
+def _seams(text: bytes) -> Iterator[int]:
+    """Where events end."""
+    if b"\r" in text:
+        yield from (seam.end() for seam in _SEAM.finditer(text))
+        return
+    at = 0
+    while (at := text.find(b"\n\n", at) + 2) > 1:  # several times as fast
+        yield at
 
 
 def _is_usage(event: bytes) -> bool:
