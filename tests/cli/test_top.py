@@ -63,3 +63,15 @@ async def test_what_cannot_be_seen_is_told(tmp_path: Path) -> None:
     async with answering(httpx.Response(200, json=told())) as client:
         assert "there is no ledger" in text_of(await look(client, URL, place_of(tmp_path)))
         assert "enabled = false" in text_of(await look(client, URL, None))
+
+
+async def test_a_narrow_terminal_is_told_less_rather_than_cut(tmp_path: Path) -> None:
+    await keep(place_of(tmp_path), ENTRIES)
+    async with answering(httpx.Response(200, json=told())) as client:
+        seen = await look(client, URL, place_of(tmp_path))
+    console = Console(width=80, highlight=False)
+    with console.capture() as captured:
+        console.print(drawn(URL, seen, None, 2.0, console.width))
+    text = captured.get()
+    assert all(words in text for words in ("first token p50", "main/one", "502 upstream_error", "$"))
+    assert "laptop" not in text and max(map(len, text.splitlines())) <= 80

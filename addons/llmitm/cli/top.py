@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,14 @@ from llmitm.record.ledger.reading import NANO, Wanted, last, reading
 
 WAIT_S: Final = 3.0
 ROWS: Final = 15
+WIDE: Final = 110
+"""Columns of a terminal below which some are left out."""
+COLUMNS: Final = (
+    *(("time", 0), ("", 0), ("model", 3), ("asked of", 3), ("key", 2)),
+    *(("first", None), ("total", None), ("tokens", None), ("cost", None)),
+)
+"""Of exchanges, with their share of what is left; None: a number."""
+ROOMY: Final = frozenset({"key", "first", "tokens"})
 NAMED: Final = 8
 """Providers and models that are told one by one."""
 STYLES: Final = {"ok": "green", "refused": "yellow", "client_gone": "yellow"}
@@ -69,13 +78,14 @@ async def _show(url: str, place: Place | None, every_s: float, *, once: bool) ->
     async with httpx.AsyncClient(verify=False, trust_env=False, timeout=WAIT_S) as client:
         seen = await look(client, url, place)
         if once:
-            console.print(drawn(url, seen, None, every_s))
+            console.print(drawn(url, seen, None, every_s, console.width))
             return 0 if seen.metrics is not None else 1
-        with Live(drawn(url, seen, None, every_s), console=console, screen=True, auto_refresh=False) as live:
+        begun = drawn(url, seen, None, every_s, console.width)
+        with Live(begun, console=console, screen=True, auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(every_s)
                 before, seen = seen, await look(client, url, place)
-                live.update(drawn(url, seen, before.metrics, every_s), refresh=True)
+                live.update(drawn(url, seen, before.metrics, every_s, console.width), refresh=True)
 
 
 async def look(client: httpx.AsyncClient, url: str, place: Place | None) -> Seen:
@@ -95,16 +105,16 @@ async def look(client: httpx.AsyncClient, url: str, place: Place | None) -> Seen
         return Seen(metrics, [], why or unreadable(place, error))
 
 
-def drawn(url: str, seen: Seen, before: Mapping[str, Any] | None, every_s: float) -> Group:
-    """One frame. `before` are the metrics of the last look, `every_s` seconds ago."""
+def drawn(url: str, seen: Seen, before: Mapping[str, Any] | None, every_s: float, width: int = WIDE) -> Group:
+    """One frame, in so many columns. `before` are the metrics of the last look, `every_s` seconds ago."""
     parts: list[Text | Table] = []
     if seen.metrics is not None:
-        parts += [_head(url, seen.metrics), _numbers(seen.metrics, before, every_s), Text()]
+        parts += [_head(url, seen.metrics), _numbers(seen.metrics, before, every_s, width), Text()]
         parts += [_shares(seen.metrics), Text()]
     if seen.why is not None:
         parts.append(Text(seen.why, "yellow" if seen.metrics is not None else "red"))
     if seen.rows:
-        parts.append(_exchanges(seen.rows))
+        parts.append(_exchanges(seen.rows, width))
     return Group(*parts)
 
 
@@ -113,8 +123,7 @@ def _head(url: str, told: Mapping[str, Any]) -> Text:
     return Text.assemble(("llmitm ", "bold"), f"{told.get('version', '')}  {url}  up {up}")
 
 
-def _numbers(told: Mapping[str, Any], before: Mapping[str, Any] | None, every_s: float) -> Table:
-    grid = Table.grid(padding=(0, 3))
+def _numbers(told: Mapping[str, Any], before: Mapping[str, Any] | None, every_s: float, width: int) -> Table:
     rate = told["requests_per_minute"] / 60
     tokens = "-"
     if before is not None:
@@ -124,17 +133,16 @@ def _numbers(told: Mapping[str, Any], before: Mapping[str, Any] | None, every_s:
     took, first = told["latency_percentiles_ms"], told["time_to_first_token_percentiles_ms"]
     refused = told["by_outcome"].get("refused", 0)
     failed = told["total_errors"] - refused
-    share = failed / told["total_requests"] if told["total_requests"] else 0.0
+    tried = told["total_requests"] - refused
+    share = failed / tried if tried else 0.0
     memory = told.get("memory_bytes")
-    grid.add_row(
+    pairs = (
         _pair("requests/s", f"{rate:,.1f}"),
         _pair("in flight", f"{told['in_flight']:,}"),
         _pair("requests", f"{told['total_requests']:,}"),
         _pair("failed", f"{share:.2%}", "red" if share > 0.05 else "green"),
         _pair("refused", f"{refused:,}"),
         _pair("output tokens/s", tokens),
-    )
-    grid.add_row(
         _pair("p50", _ms(took["p50"])),
         _pair("p99", _ms(took["p99"])),
         _pair("first token p50", _ms(first["p50"])),
@@ -143,6 +151,10 @@ def _numbers(told: Mapping[str, Any], before: Mapping[str, Any] | None, every_s:
         _pair("attempts", f"{told['total_attempts']:,}"),
         _pair("cost", f"${told['total_cost_usd']:,.4f}"),
     )
+    a_row = 6 if width >= WIDE else 3
+    grid = Table.grid(padding=(0, 3))
+    for at in range(0, len(pairs), a_row):
+        grid.add_row(*pairs[at : at + a_row])
     return grid
 
 
@@ -179,20 +191,27 @@ def _ranked(name: str, counts: Mapping[str, int]) -> Table:
     return table
 
 
-def _exchanges(rows: list[dict[str, Any]]) -> Table:
+def _what(row: Mapping[str, Any]) -> str:
+    """What became of it; where it was refused, why."""
+    return str(row["code"] if row["outcome"] == "refused" and row["code"] else row["outcome"])
+
+
+def _exchanges(rows: list[dict[str, Any]], width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
-    for name, ratio in (("time", 0), ("", 0), ("model", 3), ("answered by", 3), ("key", 2)):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=ratio or None)
-    for name in ("first", "total", "tokens", "cost"):
-        table.add_column(name, justify="right", no_wrap=True)
+    is_shown = [width >= WIDE or name not in ROOMY for name, _ in COLUMNS]
+    for (name, ratio), shown in zip(COLUMNS, is_shown, strict=True):
+        if shown and ratio is None:
+            table.add_column(name, justify="right", no_wrap=True)
+        elif shown:
+            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=ratio or None)
     for row in rows:
         who = "/".join(filter(None, (row["provider"], row["credential"] or row["gateway"])))
         tries = f"  {row['attempts']}x" if row["attempts"] > 1 else ""
         cost = row["cost_usd_nano"]
         read, made = row["input_tokens"], row["output_tokens"]
-        table.add_row(
+        cells: tuple[str | Text, ...] = (
             datetime.fromisoformat(row["at"]).astimezone().strftime("%H:%M:%S"),
-            Text(f"{row['status'] or '---'} {row['outcome']}", STYLES.get(row["outcome"], "red")),
+            Text(f"{row['status'] or '---'} {_what(row)}", STYLES.get(row["outcome"], "red")),
             Text(row["model"] or row["model_sent"] or row["path"]),
             Text(who + tries),
             Text(row["auth_key"] or "-"),
@@ -201,4 +220,5 @@ def _exchanges(rows: list[dict[str, Any]]) -> Table:
             "-" if read is None and made is None else f"{read or 0:,}+{made or 0:,}",
             "-" if cost is None else f"${cost / NANO:.5f}",
         )
+        table.add_row(*compress(cells, is_shown))
     return table

@@ -276,16 +276,35 @@ interface Where {
   tls_enabled: boolean;
 }
 
-function first(where: Where | undefined, needsKey: boolean): string {
+/** Where no model is named: one that providers of a kind have. */
+const USUAL: Record<string, string> = { anthropic: "claude-haiku-4-5", claude: "claude-haiku-4-5", "anthropic-messages": "claude-haiku-4-5", gemini: "gemini-2.5-flash", google: "gemini-2.5-flash" };
+
+interface Asked {
+  provider_type: string;
+  test_model: string | null;
+  models: (string | { id: string; alias: string })[];
+}
+
+/** A model that would be answered here. */
+function modelOf(providers: readonly Asked[]): string {
+  for (const one of providers) {
+    const named = one.models.map((model) => (typeof model === "string" ? model : model.alias)).find((name) => !/[*?]/.test(name));
+    if (one.test_model ?? named) return one.test_model ?? named ?? "";
+  }
+  return USUAL[providers[0]?.provider_type ?? ""] ?? "gpt-5-mini";
+}
+
+function first(where: Where | undefined, needsKey: boolean, model: string): string {
   const host = where?.host.includes(":") ? `[${where.host}]` : where?.host;
   const origin = `${where?.tls_enabled ? "https" : "http"}://${host ?? "127.0.0.1"}:${where?.port ?? 8811}`;
   return `curl ${origin}/v1/chat/completions \\${needsKey ? '\n  -H "x-llmitm-key: $LLMITM_KEY" \\' : ""}
   -H 'content-type: application/json' \\
-  -d '{"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hello"}]}'`;
+  -d '{"model": "${model}", "messages": [{"role": "user", "content": "Hello"}]}'`;
 }
 
 function First() {
   const where = useQuery({ queryKey: [...keys.system, "where"], queryFn: () => get<Where>("system/health") });
+  const asked = useQuery({ queryKey: keys.providers, queryFn: () => get<{ providers: Asked[] }>("providers") });
   const keyed = useQuery({ queryKey: keys.authKeys, queryFn: () => get<{ is_open?: boolean }>("auth-keys") });
   return (
     <Panel title="Send the first request">
@@ -294,7 +313,7 @@ function First() {
           Point a client at the gateway, or try one in the <Link to="/playground">playground</Link>. It is seen here, in <Link to="/live">Live</Link> while it runs, and in{" "}
           <Link to="/requests">Requests</Link> when it is over.
         </p>
-        <Code text={first(where.data, keyed.data?.is_open === false)} label="A first request" wraps />
+        <Code text={first(where.data, keyed.data?.is_open === false, modelOf(asked.data?.providers ?? []))} label="A first request" wraps />
       </div>
     </Panel>
   );
