@@ -234,3 +234,11 @@ def test_another_schema_is_named(
     connection.close()
     assert ledger.check(config) == 1
     assert f"schema {version}, {said}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("amount", [float("nan"), float("inf")])
+def test_what_is_no_amount_is_told(config: Path, amount: float, capsys: pytest.CaptureFixture[str]) -> None:
+    write(config)
+    how = {"limit": 50, "follow": False, "as_json": False, "with_attempts": False, "with_bodies": False}
+    assert logs.run(config, {"min_cost_usd": amount}, **how) == 2
+    assert f"{amount} is no amount" in capsys.readouterr().err

@@ -388,7 +388,10 @@ OfEndpoint = Annotated[str | None, typer.Option("--endpoint", "-e", help="May be
 OfStatus = Annotated[
     str | None, typer.Option("--status", "-s", help="Such as 429, 5xx, failed, ok, truncated, client_gone.")
 ]
-Since = Annotated[str | None, typer.Option("--since", help="A date, an RFC 3339 time, or 90m, 12h, 7d.")]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help="A date, an RFC 3339 time (UTC without an offset), or 90m, 12h, 7d."),
+]
 Until = Annotated[str | None, typer.Option("--until", help="The same; not included itself.")]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -103,6 +104,8 @@ class Wanted:
         if self.outcome is not None:
             found.append(_of_outcome(self.outcome))
         if self.min_cost_usd is not None:
+            if not isfinite(self.min_cost_usd):
+                raise ValueError(f"{self.min_cost_usd} is no amount")
             found.append(_E.cost_usd_nano >= round(self.min_cost_usd * NANO))
         if self.min_latency_ms is not None:
             found.append(_E.total_ms >= self.min_latency_ms)
