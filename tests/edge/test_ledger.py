@@ -78,7 +78,7 @@ def logs(folder: Path, *options: str) -> list[dict[str, Any]]:
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
     return forked.run([*words, "-c", str(folder / "config.toml")], cwd=folder, env=env)
 
 

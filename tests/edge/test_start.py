@@ -105,7 +105,7 @@ def test_options_that_would_break_a_rule_are_refused(tmp_path: Path, option: str
 
 
 def test_mitmproxys_own_port_is_never_open(provider: Backstage, tmp_path: Path) -> None:
-    with Gateway(FORWARD.format(url=provider.url, more=""), tmp_path, is_warm=False) as running:
+    with Gateway(FORWARD.format(url=provider.url, more=""), tmp_path) as running:
         listening = Path(f"/proc/{running.process.pid}/net/tcp").read_text()
         inodes = {
             os.readlink(link)[8:-1]
@@ -132,7 +132,7 @@ def test_a_script_that_is_removed_leaks_nothing(provider: Backstage, tmp_path: P
     script = place.SCRIPT
     place.SCRIPT = addons / "gateway.py"
     try:
-        running = Gateway(config, tmp_path, env={"PYTHONPATH": str(script.parent)}).start()
+        running = Gateway(config, tmp_path).start()
     finally:
         place.SCRIPT = script
     try:
