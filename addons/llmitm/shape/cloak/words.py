@@ -29,8 +29,8 @@ _POSITIONS: Final = frozenset(
     | {b"GoogleSearch", b'"citations"'}
 )
 """Of requests whose answers tell of places in texts, or of the parts that those were made of."""
-_BACKSLASH: Final = re.compile(rb"\\")
-_ESCAPED: Final = re.compile(rb"\\u")
+_BACKSLASHES: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}\\)*+")
+_NUMBERS: Final = re.compile(rb"(?:\\u[0-9a-fA-F]{4})++")
 _ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
 
 
@@ -172,7 +172,7 @@ class Words:
         if self.is_anchored:
             return None
         found = self.spans(body)
-        hint = _ESCAPED if self._is_plain else _BACKSLASH
+        hint = _NUMBERS if self._is_plain else _BACKSLASHES
         found += (match.span() for match in hint.finditer(body))
         return sorted(found)
 
