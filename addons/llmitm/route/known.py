@@ -262,10 +262,12 @@ RETIRED: Final[Mapping[str, str]] = {
 }
 
 _FAMILIES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("openai", ("gpt-[0-9]*", "chatgpt-*", "o[1-9]", "o[1-9]-*", "codex-*", "text-embedding-*", "davinci-*")),
+    ("openai", ("gpt-[0-9]*", "chatgpt-*", "o[1-9]", "o[1-9]-*", "codex-*", "text-embedding-*")),
     (
         "openai",
         (
+            "davinci-*",
+            "babbage-*",
             "gpt-image-*",
             "gpt-audio*",
             "gpt-realtime*",
@@ -311,7 +313,7 @@ KNOWN: Final[Mapping[str, Known]] = _by_name()
 
 def family_of(model: str) -> str | None:
     """The vendor that models of this name are known to be of; None: nobody's in particular."""
-    low = model.lower()
+    low = model.lower().removeprefix("ft:")  # tuned ones begin with the name of what they were made of
     for vendor, globs in _FAMILIES:
         if any(fnmatchcase(low, glob) for glob in globs):
             return vendor
