@@ -189,7 +189,10 @@ class Trip:
             learn_id=partial(world.pins.pin, choice=found.choice) if is_kept(body, call.dialect) else None,
         )
         steps = attempt(planned.attempt, sending, world, self.watch, kept)
-        return untouched.steps(steps if shaping is None else shaping.back(steps))
+        steps = untouched.steps(steps if shaping is None else shaping.back(steps))
+        return (
+            glanced.glanced(steps, kept, planned.attempt, call, is_read=True) if call.is_json_array else steps
+        )
 
     async def cloudflare(
         self, body: bytes, *, is_chat: bool, named: Callable[[str | None], Body] | None = None

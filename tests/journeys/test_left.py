@@ -41,6 +41,10 @@ base_url = "{url}"
 format = "claude"
 api_keys = ["sk-ant-key"]
 models = ["claude-*"]
+[providers.gemini]
+base_url = "{url}"
+api_keys = ["sk-one-key"]
+models = ["gemini-*"]
 """
 
 
@@ -105,6 +109,21 @@ async def test_what_came_with_the_last_piece_counts_although_the_client_leaves_w
     (entry,) = told
     assert entry.outcome is Outcome.CLIENT_GONE
     assert entry.usage.input_tokens and entry.usage.output_tokens
+
+
+@pytest.mark.parametrize("query", ["", "?alt=sse"])
+async def test_streams_of_gemini_are_counted_in_either_form(
+    provider: Provider, tmp_path: Path, query: str
+) -> None:
+    world = world_of(provider.url, tmp_path, CONFIG)
+    told: list[Entry] = []
+    world.sinks = (told.append,)
+    body = {"contents": [{"role": "user", "parts": [{"text": "one two three"}]}]}
+    target = f"/all/v1beta/models/gemini-demo:streamGenerateContent{query}"
+    head, _ = await answer(world, asked(target, body, key="sk-of-the-client"))
+    await world.close()
+    assert head.status == 200
+    assert told[0].usage.input_tokens and told[0].usage.output_tokens and told[0].usage.is_final
 
 
 @pytest.mark.parametrize("status", [200, 429])

@@ -95,6 +95,8 @@ ENDED: dict[str, tuple[Dialect, Any, str | None, bool]] = {
         None,
         True,
     ),
+    "nothing of chat": (Dialect.OPENAI_CHAT, b"data: plain words\n\n", None, True),
+    "nothing of messages": (Dialect.ANTHROPIC_MESSAGES, data({"jsonrpc": "2.0", "id": 1}), None, True),
     "messages": (Dialect.ANTHROPIC_MESSAGES, MESSAGES, None, True),
     "messages that tell of an error": (
         Dialect.ANTHROPIC_MESSAGES,

@@ -111,10 +111,13 @@ class Glance:
 
     def _finish_events(self, *, is_whole: bool) -> None:
         beside = self._beside
+        has_spoken = beside.has_begun or beside.answered is not None or beside.usage is not None
         told = beside.failure
+        if told == stream.malformed().error and not has_spoken:  # nothing of this dialect
+            told = None
         is_cut = beside.finish() and beside.failure is not None and beside.failure.code == stream.TRUNCATED
         is_cut = is_cut and not self._has_end
-        if told is None and is_cut and is_whole and self._has_begun:
+        if told is None and is_cut and is_whole and has_spoken:
             told = beside.failure
         if is_cut or not is_whole:
             beside.broken_off()
