@@ -9,7 +9,7 @@ import asyncio
 import logging
 import platform
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -187,7 +187,11 @@ async def _credentials(world: World) -> Iterator[Family]:
         name = world.redact(_shown(choice, sizes))
         for one in STATES:
             states[choice.provider, name, one] += one == state
-    models = await _models(world, choices, sizes)
+    models = Counter({(one.provider, world.redact(_shown(one, sizes))): 0 for one in choices})
+    resting = await resting_models(world, choices)
+    for choice in choices:
+        count = resting[choice.provider, choice.credential]
+        models[choice.provider, world.redact(_shown(choice, sizes))] += count
     return iter(
         (
             gauge(
@@ -222,19 +226,22 @@ def _shown(choice: Choice[None], sizes: Counter[str]) -> str:
     return "all" if sizes[choice.provider] > MOST_NAMED else choice.credential or ""
 
 
-async def _models(world: World, choices: list[Choice[None]], sizes: Counter[str]) -> Counter[tuple[str, str]]:
-    """Those that this process knows of: names of models come from clients, and nobody lists them."""
+async def resting_models(world: World, choices: Sequence[Choice[None]]) -> Counter[tuple[str, str | None]]:
+    """For how many models each credential rests that is in service otherwise, by provider and name.
+
+    Those that this process knows of: names of models come from clients, and nobody lists them.
+    """
     owners = {f"{one.rests[0]}:": one for one in choices}
     found = [
         (key, owner)
         for key in world.health.resting_here()[-MOST_MARKS:]
         if (owner := next((owners[head] for head in _heads(key) if head in owners), None)) is not None
     ]
-    counts = Counter({(one.provider, world.redact(_shown(one, sizes))): 0 for one in choices})
+    counts: Counter[tuple[str, str | None]] = Counter()
     if found and world.config.retry.cooldowns:
         outcome = await world.store.apply([Mark(key=key) for key, _ in found])
         for (_, owner), value in zip(found, outcome.values, strict=True):
-            counts[owner.provider, world.redact(_shown(owner, sizes))] += bool(value)
+            counts[owner.provider, owner.credential] += bool(value)
     return counts
 
 

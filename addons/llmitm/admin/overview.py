@@ -68,6 +68,7 @@ class Overview:
         some = list(measured.every_choice(world))
         try:
             rests = await world.health.rests(some)
+            models = await measured.resting_models(world, some)
         except Exception as error:
             log.error("which credentials rest could not be told: %s: %s", type(error).__name__, error)
             return self._credentials
@@ -78,6 +79,7 @@ class Overview:
                 "state": "ok" if rest is None else measured.STATE_OF.get(rest.why, "cooling"),
                 "reason": None if rest is None else Why(rest.why).name.lower(),
                 "left_s": None if rest is None or rest.left_s is None else round(rest.left_s, 1),
+                "resting_models": models[choice.provider, choice.credential],
             }
             for choice, rest in zip(some, rests, strict=True)
         ]

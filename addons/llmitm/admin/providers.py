@@ -160,6 +160,8 @@ class ShownCredential(ShownOptions):
     why: str | None
     left_s: float | None
     """Until it is used again; null: until it is revived, or it does not rest."""
+    resting_models: int
+    """For how many models alone it rests, such as after a 429."""
 
 
 class ShownProvider(ShownOptions):
@@ -206,13 +208,16 @@ def _credential(asked: Asked) -> tuple[str, Credential]:
     raise LookupError(f"there is no credential {name} of the provider {provider}")
 
 
-type _Rests = Mapping[tuple[str, str | None], Rest | None]
+type _Rests = Mapping[tuple[str, str | None], tuple[Rest | None, int]]
+"""By provider and name: the rest, and for how many models alone it rests."""
 
 
 async def _rests(asked: Asked) -> _Rests:
     some: list[Choice[None]] = list(measured.every_choice(asked.world))
     rests = await asked.world.health.rests(some)
-    return {(one.provider, one.credential): rest for one, rest in zip(some, rests, strict=True)}
+    names = [(one.provider, one.credential) for one in some]
+    models = await measured.resting_models(asked.world, some)
+    return {name: (rest, models[name]) for name, rest in zip(names, rests, strict=True)}
 
 
 def _provider(asked: Asked, name: str, rests: _Rests) -> ShownProvider:
@@ -222,14 +227,16 @@ def _provider(asked: Asked, name: str, rests: _Rests) -> ShownProvider:
         name=name,
         models_count=len(provider.models),
         credentials=[
-            _shown_credential(name, one, provider.disabled, rests.get((name, one.name)))
+            _shown_credential(name, one, provider.disabled, *rests.get((name, one.name), (None, 0)))
             for one in provider.credentials
         ],
         **_options(name, provider),
     )
 
 
-def _shown_credential(provider: str, one: Credential, is_off: bool, rest: Rest | None) -> ShownCredential:
+def _shown_credential(
+    provider: str, one: Credential, is_off: bool, rest: Rest | None, resting_models: int
+) -> ShownCredential:
     state = "ok" if rest is None else measured.STATE_OF.get(rest.why, "cooling")
     return ShownCredential(
         id=one.name,
@@ -239,6 +246,7 @@ def _shown_credential(provider: str, one: Credential, is_off: bool, rest: Rest |
         state="disabled" if is_off or one.disabled else state,
         why=None if rest is None else Why(rest.why).name.lower(),
         left_s=None if rest is None or rest.left_s is None else round(rest.left_s, 1),
+        resting_models=resting_models,
         **_options(provider, one),
     )
 

@@ -41,7 +41,7 @@ class Metrics(Shown):
     cost_today_usd: str | None
     credentials: list[dict[str, Any]]
     """Each with its state (ok, cooling, exhausted, dead, stopped), why, and how many seconds are left; null:
-    until it is revived."""
+    until it is revived. `resting_models`: for how many models alone it rests, such as after a 429."""
 
 
 class ProviderHealth(Shown):

@@ -61,6 +61,8 @@ export interface CredentialState {
   reason: string | null;
   /** Until it is tried again; null: no end is known. */
   left_s: number | null;
+  /** For how many models alone it rests. */
+  resting_models: number;
 }
 
 export interface Metrics {

@@ -1,6 +1,6 @@
 import { Badge } from "../components";
 import type { Tone } from "../components";
-import { span, words } from "../format";
+import { many, span, words } from "../format";
 
 const TONES: Record<string, Tone> = { ok: "good", cooling: "warn", exhausted: "bad", dead: "bad", stopped: "info", disabled: "quiet" };
 const WORDS: Record<string, string> = {
@@ -34,11 +34,12 @@ export function State({ of }: { of: string }) {
 }
 
 /** The state of a credential, why, and for how long. */
-export function Standing({ of }: { of: { state: string; why: string | null; left_s: number | null } }) {
+export function Standing({ of }: { of: { state: string; why: string | null; left_s: number | null; resting_models?: number } }) {
   const why = of.why === null ? "" : (WHY[of.why] ?? words(of.why));
   const isOut = of.state !== "ok" && of.state !== "disabled";
-  const left = of.left_s !== null ? `${span(of.left_s)} left` : isOut ? "until it is revived" : "";
-  const more = [why, left].filter(Boolean).join(", ");
+  const left = of.left_s !== null ? `${span(of.left_s)} left` : isOut ? "until revived" : "";
+  const apart = of.state === "ok" && of.resting_models ? `rests for ${many(of.resting_models, "model")}` : "";
+  const more = [why, left, apart].filter(Boolean).join(", ");
   return (
     <span className="row">
       <State of={of.state} />

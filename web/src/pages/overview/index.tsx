@@ -143,7 +143,7 @@ function Curves({ of }: { of: Metrics }) {
 
 function Credentials({ of }: { of: Metrics }) {
   // what needs a look comes first
-  const rows = [...of.credentials].sort((one, other) => Number(one.state === "ok") - Number(other.state === "ok"));
+  const rows = [...of.credentials].sort((one, other) => Number(one.state === "ok") - Number(other.state === "ok") || other.resting_models - one.resting_models);
   const resting = rows.filter((one) => one.state !== "ok").length;
   return (
     <Panel title="Credentials" about={rows.length ? (resting ? `${resting} of ${rows.length} out of use` : `All ${rows.length} in use`) : undefined} actions={<Link to="/providers">Providers</Link>} flush>
@@ -181,7 +181,7 @@ const MOST_MODELS = 8;
 
 const STATES: readonly Column<CredentialState>[] = [
   { name: "Credential", cell: (one) => <span className="clip" title={`${one.provider} / ${one.name}`}><span className="quiet">{one.provider} / </span>{one.name}</span> },
-  { name: "State", cell: (one) => <Standing of={{ state: one.state, why: one.reason, left_s: one.left_s }} /> },
+  { name: "State", cell: (one) => <Standing of={{ state: one.state, why: one.reason, left_s: one.left_s, resting_models: one.resting_models }} /> },
 ];
 
 /** How an attempt ended, where the name alone does not tell. */

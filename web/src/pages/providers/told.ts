@@ -37,6 +37,7 @@ export interface Credential extends Options {
   state: State;
   why: string | null;
   left_s: number | null;
+  resting_models: number;
 }
 
 export interface Provider extends Options {
