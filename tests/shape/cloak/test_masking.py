@@ -423,3 +423,18 @@ def test_words_of_one_long_text_take_time_in_proportion(name: str, text: str) ->
     out, _ = mask(body)
     assert time.process_time() - began_s < 3
     assert b"Acme" not in out
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"content":"Acme"},12345]',
+        b'[{"content":"Acme 12345"},12345,{"content":"12345"},12345]',
+        b'{"a":[12345,12345],"content":"12345Acme","n":12345}',
+    ],
+)
+def test_numbers_are_no_content(body: bytes) -> None:
+    out, _ = mask(body, Words(PLAIN))
+    read = orjson.loads(out)
+    assert (read[1] if isinstance(read, list) else read["n"]) == 12345
+    assert b"Acme" not in out

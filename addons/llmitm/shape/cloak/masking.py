@@ -46,6 +46,7 @@ _NAMED: Final = re.compile(rb'[{,\s]"(\w+)"[ \t\n\r]*+:[ \t\n\r]*+\Z', re.ASCII)
 _NAME_BYTES: Final = 64
 _COLON: Final = re.compile(rb"(?: |\\[nrt])*+:")
 """Behind a key of JSON that is a string itself."""
+_QUOTE: Final = 0x22
 _REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BLANK: Final = re.compile(rb"\\.", re.DOTALL)
 _SIGNED: Final = re.compile(rb'"signature"')
@@ -124,13 +125,19 @@ def _put_at_once(
     colon and a quote is that of a member, and the quote opens its value.
     """
     left: list[tuple[int, int]] = []
-    string = _String(body, 0, is_nested=is_nested)
+    string: _String | None = None
+    last = 0
     for span in exact:
         start, end = span
-        if start >= string.end:
-            string = _String(body, opening(body, start, string.end), is_nested=is_nested)
+        quote = opening(body, start, last)
+        if string is None or body[quote] == _QUOTE:  # else it stands in the string of the last one
+            string = _String(body, quote, is_nested=is_nested)
+        last = end
         if string.is_content(start, end):
-            edits.append((start, end, _mark(body[start:end], vocabulary, used)))
+            word = body[start:end]
+            mark = vocabulary.mark(word)
+            used[mark] = word
+            edits.append((start, end, mark))
         else:
             left.append(span)
     return left
@@ -139,21 +146,23 @@ def _put_at_once(
 class _String:
     """A string of a JSON text, asked in order whether the words in it are content. Many may stand in one."""
 
-    __slots__ = ("_at", "_body", "_closing", "_is_content", "_is_json", "_quotes", "end")
+    __slots__ = ("_at", "_body", "_closing", "_end", "_is_content", "_is_json", "_quotes")
 
     def __init__(self, body: bytes, quote: int, *, is_nested: bool) -> None:
         """`quote`: where it opens. `is_nested`: backslashes are escaped somewhere."""
         self._body = body
-        rest = _REST.match(body, quote + 1)
-        self.end = rest.end() if rest else quote + 1
-        """Of its closing quote."""
-        name = _name_before(body, quote)
-        self._is_json = name == b"arguments"
-        self._is_content = name is not None and is_always_content(name.decode())
-        if body.endswith(_TEXTS, 0, quote):
-            self._is_json, self._is_content = False, True
-        if is_nested and body.find(b"\\\\", quote, self.end) >= 0:
-            self._is_json = self._is_content = False
+        self._is_json, self._is_content = False, True
+        if not body.endswith(_TEXTS, 0, quote):
+            named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
+            self._is_json = named is not None and named[1] == b"arguments"
+            self._is_content = named is not None and is_always_content(named[1].decode())
+        self._end = -1
+        """Of its closing quote, where that is asked for."""
+        if self._is_json or is_nested:
+            rest = _REST.match(body, quote + 1)
+            self._end = rest.end() if rest else quote + 1
+            if is_nested and body.find(b"\\\\", quote, self._end) >= 0:
+                self._is_json = self._is_content = False
         self._at = quote
         self._quotes = 0
         """Escaped ones up to there."""
@@ -169,15 +178,9 @@ class _String:
         if self._quotes % 2 == 0:
             return False  # if that is JSON, it is no string
         if self._closing < end:
-            found = self._body.find(b'\\"', end, self.end)
-            self._closing = found if found >= 0 else self.end
-        return self._closing == self.end or _COLON.match(self._body, self._closing + 2) is None
-
-
-def _name_before(body: bytes, quote: int) -> bytes | None:
-    """Of the member whose value opens there."""
-    named = _NAMED.search(body, max(0, quote - _NAME_BYTES), quote)
-    return None if named is None else named[1]
+            found = self._body.find(b'\\"', end, self._end)
+            self._closing = found if found >= 0 else self._end
+        return self._closing == self._end or _COLON.match(self._body, self._closing + 2) is None
 
 
 def masked_text(text: bytes, words: Words, vocabulary: Vocabulary, used: dict[bytes, bytes]) -> bytes:
