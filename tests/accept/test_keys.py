@@ -74,8 +74,9 @@ def test_a_key_is_found_and_stays_here(name: bytes, value: bytes) -> None:
     assert name.lower() in found.drop_headers
 
 
-def test_a_key_in_the_query_is_found_and_taken_out() -> None:
-    found = admitted((), query=b"alt=sse&key=right-key&x=1")
+@pytest.mark.parametrize("name", [b"key", b"%6bey", b"k%65y", b"%6Be%79"])
+def test_a_key_in_the_query_is_found_and_taken_out(name: bytes) -> None:
+    found = admitted((), query=b"alt=sse&" + name + b"=right-key&x=1")
     assert (found.name, found.query) == ("plain", b"alt=sse&x=1")
 
 

@@ -29,7 +29,8 @@ OURS: Final = b"sk-proxy-"
 _NEVER_AGAIN: Final = ((b"x-should-retry", b"false"),)
 """Clients try again after a 401, some for minutes; ours stands until somebody mends a configuration."""
 
-_QUERY_KEY: Final = re.compile(rb"(?:\A|(?<=&))key=([^&]*)(?:&|\Z)")
+_QUERY_KEY: Final = re.compile(rb"(?:\A|(?<=&))(?:k|%6[bB])(?:e|%65)(?:y|%79)=([^&]*)(?:&|\Z)")
+"""However its name is spelled: who reads it upstream decodes percent signs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
