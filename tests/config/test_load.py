@@ -9,7 +9,7 @@ import pytest
 
 from llmitm.cli.certs import write_pair
 from llmitm.config.describe import describe
-from llmitm.config.load import load
+from llmitm.config.load import load, load_to_look
 from llmitm.config.path import find
 from llmitm.config.raw import dotenv
 from llmitm.config.schema import Config
@@ -334,3 +334,28 @@ def test_the_description_names_what_runs_and_no_secret(tmp_path: Path) -> None:
         assert words in told
     for secret in ("sk-proj-one", "your-gateway-token-1", "hunter22"):
         assert secret not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "unset"),
+    [
+        (
+            "[providers.openai]\napi_keys = ['env:A', 'env:B']\n[[auth_keys]]\nname = 'a'\nkey = 'env:C'\n",
+            None,
+        ),
+        ("[providers.openai]\napi_keys = ['env:A']\n[ledger]\nurl = 'env:LEDGER'\n", "ledger.url"),
+        ("[providers.openai]\napi_keys = ['env:A']\nproxy_url = 'env:PROXY'\n", "providers.openai.proxy_url"),
+        ("[providers.openai]\napi_keys = ['env:A']\nformat = 'x'\n", "providers.openai.format"),
+    ],
+)
+def test_who_only_looks_needs_no_keys(tmp_path: Path, text: str, unset: str | None) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load(path, env={})
+    if unset is None:
+        assert load_to_look(path, env={}).providers
+    else:
+        with pytest.raises(ConfigError) as caught:
+            load_to_look(path, env={})
+        assert {"providers.openai.api_keys[0]", unset} <= {one.path for one in caught.value.problems}

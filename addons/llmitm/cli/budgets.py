@@ -18,7 +18,7 @@ from llmitm.accept.budgets import Budget, read
 from llmitm.accept.periods import rfc3339
 from llmitm.cli.logs import say, unreadable, usd
 from llmitm.cli.usage import WIDTH
-from llmitm.config.load import load
+from llmitm.config.load import load_to_look
 from llmitm.config.path import find
 from llmitm.config.schema import Config
 from llmitm.errors import ConfigError, LlmitmError
@@ -36,7 +36,7 @@ def run(config: Path | None, *, as_json: bool) -> int:
     """
     path = find(config, os.environ)
     try:
-        loaded = load(path, env=os.environ)
+        loaded = load_to_look(path, env=os.environ)
     except ConfigError as error:
         return say(str(error), 2)
     every = read(loaded).every()

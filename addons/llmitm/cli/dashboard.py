@@ -8,7 +8,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from llmitm.config.load import load
+from llmitm.config.load import load_to_look
 from llmitm.config.path import find
 from llmitm.errors import ConfigError
 
@@ -16,7 +16,7 @@ from llmitm.errors import ConfigError
 def show(config: Path | None, *, browser: bool) -> int:
     """Prints where the dashboard is, and opens it."""
     try:
-        loaded = load(find(config, os.environ), env=os.environ)
+        loaded = load_to_look(find(config, os.environ), env=os.environ)
     except ConfigError as error:
         return _say(str(error), 2)
     settings = loaded.dashboard

@@ -16,7 +16,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from llmitm.config.load import load
+from llmitm.config.load import load_to_look
 from llmitm.config.path import find
 from llmitm.errors import ConfigError
 from llmitm.record.entry import Outcome
@@ -104,7 +104,7 @@ _WHY: Final = (
 def place_of(config: Path | None) -> Place:
     """Raises ConfigError; ValueError where the ledger is switched off."""
     path = find(config, os.environ)
-    loaded = load(path, env=os.environ)
+    loaded = load_to_look(path, env=os.environ)
     if not loaded.ledger.enabled:
         raise ValueError("[ledger] enabled = false: nothing is kept")
     return Place.of(loaded.ledger.url, path.absolute().parent)

@@ -7,8 +7,10 @@ each table (schema.py, validated.py), and what tables ask of one another (comple
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from llmitm.config import environment
 from llmitm.config.completed import completed
@@ -75,6 +77,34 @@ def load(
         moved = [Problem(places.get(problem.path, problem.path), problem.message) for problem in problems]
         raise ConfigError(source, moved)
     return config
+
+
+_UNSET: Final = re.compile(r"the environment variable (\w+) is not set")
+_KEYS: Final = ("providers.", "gateways[", "auth_keys[")
+
+
+def load_to_look(path: Path, *, env: Mapping[str, str]) -> Config:
+    """The same for commands that send nothing and name no key: what a service has in its own environment need
+    not be in the operator's shell. Nothing may be served with it.
+
+    Raises:
+        ConfigError: something else than keys is missing or wrong.
+    """
+    try:
+        return load(path, env=env)
+    except ConfigError as error:
+        told = error
+    unset = [
+        found[1]
+        for one in told.problems
+        if one.path.startswith(_KEYS) and (found := _UNSET.fullmatch(one.message))
+    ]
+    if len(unset) < len(told.problems):
+        raise told
+    try:
+        return load(path, env={**env, **{name: f"not set: {name}" for name in unset}})
+    except ConfigError:
+        raise told from None
 
 
 def _no_file(env: Mapping[str, str]) -> list[Problem]:
