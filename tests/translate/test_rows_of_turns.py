@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
@@ -69,3 +70,18 @@ def test_a_turn_of_the_model_without_parts_is_left_out(dialect: Dialect) -> None
     vendor = "anthropic" if dialect is Dialect.ANTHROPIC_MESSAGES else "openai"
     target = Target(dialect=dialect, model="m", row=models.find("m", dialect), vendor=vendor, is_openai=True)
     assert b"assistant" not in Translation(asked, target).body
+
+
+@pytest.mark.parametrize("target", [Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI, Dialect.OPENAI_RESPONSES])
+def test_turns_in_a_row_take_time_in_proportion(target: Dialect) -> None:
+    """Four times as many take some four times as long, not sixteen times."""
+    took_s = []
+    for count in (1_500, 6_000):
+        messages = [{"role": "user", "content": "x"}] * count
+        asked = read_request(Dialect.OPENAI_CHAT, orjson.dumps({"model": "m", "messages": messages}))
+        began_s = time.process_time()
+        Translation(
+            asked, Target(dialect=target, model="m", row=models.find("m", target), vendor="v"), reply_id="x"
+        )
+        took_s.append(time.process_time() - began_s)
+    assert took_s[1] < 9 * took_s[0] + 0.2

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from typing import Final
 
 import orjson
@@ -312,6 +312,8 @@ def _answered(turns: list[Turn], target: Target, notes: Notes) -> list[Turn]:
 def _gathered(turns: list[Turn]) -> list[Turn]:
     """Results of a turn's calls in the first turn after it, where the client's words stand among them."""
     made: list[Turn] = []
+    gathered: dict[int, list[Part]] = {}
+    """By the place of the turn that they belong to."""
     calls: set[str] = set()
     first = 0
     for turn in turns:
@@ -319,11 +321,17 @@ def _gathered(turns: list[Turn]) -> list[Turn]:
             calls = {part.id for part in turn.parts if isinstance(part, ToolCall)}
             first = len(made) + 1
         elif first < len(made):
-            late = tuple(p for p in turn.parts if isinstance(p, ToolResult) and p.call_id in calls)
-            made[first] = replace(made[first], parts=(*made[first].parts, *late))
-            turn = replace(turn, parts=tuple(part for part in turn.parts if part not in late))
+            late: list[Part] = []
+            rest: list[Part] = []
+            for part in turn.parts:
+                is_late = isinstance(part, ToolResult) and part.call_id in calls
+                (late if is_late else rest).append(part)
+            gathered.setdefault(first, []).extend(late)
+            turn = replace(turn, parts=tuple(rest))
         if turn.parts:
             made.append(turn)
+    for place, more in gathered.items():
+        made[place] = replace(made[place], parts=(*made[place].parts, *more))
     return made
 
 
@@ -348,6 +356,8 @@ def _ordered(turn: Turn, called: list[str], target: Target, notes: Notes) -> Tur
 
 def _moved_up(turns: list[Turn], notes: Notes) -> list[Turn]:
     """Results that stand later than in the turn after their calls."""
+    others = list(accumulate((turn.role is not Role.USER for turn in turns), initial=0))
+    """So many turns before each are not the user's."""
     place: dict[str, int] = {}
     due: dict[int, list[ToolResult]] = {}
     made: list[Turn] = []
@@ -357,7 +367,10 @@ def _moved_up(turns: list[Turn], notes: Notes) -> list[Turn]:
         kept: list[Part] = []
         for part in turn.parts:
             home = place.get(part.call_id) if isinstance(part, ToolResult) else None
-            if isinstance(part, ToolResult) and home is not None and _is_late(turns, home, index):
+            is_late = (
+                home is not None and others[index] > others[home + 1]
+            )  # of another side, between the two
+            if isinstance(part, ToolResult) and home is not None and is_late:
                 notes.adjusted("tool-result-moved", part.at)
                 due.setdefault(home, []).append(part)
             else:
@@ -374,11 +387,6 @@ def _moved_up(turns: list[Turn], notes: Notes) -> list[Turn]:
         out += [turn] if turn.parts else []
         late += due.get(index, [])
     return [*out, Turn(role=Role.USER, parts=tuple(late))] if late else out
-
-
-def _is_late(turns: list[Turn], home: int, index: int) -> bool:
-    """Whether a turn of another side stands between a call and its result."""
-    return any(turn.role is not Role.USER for turn in turns[home + 1 : index])
 
 
 def _media_moved(turn: Turn, target: Target, notes: Notes) -> Iterable[Turn]:
@@ -441,16 +449,20 @@ def _filled(turns: list[Turn]) -> list[Turn]:
 
 def _merged(turns: list[Turn]) -> list[Turn]:
     """Adjacent turns of one side as one, results first. System turns at the head stay apart."""
-    made: list[Turn] = []
+    sides: list[list[Turn]] = []
     for turn in turns:
-        if made and made[-1].role is turn.role and turn.role not in _SYSTEM:
-            parts = (*made[-1].parts, *turn.parts)
-            if turn.role is Role.USER:
-                parts = tuple(sorted(parts, key=lambda part: not isinstance(part, ToolResult)))
-            made[-1] = replace(made[-1], parts=parts)
+        if sides and sides[-1][0].role is turn.role and turn.role not in _SYSTEM:
+            sides[-1].append(turn)
         else:
-            made.append(turn)
-    return made
+            sides.append([turn])
+    return [_as_one(side) if len(side) > 1 else side[0] for side in sides]
+
+
+def _as_one(side: list[Turn]) -> Turn:
+    parts = [part for turn in side for part in turn.parts]
+    if side[0].role is Role.USER:
+        parts.sort(key=lambda part: not isinstance(part, ToolResult))
+    return replace(side[0], parts=tuple(parts))
 
 
 def _ended(turns: list[Turn], target: Target, notes: Notes, *, is_thinking: bool) -> list[Turn]:
