@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -194,3 +195,17 @@ async def test_marks_that_were_seen_stand_again_where_they_were_lost(two: Two) -
     outcome = await judge.apply(looks)
     assert (outcome.values, outcome.ends_s) == ((1, 2, 0), (None, pytest.approx(20), None))
     await judge.close()
+
+
+async def test_what_arrives_late_is_given_back_all_the_same(two: Two) -> None:
+    """Of the last request before a pause: there is nothing newer that it could be taken from."""
+    two.clock.at_s = 2_000.9
+    await two.one.apply([request(10)])
+    way = two.ways[0]
+    way.asked, way.hold = 0, asyncio.Event()
+    giving = asyncio.create_task(two.one.apply([request(-7, age_s=0.0)]))
+    await way.until(1)
+    two.clock.at_s += 0.3
+    way.hold.set()
+    await giving
+    assert (await two.there())[0] == 3

@@ -35,6 +35,9 @@ BEAT_S: Final = 5.0
 """How often a gateway tells that it is there."""
 LEASE_S: Final = 30.0
 """So long it is believed, and its places are kept. Several beats: one may be late, or be lost."""
+LATE_S: Final = 1.0
+"""So much longer what is given back may take to get there than what was added took: else it would seem to
+have been added later than it was, and would stay."""
 GATEWAYS: Final = "gateways"
 """Key of the places that gateways themselves hold while they live."""
 
@@ -328,7 +331,9 @@ def _less(step: Step, own: Step) -> int | None:
 
 
 def _as_told(step: Step) -> Step:
-    """Places last there only as long as they are renewed."""
+    """Places last there only as long as they are renewed; and what is given back may be late."""
+    if isinstance(step, Window) and step.by < 0 and step.age_s is not None:
+        return replace(step, age_s=step.age_s + LATE_S)
     if isinstance(step, Lease) and step.ttl_s > LEASE_S:
         return Lease(key=step.key, holder=step.holder, limit=step.limit, ttl_s=LEASE_S, is_over=step.is_over)
     return step
