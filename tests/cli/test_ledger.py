@@ -13,10 +13,12 @@ from typing import Any
 
 import orjson
 import pytest
+from rich.console import Console
 
 from llmitm.cli import ledger, logs, usage
 from llmitm.record.bodies import Seen
 from llmitm.record.entry import Entry, Outcome
+from llmitm.record.ledger.reading import SUMS
 from support import forked
 from support.gateway import BIN
 from support.ledgers import entry_of, keep, noted_of, place_of
@@ -242,3 +244,16 @@ def test_what_is_no_amount_is_told(config: Path, amount: float, capsys: pytest.C
     how = {"limit": 50, "follow": False, "as_json": False, "with_attempts": False, "with_bodies": False}
     assert logs.run(config, {"min_cost_usd": amount}, **how) == 2
     assert f"{amount} is no amount" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_narrow_window_has_fewer_numbers_and_what_they_are_of(width: int) -> None:
+    total = dict.fromkeys(SUMS, 12_345)
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    with console.capture() as captured:
+        console.print(usage._fitting(console, ("model",), [{"model": "gpt-5-mini", **total}] * 2, total))
+    head, *_ = printed = captured.get().splitlines()
+    assert len(printed) == 4 and "\N{HORIZONTAL ELLIPSIS}" not in "".join(printed)
+    titles = head.split()
+    assert (titles[0], titles[-1]) == ("model", "cost") and "output" in titles
+    assert ("reasoning" in titles) == (width == 120)

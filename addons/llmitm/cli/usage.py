@@ -33,6 +33,10 @@ _SHOWN: Final = {
     "output_tokens": "output",
     "reasoning_tokens": "reasoning",
 }
+_FIRST_TO_GO: Final = (
+    *("reasoning_tokens", "cache_write_tokens", "attempts", "cache_read_tokens", "failed", "requests"),
+)
+"""Where the window is narrow. --csv and --json have them all."""
 
 
 def run(config: Path | None, wanted: Mapping[str, Any], *, by: str, form: str, chart: str | None) -> int:
@@ -80,7 +84,7 @@ def _print(
         case _:
             # what is no terminal has no width
             console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-            console.print(_chart(groups, rows, chart) if chart else _table(groups, rows, total))
+            console.print(_chart(groups, rows, chart) if chart else _fitting(console, groups, rows, total))
             _warn(console, total)
 
 
@@ -89,16 +93,32 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, "cost_usd": usd(row["cost_usd_nano"])}
 
 
-def _table(groups: Sequence[str], rows: list[dict[str, Any]], total: dict[str, Any]) -> Table:
+def _fitting(
+    console: Console, groups: Sequence[str], rows: list[dict[str, Any]], total: dict[str, Any]
+) -> Table:
+    """With as many of the numbers as there is room for."""
+    shown = dict(_SHOWN)
+    for name in ("", *_FIRST_TO_GO):
+        shown.pop(name, None)
+        table = _table(groups, rows, total, shown)
+        whole = console.measure(table, options=console.options.update(width=WIDTH)).maximum
+        if whole <= console.width:
+            break
+    return table
+
+
+def _table(
+    groups: Sequence[str], rows: list[dict[str, Any]], total: dict[str, Any], shown: Mapping[str, str]
+) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=len(rows) > 1)
     for at, group in enumerate(groups):
-        table.add_column(group, footer="total" if at == 0 else "", overflow="fold")
-    for name, shown in _SHOWN.items():
-        table.add_column(shown, footer=_number(total[name]), justify="right", no_wrap=True)
+        table.add_column(group, footer="total" if at == 0 else "", overflow="fold", min_width=10)
+    for name, title in shown.items():
+        table.add_column(title, footer=_number(total[name]), justify="right", no_wrap=True)
     table.add_column("cost", footer=_dollars(total["cost_usd_nano"]), justify="right", no_wrap=True)
     for row in rows:
         names = (Text("-" if row[one] is None else str(row[one])) for one in groups)
-        numbers = (_number(row[name]) for name in _SHOWN)
+        numbers = (_number(row[name]) for name in shown)
         table.add_row(*names, *numbers, _dollars(row["cost_usd_nano"]))
     return table
 
