@@ -133,6 +133,10 @@ soak *args:
 battery *args:
     PYTHONPATH=addons:tests {{python}} -m support.battery "$@"
 
+# how long one client keeps the others waiting, by kind of large or strange input: a table
+waits *args:
+    PYTHONPATH=addons:tests {{python}} -m support.waits "$@"
+
 # minutes of load on two gateways that share one redis-server, which goes away and comes back: limits, with figures
 shared-proof *args:
     PYTHONPATH=addons:tests {{python}} -m support.shared_proof "$@"

@@ -17,7 +17,8 @@ LONG_BYTES: Final = 131_072
 """Work on less than this takes a few milliseconds: a thread would cost more than it saves."""
 PORTION_BYTES: Final = 8_192
 """Of the shortest events there are, so many bytes are read within some ten milliseconds."""
-_AT_ONCE: Final = 2
+_AT_ONCE: Final = 1
+"""More would take more memory, each for itself, and save no time: one of them runs at a time."""
 _TURN_S: Final = 0.001
 """How long such work may go on while the event loop waits for its turn. The interpreter's own 5 ms are due
 several times in each request."""

@@ -195,7 +195,7 @@ class SseReader:
 
     def _take_field(self, line: bytes) -> None:
         self._has_lines = True
-        match line.partition(b":")[0]:
+        match line[: line.find(b":")] if b":" in line else line:
             case b"data":
                 self._data.append(_value(line))
             case b"event":
@@ -230,7 +230,10 @@ class SseReader:
 
 
 def _value(line: bytes) -> bytes:
-    return line.partition(b":")[2].removeprefix(b" ")
+    colon = line.find(b":")  # long lines are copied once
+    if colon < 0:
+        return b""
+    return line[colon + 2 :] if line[colon + 1 : colon + 2] == b" " else line[colon + 1 :]
 
 
 def write(event: Event) -> bytes:
