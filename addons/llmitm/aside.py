@@ -15,7 +15,7 @@ from typing import Final
 
 LONG_BYTES: Final = 131_072
 """Work on less than this takes a few milliseconds: a thread would cost more than it saves."""
-PORTION_BYTES: Final = 8_192
+PORTION_BYTES: Final = 4_096
 """Of the shortest events there are, so many bytes are read within some ten milliseconds."""
 _AT_ONCE: Final = 1
 """More would take more memory, each for itself, and save no time: one of them runs at a time."""
