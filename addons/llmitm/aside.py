@@ -35,6 +35,11 @@ async def aside[**P, T](size_bytes: int, work: Callable[P, T], *args: P.args, **
     return await asyncio.get_running_loop().run_in_executor(_pool, partial(work, *args, **keywords))
 
 
+def is_short(piece: bytes, held_bytes: int = 0) -> bool:
+    """Most are: neither portions nor a thread would be worth it. `held_bytes`: what is read with it."""
+    return len(piece) <= PORTION_BYTES and held_bytes + len(piece) < LONG_BYTES
+
+
 def portions(piece: bytes) -> Iterator[bytes]:
     """A piece of an event stream, cut between events if it can be, else between lines. What has no line's end
     is not cut: nobody does anything with it yet."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from llmitm.aside import LONG_BYTES, PORTION_BYTES, aside, in_portions
+from llmitm.aside import aside, in_portions, is_short
 from llmitm.config.cloak import Cloak as Table
 from llmitm.config.providers import ProviderOptions
 from llmitm.config.schema import Config
@@ -311,7 +311,7 @@ class Cloaking:
                 async for piece in plain(head, steps):
                     if seen is not None and len(seen) <= _REPLY_BYTES:
                         seen += piece
-                    if len(piece) <= PORTION_BYTES and reader.held_bytes < LONG_BYTES:  # most
+                    if is_short(piece, reader.held_bytes):
                         restored = reader.feed(piece) if piece else b""
                     else:
                         restored = b"".join(

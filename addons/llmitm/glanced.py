@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from llmitm import mapped
-from llmitm.aside import aside, in_portions
+from llmitm.aside import aside, in_portions, is_short
 from llmitm.exchange import Attempt, Dialect, ResponseHead
 from llmitm.record.entry import Entry
 from llmitm.route import calls
@@ -85,6 +85,9 @@ async def _glanced(steps: Steps, kept: Entry, attempt: Attempt, dialect: Dialect
 async def _fed(glance: Glance, piece: bytes) -> bool:
     """Whether it goes on. Counting fails open: the answer is the client's, whatever it is."""
     try:
+        if is_short(piece):
+            glance.feed(piece)
+            return True
         async for portion in in_portions(piece):
             glance.feed(portion)
     except Exception:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from llmitm import __version__, mapped
-from llmitm.aside import aside, in_portions
+from llmitm.aside import aside, in_portions, is_short
 from llmitm.clock import Clock
 from llmitm.config.schema import Config
 from llmitm.errors import Failure as Broken
@@ -308,6 +308,9 @@ class Back:
             try:
                 async for piece in pieces:
                     size_bytes += len(piece)
+                    if is_short(piece, collected.held_bytes):
+                        collected.feed(piece)
+                        continue
                     async for portion in in_portions(piece):
                         await aside(collected.held_bytes + len(portion), collected.feed, portion)
                 body = await aside(size_bytes, collected.finish)
@@ -354,8 +357,11 @@ class Back:
         try:
             try:
                 async for piece in pieces:
-                    async for portion in in_portions(piece):
-                        held += await aside(going.held_bytes + len(portion), going.feed, portion)
+                    if is_short(piece, going.held_bytes):
+                        held += going.feed(piece)
+                    else:
+                        async for portion in in_portions(piece):
+                            held += await aside(going.held_bytes + len(portion), going.feed, portion)
                     if going.has_begun:
                         yield held  # empty where there is nothing to say to what came
                         held = b""

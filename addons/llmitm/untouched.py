@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from llmitm import mapped
-from llmitm.aside import aside, in_portions
+from llmitm.aside import aside, in_portions, is_short
 from llmitm.clock import Clock
 from llmitm.errors import Failure, UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
@@ -90,7 +90,7 @@ class Untouched:
                 async for piece in steps:
                     assert isinstance(piece, bytes)
                     try:
-                        yield await self._shown(piece)
+                        yield piece if self.without is None else await self._shown(piece)
                     finally:  # also where the client leaves with it
                         await self._read(piece)
                 if self.without is not None and (shown := self.without.finish()):
@@ -152,6 +152,8 @@ class Untouched:
     async def _shown(self, piece: bytes) -> bytes:
         if (without := self.without) is None:
             return piece
+        if is_short(piece):
+            return without.feed(piece)
         return b"".join([without.feed(portion) async for portion in in_portions(piece)])
 
     async def _read(self, piece: bytes) -> None:
@@ -159,6 +161,8 @@ class Untouched:
         if beside is None or not piece:
             return
         if self._inflate is None:
+            if is_short(piece, beside.event_bytes):
+                return beside.feed(piece)
             async for portion in in_portions(piece):
                 await aside(beside.event_bytes + len(portion), beside.feed, portion)
         elif not beside.is_blind:
