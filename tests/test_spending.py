@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 import pytest
 
-from llmitm import routed
 from llmitm.accept.budgets import NANO, Charge, Spent
 from llmitm.accept.estimate import estimate_tokens
 from llmitm.config.schema import Config
@@ -20,6 +19,7 @@ from llmitm.record.ledger.spent import Sum, Untold
 from llmitm.route.plan import Asked
 from llmitm.spending import Spending
 from llmitm.state.shared import SharedStore
+from llmitm.trip import routed
 from llmitm.world import World, build
 from support.clocks import HandClock
 from support.ledgers import entry_of, noted_of

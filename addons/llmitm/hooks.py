@@ -107,7 +107,7 @@ class Reply:
     def saying(cls, request: Request, text: str) -> Reply:
         """An answer with this text in the client's dialect, for `on_request` to give in the model's place.
         A client that asked for a stream gets it as one."""
-        from llmitm.canned import reply_saying
+        from llmitm.trip.canned import reply_saying
 
         return cls(body=reply_saying(request.dialect, request.model or "", request.id, text))
 

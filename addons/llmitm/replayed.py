@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from llmitm.accept import endpoints
-from llmitm.attempt import attempt, outgoing
 from llmitm.errors import Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, Killed, ResponseHead, Watch
-from llmitm.missed import Missed
 from llmitm.record.entry import entry, watched
 from llmitm.route import plan
-from llmitm.told import Told
+from llmitm.trip.attempt import attempt, outgoing
+from llmitm.trip.missed import Missed
+from llmitm.trip.told import Told
 from llmitm.world import World
 
 type Steps = AsyncGenerator[ResponseHead | bytes]

@@ -33,7 +33,7 @@ from llmitm.translate import peek
 
 if TYPE_CHECKING:
     from llmitm.record.ledger.spent import Sum, Untold
-    from llmitm.routed import Trip
+    from llmitm.trip.routed import Trip
 
 log = logging.getLogger("llmitm")
 

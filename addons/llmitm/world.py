@@ -29,9 +29,9 @@ from llmitm.tickets import Tickets
 
 if TYPE_CHECKING:
     from llmitm.admin.onlooker import Onlooker
-    from llmitm.live import Session
     from llmitm.record.traces.tracing import Tracing
     from llmitm.service.supervisor import Supervisor
+    from llmitm.trip.live import Session
 
 
 class Gallery(Protocol):

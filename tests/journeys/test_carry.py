@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 
-from llmitm import paced
 from llmitm.clock import SystemClock
 from llmitm.config.load import load
 from llmitm.demo.provider import Provider
@@ -28,6 +27,7 @@ from llmitm.journey import carry
 from llmitm.record.entry import Entry
 from llmitm.state.store import Outcome, Step
 from llmitm.translate.reshape import collect_chat
+from llmitm.trip import paced
 from llmitm.world import World, build
 
 CHAT = {"model": "openai/gpt-demo", "messages": [{"role": "user", "content": "one two three"}]}

@@ -19,9 +19,9 @@ from llmitm.exchange import ClientRequest, HeldBody, ResponseHead, Unwatched
 from llmitm.journey import carry
 from llmitm.record.bodies import Seen
 from llmitm.route import calls
-from llmitm.spoken import read_reply
 from llmitm.translate.neutral import Text
 from llmitm.translate.sse import SseReader
+from llmitm.trip.spoken import read_reply
 from llmitm.world import World, build
 from support.clocks import HandClock
 

@@ -19,7 +19,7 @@ from llmitm.exchange import ClientRequest, Dialect, HeldBody, ResponseHead, Unwa
 from llmitm.journey import carry
 from llmitm.record.entry import Entry
 from llmitm.route import calls, providers
-from llmitm.translated import prepare, target_of
+from llmitm.trip.translated import prepare, target_of
 from llmitm.world import World, build
 
 CONFIG = """

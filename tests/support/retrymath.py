@@ -19,7 +19,6 @@ from typing import Any, Final
 from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import ResponseHead
-from llmitm.missed import Missed
 from llmitm.route.budget import AT_LEAST, WINDOW_S
 from llmitm.route.choice import Choice
 from llmitm.route.health import Health
@@ -28,7 +27,8 @@ from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
 from llmitm.route.verdict import VERDICTS, Next
 from llmitm.state.memory import MemoryStore
-from llmitm.tries import Steps, Tries
+from llmitm.trip.missed import Missed
+from llmitm.trip.tries import Steps, Tries
 from support.simulated import SimulatedClock, simulate
 from support.trying import HEAD, choice, fails, missed
 

@@ -10,14 +10,14 @@ from typing import Any
 from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import ResponseHead
-from llmitm.missed import Missed
 from llmitm.route.choice import Choice
 from llmitm.route.health import Health
 from llmitm.route.search import Found, Search
 from llmitm.route.verdict import Ending
 from llmitm.state.memory import MemoryStore
 from llmitm.translate.neutral import Failure
-from llmitm.tries import Steps, Tries
+from llmitm.trip.missed import Missed
+from llmitm.trip.tries import Steps, Tries
 from support.simulated import SimulatedClock
 
 HEAD = ResponseHead(status=200, reason=b"OK", headers=())

@@ -12,7 +12,7 @@ from llmitm.errors import LlmitmError, Refused
 from llmitm.exchange import Dialect, HeldBody, UpstreamRequest
 from llmitm.route import calls, plan
 from llmitm.route.providers import Candidate
-from llmitm.translated import ANTHROPIC_VERSION
+from llmitm.trip.translated import ANTHROPIC_VERSION
 from llmitm.world import World
 
 PROMPT: Final = "Reply with just: OK"

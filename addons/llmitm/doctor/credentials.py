@@ -25,7 +25,7 @@ from llmitm.route.join import join
 from llmitm.route.providers import Candidate
 from llmitm.translate import failures
 from llmitm.translate.neutral import Failure
-from llmitm.translated import ANTHROPIC_VERSION
+from llmitm.trip.translated import ANTHROPIC_VERSION
 
 MOST_BYTES: Final = 65_536
 _MOST_TOLD: Final = 160

@@ -10,7 +10,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from llmitm.edge.layer import GatewayLayer
-from llmitm.live import GOING_AWAY
+from llmitm.trip.live import GOING_AWAY
 from llmitm.world import World
 
 log = logging.getLogger("llmitm")

@@ -54,9 +54,9 @@ from llmitm.edge.sockets import SocketStream, is_handshake, on_kill
 from llmitm.edge.upload import AHEAD_BYTES, Upload
 from llmitm.errors import ClientGone, Failure, Refused, UpstreamFailed
 from llmitm.exchange import ClientRequest, ResponseHead
-from llmitm.live import FAILED
 from llmitm.secret import Redactor
 from llmitm.send.frames import close_frame
+from llmitm.trip.live import FAILED
 
 log = logging.getLogger("llmitm")
 

@@ -61,7 +61,7 @@ def world_or_exit(
 def _keep_tracing(made: world.World, folder: Path) -> None:
     from llmitm.record.traces.collector import HttpCollector  # an extra, and costs memory
     from llmitm.record.traces.tracing import Tracing
-    from llmitm.spoken import Spoken
+    from llmitm.trip.spoken import Spoken
 
     config = made.config
     settings = config.telemetry

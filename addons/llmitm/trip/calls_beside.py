@@ -19,17 +19,17 @@ from typing import Final
 from llmitm.aside import aside
 from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.exchange import Dialect, ResponseHead, Usage
-from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.route import abilities, plan
 from llmitm.route.calls import Call, Task
 from llmitm.route.plan import Asked
 from llmitm.route.providers import Candidate
 from llmitm.route.search import Found, Search
-from llmitm.routed import Trip
 from llmitm.translate import completions, counting, embeddings
 from llmitm.translate.notes import Notes
-from llmitm.translated import Wanted, id_header, model_header
+from llmitm.trip.missed import Missed
+from llmitm.trip.routed import Trip
+from llmitm.trip.translated import Wanted, id_header, model_header
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
-from llmitm.answered import answered
 from llmitm.clock import SystemClock
-from llmitm.deltas import Array, Events, Shown
 from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.exchange import Dialect, ResponseHead
-from llmitm.hooked import Hooked
 from llmitm.route import calls
 from llmitm.route.plan import Asked
 from llmitm.shape.hooks import modules
 from llmitm.translate.elements import ArrayReader
+from llmitm.trip.answered import answered
+from llmitm.trip.deltas import Array, Events, Shown
+from llmitm.trip.hooked import Hooked
 
 CHAT, MESSAGES, GEMINI = Dialect.OPENAI_CHAT, Dialect.ANTHROPIC_MESSAGES, Dialect.GEMINI
 PATHS = {

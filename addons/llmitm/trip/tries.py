@@ -18,10 +18,10 @@ from llmitm.clock import Clock
 from llmitm.config.routing import Retry
 from llmitm.errors import Refused
 from llmitm.exchange import ResponseHead
-from llmitm.missed import Missed
 from llmitm.route.health import Health
 from llmitm.route.search import NEVER_AGAIN, Found, Search, back_in
 from llmitm.route.verdict import VERDICTS, Ending, Next
+from llmitm.trip.missed import Missed
 
 log = logging.getLogger("llmitm")
 

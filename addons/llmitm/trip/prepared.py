@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NoReturn
 
-from llmitm import translated
 from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
@@ -23,7 +22,8 @@ from llmitm.translate.beside import Beside
 from llmitm.translate.counting import Counting, OfCounts
 from llmitm.translate.embeddings import Embedding, OfEmbeddings
 from llmitm.translate.pair import Translation
-from llmitm.translated import Made
+from llmitm.trip import translated
+from llmitm.trip.translated import Made
 
 READERS: Final[Mapping[Task, type[Beside]]] = {
     "generate": Beside,

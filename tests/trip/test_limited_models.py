@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from llmitm import routed
 from llmitm.config.schema import Config
 from llmitm.errors import Limited
 from llmitm.exchange import ClientRequest, Dialect, HeldBody, ResponseHead, Unwatched
-from llmitm.limited import under_limits
 from llmitm.route.plan import Asked
+from llmitm.trip import routed
+from llmitm.trip.limited import under_limits
 from llmitm.world import World, build
 from support.clocks import HandClock
 from support.ledgers import entry_of

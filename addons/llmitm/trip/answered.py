@@ -10,16 +10,16 @@ from typing import Any, Final, Literal, cast
 import orjson
 
 from llmitm.aside import in_portions
-from llmitm.deltas import Array, Events, Going, Seen, Shown
 from llmitm.errors import Refused, UpstreamFailed
 from llmitm.exchange import Headers, ResponseHead
-from llmitm.hooked import Hooked, head_of
 from llmitm.hooks import Reply
 from llmitm.shape.hooks import wire
 from llmitm.shape.hooks.calling import RefusedByHook, call
-from llmitm.told import refusal
 from llmitm.translate import peek
-from llmitm.translated import body_of, decoded, is_events
+from llmitm.trip.deltas import Array, Events, Going, Seen, Shown
+from llmitm.trip.hooked import Hooked, head_of
+from llmitm.trip.told import refusal
+from llmitm.trip.translated import body_of, decoded, is_events
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

@@ -13,9 +13,9 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage, Event, Ping, TextMessage
 
-from llmitm import respelled
-from llmitm.live import Session
 from llmitm.send.frames import KEPT_BYTES
+from llmitm.trip import respelled
+from llmitm.trip.live import Session
 
 NAMES = {"voice": "gpt-realtime", "fast": "gpt-mini"}
 

@@ -11,14 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from llmitm import carried, shaped, translated
-from llmitm.attempt import attempt, outgoing
-from llmitm.carried import Carried
-from llmitm.cloaked import unread
 from llmitm.errors import Refused
 from llmitm.exchange import HeldBody, ResponseHead
-from llmitm.respelled import spelling
-from llmitm.returned import Back
 from llmitm.route import calls, plan, siblings
 from llmitm.route.calls import Call
 from llmitm.route.choice import Choice
@@ -27,9 +21,15 @@ from llmitm.route.search import Found, Search, chain
 from llmitm.route.siblings import Sibling
 from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
-from llmitm.routed import Trip
-from llmitm.tries import Tries
-from llmitm.untouched import Untouched
+from llmitm.trip import carried, shaped, translated
+from llmitm.trip.attempt import attempt, outgoing
+from llmitm.trip.carried import Carried
+from llmitm.trip.cloaked import unread
+from llmitm.trip.respelled import spelling
+from llmitm.trip.returned import Back
+from llmitm.trip.routed import Trip
+from llmitm.trip.tries import Tries
+from llmitm.trip.untouched import Untouched
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

@@ -15,7 +15,7 @@ from llmitm.record.bodies import Seen
 from llmitm.record.entry import Entry
 from llmitm.record.traces.asked import parameters
 from llmitm.secret import Redactor, Secret
-from llmitm.spoken import ATTRIBUTE_BYTES, TEXT_CHARACTERS, Spoken
+from llmitm.trip.spoken import ATTRIBUTE_BYTES, TEXT_CHARACTERS, Spoken
 from support.ledgers import entry_of
 
 REQUEST = "gen_ai.request."

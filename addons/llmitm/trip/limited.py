@@ -11,9 +11,9 @@ from typing import Final
 from llmitm.accept import limit_headers, limits
 from llmitm.errors import ClientGone, Limited, Refused
 from llmitm.exchange import ResponseHead, Usage
-from llmitm.missed import Missed
-from llmitm.routed import Trip
 from llmitm.spending import candidates, named
+from llmitm.trip.missed import Missed
+from llmitm.trip.routed import Trip
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

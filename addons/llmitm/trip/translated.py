@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from llmitm import __version__, mapped
+from llmitm import __version__
 from llmitm.aside import aside, in_portions, is_short
 from llmitm.clock import Clock
 from llmitm.config.schema import Config
@@ -29,7 +29,6 @@ from llmitm.exchange import (
     UpstreamRequest,
     Usage,
 )
-from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.route.calls import Call, generate
 from llmitm.route.plan import Planned
@@ -42,6 +41,8 @@ from llmitm.translate.inflate import Broken as NotPacked
 from llmitm.translate.neutral import Request, UpstreamError
 from llmitm.translate.pair import Translation, read_request
 from llmitm.translate.target import Model, Target
+from llmitm.trip import mapped
+from llmitm.trip.missed import Missed
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 type Made = Translation | Embedding

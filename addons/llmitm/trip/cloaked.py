@@ -28,7 +28,7 @@ from llmitm.shape.cloak.marks import Vocabulary
 from llmitm.shape.cloak.restoring import Pieces
 from llmitm.shape.cloak.streams import Stream
 from llmitm.translate.notes import Notes
-from llmitm.translated import body_of, decoded, is_events
+from llmitm.trip.translated import body_of, decoded, is_events
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

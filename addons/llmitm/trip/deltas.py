@@ -13,7 +13,6 @@ import orjson
 
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect
-from llmitm.hooked import Hooked
 from llmitm.hooks import Delta
 from llmitm.shape.hooks import wire
 from llmitm.shape.hooks.calling import call, call_plain, failed
@@ -23,6 +22,7 @@ from llmitm.translate.elements import ArrayReader, Element
 from llmitm.translate.neutral import Request, StreamEvent
 from llmitm.translate.sse import Event, SseReader
 from llmitm.translate.stream import Collector, Reader
+from llmitm.trip.hooked import Hooked
 
 _NAMED: Final = frozenset({Dialect.OPENAI_RESPONSES, Dialect.ANTHROPIC_MESSAGES})
 """Dialects whose events are called as their bodies' `type`."""

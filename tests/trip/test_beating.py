@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from llmitm.beating import Beating, silence_s
 from llmitm.config.times import Streaming
 from llmitm.exchange import Dialect, ResponseHead
+from llmitm.trip.beating import Beating, silence_s
 from support.clocks import HandClock
 
 HEAD = ResponseHead(status=200, headers=((b"content-type", b"text/event-stream"),))

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from llmitm.errors import Failure, Refused, UpstreamFailed
-from llmitm.missed import Missed
 from llmitm.route.choice import Choice
 from llmitm.route.search import Found
 from llmitm.route.verdict import VERDICTS, Ending, Next
 from llmitm.state.store import Outcome, Step
-from llmitm.tries import Steps
+from llmitm.trip.missed import Missed
+from llmitm.trip.tries import Steps
 from support.simulated import BEGAN_S, simulate
 from support.trying import HEAD, OK, SILENT, Act, Stage, choice, fails, missed
 

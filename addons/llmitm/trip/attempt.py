@@ -18,13 +18,13 @@ from llmitm.exchange import (
     UpstreamRequest,
     Watch,
 )
-from llmitm.missed import Missed
 from llmitm.record.bodies import Leg
 from llmitm.record.entry import Entry
 from llmitm.route import plan
 from llmitm.route.verdict import Ending, of_failure, of_kind
 from llmitm.send.headers import forwardable_request
 from llmitm.translate.failures import kind_of_status
+from llmitm.trip.missed import Missed
 from llmitm.world import World
 
 type Steps = AsyncGenerator[ResponseHead | bytes]

@@ -10,11 +10,11 @@ from llmitm.accept import endpoints
 from llmitm.accept.origins import Crossing
 from llmitm.errors import Failure, Refused, UpstreamFailed
 from llmitm.exchange import EXCHANGE_ID, ClientRequest, Dialect, Headers, Killed, ResponseHead
-from llmitm.missed import Missed
 from llmitm.record.entry import Entry, Outcome
 from llmitm.route.search import NEVER_AGAIN
 from llmitm.secret import Redactor
 from llmitm.translate.failures import apart, reason, write_error, write_error_event
+from llmitm.trip.missed import Missed
 from llmitm.world import World
 
 type Steps = AsyncGenerator[ResponseHead | bytes]

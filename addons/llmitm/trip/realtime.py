@@ -13,18 +13,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from llmitm import carried, translated
 from llmitm.accept import keys, origins, subprotocols
-from llmitm.attempt import attempt, outgoing
-from llmitm.cloaked import refuse_live
 from llmitm.config.providers import Credential
 from llmitm.config.schema import Config
 from llmitm.errors import Refused
 from llmitm.exchange import Dialect, Headers, ResponseHead
-from llmitm.live import Session
-from llmitm.missed import Missed
-from llmitm.passed import PROVIDER
-from llmitm.respelled import Spell, spelling
 from llmitm.route import plan, providers, siblings, sockets
 from llmitm.route.calls import Call
 from llmitm.route.choice import Choice
@@ -33,9 +26,16 @@ from llmitm.route.search import Found, Search, chain
 from llmitm.route.sockets import Socket
 from llmitm.route.strategy import ordered
 from llmitm.route.strategy.facts import Facts
-from llmitm.routed import Trip
-from llmitm.tries import Make, Tries
-from llmitm.untouched import Untouched
+from llmitm.trip import carried, translated
+from llmitm.trip.attempt import attempt, outgoing
+from llmitm.trip.cloaked import refuse_live
+from llmitm.trip.live import Session
+from llmitm.trip.missed import Missed
+from llmitm.trip.passed import PROVIDER
+from llmitm.trip.respelled import Spell, spelling
+from llmitm.trip.routed import Trip
+from llmitm.trip.tries import Make, Tries
+from llmitm.trip.untouched import Untouched
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import orjson
 
-from llmitm.canned import as_asked
 from llmitm.config.endpoints import Endpoint
 from llmitm.config.schema import Config
 from llmitm.errors import Refused
@@ -29,7 +28,6 @@ from llmitm.exchange import (
 )
 from llmitm.hooks import Attempt as Shown
 from llmitm.hooks import Reply, Request, Skip
-from llmitm.missed import Missed
 from llmitm.route import calls
 from llmitm.route.calls import Call
 from llmitm.route.plan import Asked
@@ -40,6 +38,8 @@ from llmitm.shape.hooks.modules import Hook, Modules
 from llmitm.translate import peek
 from llmitm.translate.failures import reason, write_failure
 from llmitm.translate.neutral import Failure
+from llmitm.trip.canned import as_asked
+from llmitm.trip.missed import Missed
 from llmitm.world import World
 
 log = logging.getLogger("llmitm")

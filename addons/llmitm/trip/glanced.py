@@ -8,7 +8,6 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-from llmitm import mapped
 from llmitm.aside import aside, in_portions, is_short
 from llmitm.exchange import Attempt, Dialect, ResponseHead
 from llmitm.record.entry import Entry
@@ -18,7 +17,8 @@ from llmitm.translate.failures import read_failure
 from llmitm.translate.glance import Glance
 from llmitm.translate.neutral import Failure
 from llmitm.translate.stream import TRUNCATED
-from llmitm.translated import is_events
+from llmitm.trip import mapped
+from llmitm.trip.translated import is_events
 
 ERROR_BYTES: Final = 65_536
 """So much of an error is read."""

@@ -10,8 +10,6 @@ import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
-from llmitm import thought
-from llmitm.cloaked import Cloaking, may_cloak
 from llmitm.config.providers import ProviderOptions
 from llmitm.config.schema import Config
 from llmitm.exchange import (
@@ -32,6 +30,8 @@ from llmitm.shape.payload import Rules, When
 from llmitm.shape.splice import Edit, NotAnObject, Unfit
 from llmitm.translate import peek
 from llmitm.translate.notes import Notes
+from llmitm.trip import thought
+from llmitm.trip.cloaked import Cloaking, may_cloak
 
 log = logging.getLogger("llmitm")
 

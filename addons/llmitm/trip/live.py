@@ -13,11 +13,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
-from llmitm import respelled
 from llmitm.errors import ClientGone, LlmitmError, Refused, UpstreamFailed
 from llmitm.exchange import Attempt, Killed, ResponseHead
-from llmitm.respelled import Spell
-from llmitm.routed import Trip
 from llmitm.send.frames import (
     BINARY,
     CLOSE,
@@ -30,6 +27,9 @@ from llmitm.send.frames import (
     message_frame,
 )
 from llmitm.translate.live import Tally, models_in, read_object
+from llmitm.trip import respelled
+from llmitm.trip.respelled import Spell
+from llmitm.trip.routed import Trip
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

@@ -14,10 +14,7 @@ from functools import partial
 
 import orjson
 
-from llmitm import glanced, prepared, shaped, translated
 from llmitm.aside import aside
-from llmitm.attempt import attempt, outgoing
-from llmitm.beating import Beating, silence_s
 from llmitm.config.endpoints import Endpoint
 from llmitm.config.providers import Credential, ProviderOptions
 from llmitm.config.schema import Config
@@ -37,8 +34,11 @@ from llmitm.translate import peek, unasked
 from llmitm.translate.beside import Beside
 from llmitm.translate.cut import without_envelopes
 from llmitm.translate.notes import Notes
-from llmitm.tries import Make, Tries
-from llmitm.untouched import Untouched
+from llmitm.trip import glanced, prepared, shaped, translated
+from llmitm.trip.attempt import attempt, outgoing
+from llmitm.trip.beating import Beating, silence_s
+from llmitm.trip.tries import Make, Tries
+from llmitm.trip.untouched import Untouched
 from llmitm.world import World
 
 type Steps = AsyncGenerator[ResponseHead | bytes]

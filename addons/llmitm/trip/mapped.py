@@ -12,7 +12,6 @@ from typing import Final
 
 from llmitm.errors import UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
-from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.route.verdict import Ending, of_failure, of_kind
 from llmitm.route.whose import Fault, Kind, fault_of
@@ -26,6 +25,7 @@ from llmitm.translate.failures import (
 )
 from llmitm.translate.neutral import Failure
 from llmitm.translate.stream import TRUNCATED
+from llmitm.trip.missed import Missed
 
 ERROR_LIMIT_BYTES: Final = 1_048_576
 NOT_ACCEPTED: Final = "The provider does not accept the gateway's credential {}."

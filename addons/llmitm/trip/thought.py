@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Final
 
 from llmitm.aside import aside, in_portions
-from llmitm.cloaked import plain, without_length
 from llmitm.config.providers import ProviderOptions
 from llmitm.config.schema import Config
 from llmitm.exchange import Attempt, Dialect, ResponseHead, UpstreamRequest
 from llmitm.route.calls import Call
 from llmitm.translate import think
-from llmitm.translated import is_events
+from llmitm.trip.cloaked import plain, without_length
+from llmitm.trip.translated import is_events
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

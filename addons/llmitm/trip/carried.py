@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from llmitm import respelled
 from llmitm.aside import aside
 from llmitm.errors import Refused, too_large
 from llmitm.exchange import Body, HeldBody
@@ -17,8 +16,9 @@ from llmitm.route import calls, siblings
 from llmitm.route.multipart import Field, FormReader, boundary_of
 from llmitm.route.pins import named_in
 from llmitm.route.siblings import Sibling
-from llmitm.routed import Trip
 from llmitm.translate import jsontext, peek
+from llmitm.trip import respelled
+from llmitm.trip.routed import Trip
 
 HELD_BYTES: Final = 1_048_576
 """Bodies up to this size are held, so that they can be sent again; of longer forms, so much is read for the

@@ -17,14 +17,14 @@ import orjson
 from llmitm.accept import tickets
 from llmitm.errors import Failure
 from llmitm.exchange import Attempt, Dialect, ResponseHead
-from llmitm.missed import Missed
 from llmitm.route.choice import Choice
 from llmitm.route.pins import made_in
 from llmitm.route.providers import Candidate
 from llmitm.route.siblings import Sibling
 from llmitm.route.verdict import Ending
-from llmitm.routed import Trip
 from llmitm.translate.metered import Batch, Lines, Meter, Tail
+from llmitm.trip.missed import Missed
+from llmitm.trip.routed import Trip
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 

@@ -11,18 +11,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from llmitm import mapped
 from llmitm.aside import aside, in_portions, is_short
 from llmitm.clock import Clock
 from llmitm.errors import Failure, UpstreamFailed
 from llmitm.exchange import Attempt, Dialect, Headers, ResponseHead
-from llmitm.missed import Missed
 from llmitm.record.entry import Entry
 from llmitm.translate.beside import WHOLE_LIMIT_BYTES, Beside
 from llmitm.translate.failures import read_failure
 from llmitm.translate.inflate import Broken, Inflate, inflater
 from llmitm.translate.unasked import Without
-from llmitm.translated import body_of, decoded, is_events
+from llmitm.trip import mapped
+from llmitm.trip.missed import Missed
+from llmitm.trip.translated import body_of, decoded, is_events
 
 type Steps = AsyncGenerator[ResponseHead | bytes]
 
