@@ -16,7 +16,7 @@ import zstandard
 
 PORTION_BYTES: Final = 262_144
 """Of gzip and brotli; of zstd, which has no bound of its own, a portion may have thirty times as much."""
-_SLICE_BYTES: Final = 256
+_SLICE_BYTES: Final = 64
 """Of zstd's bytes, four make 128 KB at most."""
 
 type Inflate = Callable[[bytes], Iterator[bytes]]
