@@ -68,9 +68,8 @@ class Vocabulary:
         """What stands for this spelling, which is UTF-8."""
         known = self._by_word.pop(word, None)
         if known is not None:
-            self._by_word[word] = (
-                known  # the latest one now; long texts are masked in threads, so in one step
-            )
+            # the latest one now, each step whole in itself: long texts are masked in a thread
+            self._by_word[word] = known
             return known
         mark = self._made(word)
         self.has_escapes = self.has_escapes or escaped(word) != word
